@@ -1,0 +1,57 @@
+# `make report` and `make test` do the set-up themselves on a fresh machine: a virtual environment in .venv, or the
+# interpreter named by PYTHON. Nothing is installed again while pyproject.toml has not changed.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup report test lab lint clean
+
+VENV := .venv
+BASE_PYTHON ?= python3
+EXTRAS := dev
+
+ifdef PYTHON
+  PY := $(PYTHON)
+  # One stamp per interpreter: another PYTHON is another installation.
+  STAMP := build/.setup-$(subst /,-,$(PYTHON))
+else
+  PY := $(VENV)/bin/python
+  STAMP := $(VENV)/.setup
+endif
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make report PROFILE=quick|full|seed|smoke   how long to train (default: full with a CUDA GPU, else quick)"
+	@echo "  make report ARGS='-p seed=1'                further options of hwkit report"
+	@echo "  make ... PYTHON=/path/to/python             use an environment of your own instead of .venv"
+
+setup: $(STAMP)  ## install hwkit with all it needs
+
+report: $(STAMP)  ## train, run the notebooks, write build/report.pdf
+	$(PY) -m hwkit.cli report $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+
+test: $(STAMP)  ## run the tests
+	$(PY) -m pytest $(ARGS)
+
+lab: $(STAMP)  ## open the notebooks in JupyterLab
+	$(PY) -m jupyter lab --notebook-dir=notebooks $(ARGS)
+
+lint: $(STAMP)  ## check the style of the code
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+clean:  ## delete what was built; runs, data and .venv stay
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+ifdef PYTHON
+$(STAMP): pyproject.toml
+	$(PY) -m pip install --quiet --editable '.[$(EXTRAS)]'
+	@mkdir -p $(@D) && touch $@
+else
+$(STAMP): pyproject.toml
+	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "hwkit needs Python 3.11 or newer; name one with BASE_PYTHON=/path/to/python3"; exit 1; }
+	test -x $(PY) || $(BASE_PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --editable '.[$(EXTRAS)]'
+	@touch $@
+endif

@@ -1,0 +1,50 @@
+"""hwkit: a course-report kit for small image classifiers.
+
+>>> import hwkit
+>>> run = hwkit.train(hwkit.named_experiment("mnist", "quick"))
+>>> hwkit.plots.accuracy_curves(run)
+
+Names are imported when they are first used, so that `import hwkit` itself costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from hwkit.version import __version__
+
+if TYPE_CHECKING:
+    from hwkit import analysis, data, experiment, models, plots, prose, results, runs, training
+    from hwkit.experiment import Experiment, named_experiment
+    from hwkit.notebook import check_parameters, markdown, show_figure, show_source, use_store
+    from hwkit.results import compare_with_seed
+    from hwkit.training import train
+
+_MODULES = ("analysis", "data", "devices", "errors", "experiment", "inference", "models", "notebook", "plots", "prose", "results")
+_MODULES += ("runs", "training")
+_HOMES = {
+    "Experiment": "hwkit.experiment",
+    "named_experiment": "hwkit.experiment",
+    "train": "hwkit.training",
+    "compare_with_seed": "hwkit.results",
+    "check_parameters": "hwkit.notebook",
+    "markdown": "hwkit.notebook",
+    "show_figure": "hwkit.notebook",
+    "show_source": "hwkit.notebook",
+    "use_store": "hwkit.notebook",
+}
+
+__all__ = ["__version__", *_MODULES, *_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"hwkit.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'hwkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,684 @@
+"""What a finished run got right and wrong, what its layers do with an image, what its weights look like, and whether
+two runs differ by more than chance.
+
+Everything here is a function of a run and of the images it was tested on; nothing is trained and nothing is written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from hwkit import data, models, standin
+from hwkit.data import Dataset
+from hwkit.errors import RunError, did_you_mean
+from hwkit.runs import Run
+
+# A weight smaller than this counts as near zero. One absolute number for every tensor, because two runs are compared
+# by it and their initial weights need not be of one scale. Before training, between 0.5 % (conv1 of MNIST) and 6 %
+# (fc1 of MNIST) of PyTorch's initial weights are as small as that.
+NEAR_ZERO = 1e-3
+BATCH_SIZE = 500  # images through a network at a time: CIFAR-10's first layer makes 115 MB of activations of them
+
+Expectation = Literal["higher", "lower", "same"]
+Verdict = Literal["confirmed", "not distinguishable at this sample size", "contradicted"]
+
+
+# --- Predictions over the test set ------------------------------------------------------------------------------
+
+
+def test_set(run: Run) -> Dataset:
+    """The data set whose test images the run was tested on, in the order of `run.labels`.
+
+    Raises
+    ------
+    RunError
+        If the labels here are not those that the run was tested against.
+    DataError
+        If the data set is missing or damaged.
+    """
+    experiment = run.experiment
+    dataset = data.load(
+        experiment.dataset,
+        experiment.data,
+        train_size=experiment.train_size,
+        test_size=experiment.test_size,
+        holdout=experiment.holdout,
+    )
+    if not torch.equal(dataset.test_labels, run.labels):
+        raise RunError(
+            f"{run.folder} was tested on other images than the {dataset.title} here; point HWKIT_DATA at the data it "
+            "was trained with, or train it again"
+        )
+    return dataset
+
+
+def class_names(run: Run) -> tuple[str, ...]:
+    """The names of the ten classes, by label."""
+    dataset = run.experiment.dataset
+    return standin.CLASSES[dataset] if run.experiment.data == "stand-in" else data.DATASETS[dataset].classes
+
+
+def class_label(run: Run, name: int | str) -> int:
+    """The label of a class given by label or by name; the ten digits of MNIST are both.
+
+    Raises
+    ------
+    RunError
+        If there is no such class; the message lists those that there are.
+    """
+    names = class_names(run)
+    if isinstance(name, str) and name in names:
+        return names.index(name)
+    if isinstance(name, int) and 0 <= name < len(names):
+        return name
+    raise RunError(f"unknown class {name!r}; {did_you_mean(name, names)} (or 0 to {len(names) - 1})")
+
+
+def probabilities(run: Run) -> Tensor:
+    """The softmax of the run's logits over the test images, float32 (N, 10)."""
+    return run.logits.softmax(dim=1)
+
+
+def predicted(run: Run) -> Tensor:
+    """The class with the largest logit for each test image, int64 (N,)."""
+    return run.logits.argmax(dim=1)
+
+
+def predictions(run: Run) -> pd.DataFrame:
+    """One row per test image, in test-set order.
+
+    Columns: `index` in the test set, `label`, `predicted`, their names `label_name` and `predicted_name`, and the
+    probabilities that the network gives to both, `predicted_probability` and `label_probability`.
+    """
+    names = class_names(run)
+    shares, found = probabilities(run), predicted(run)
+    rows = torch.arange(len(run.labels))
+    return pd.DataFrame(
+        {
+            "index": rows.numpy(),
+            "label": run.labels.numpy(),
+            "predicted": found.numpy(),
+            "label_name": [names[label] for label in run.labels.tolist()],
+            "predicted_name": [names[label] for label in found.tolist()],
+            "predicted_probability": shares[rows, found].numpy(),
+            "label_probability": shares[rows, run.labels].numpy(),
+        }
+    )
+
+
+def mismatches(run: Run) -> pd.DataFrame:
+    """The rows of `predictions` where the network is wrong, the most confident mistake first."""
+    table = predictions(run)
+    return _most_confident_first(table[table["label"] != table["predicted"]])
+
+
+def confusion(run: Run) -> pd.DataFrame:
+    """Counts of test images, int (10, 10): a row per true class, a column per predicted class, both by name."""
+    names = class_names(run)
+    counts = torch.bincount(run.labels * len(names) + predicted(run), minlength=len(names) ** 2)
+    table = pd.DataFrame(counts.view(len(names), -1).numpy(), index=names, columns=names)
+    return table.rename_axis(index="true", columns="predicted")
+
+
+def per_class_accuracy(run: Run) -> pd.Series:
+    """Share of each class's test images that are classified correctly, by class name; NaN for a class without any."""
+    counts = confusion(run)
+    correct = pd.Series(counts.to_numpy().diagonal(), index=counts.index)
+    return (correct / counts.sum(axis="columns")).rename("accuracy").rename_axis("class")
+
+
+def _most_confident_first(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `predictions` by falling probability of the prediction, then by index."""
+    return table.sort_values(["predicted_probability", "index"], ascending=[False, True], ignore_index=True)
+
+
+# --- Examples and pairs -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A test image and what the network makes of it.
+
+    Attributes
+    ----------
+    index : of the image in the test set.
+    label, predicted : true and predicted class, with their names in `label_name` and `predicted_name`.
+    probabilities : float32 (10,).
+    image : uint8 (C, H, W).
+    """
+
+    index: int
+    label: int
+    predicted: int
+    label_name: str
+    predicted_name: str
+    probabilities: Tensor
+    image: Tensor
+
+    @property
+    def correct(self) -> bool:
+        """Whether the network is right."""
+        return self.label == self.predicted
+
+    @property
+    def confidence(self) -> float:
+        """The probability that the network gives to its prediction."""
+        return self.probabilities[self.predicted].item()
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A misclassified image, and a correctly classified one of the class that it was mistaken for.
+
+    `similarity` is the cosine between the `hidden_features` of the two, from 0 to 1 in a network with ReLU.
+    """
+
+    mismatch: Example
+    counterpart: Example
+    similarity: float
+
+
+def example(run: Run, index: int) -> Example:
+    """The test image at an index, and what the network makes of it.
+
+    Raises
+    ------
+    RunError
+        If the test set has no such index.
+    """
+    count = len(run.labels)
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < count:
+        raise RunError(f"no test image {index!r}; this run was tested on {count} images, numbered 0 to {count - 1}")
+    names = class_names(run)
+    label, found = run.labels[index].item(), run.logits[index].argmax().item()
+    return Example(
+        index=index,
+        label=label,
+        predicted=found,
+        label_name=names[label],
+        predicted_name=names[found],
+        probabilities=run.logits[index].softmax(dim=0),
+        image=test_set(run).test_images[index],
+    )
+
+
+def find_example(
+    run: Run,
+    *,
+    label: int | str | None = None,
+    predicted: int | str | None = None,
+    correct: bool | None = None,
+    skip: int = 0,
+) -> Example:
+    """The test image that fits and of whose prediction the network is most confident.
+
+    Parameters
+    ----------
+    label, predicted : true and predicted class, by label or name; None is any.
+    correct : whether the network is right; None is either.
+    skip : leave out the first so many that fit, to get to the next.
+
+    Raises
+    ------
+    RunError
+        If no image fits; the message says what there is in its place.
+    """
+    table = predictions(run)
+    if label is not None:
+        table = table[table["label"] == class_label(run, label)]
+    of_label = table
+    if predicted is not None:
+        table = table[table["predicted"] == class_label(run, predicted)]
+    if correct is not None:
+        table = table[(table["label"] == table["predicted"]) == correct]
+    if not 0 <= skip < len(table):
+        raise RunError(_no_example(run, label, predicted, correct, skip, len(table), of_label))
+    return example(run, int(_most_confident_first(table)["index"].iloc[skip]))
+
+
+def _no_example(
+    run: Run,
+    label: int | str | None,
+    predicted: int | str | None,
+    correct: bool | None,
+    skip: int,
+    fitting: int,
+    of_label: pd.DataFrame,
+) -> str:
+    """The message of `find_example` when it finds nothing."""
+    names = class_names(run)
+    wanted = "" if correct is None else "correctly classified " if correct else "misclassified "
+    wanted += "test image"
+    if label is not None:
+        wanted += f" of class {names[class_label(run, label)]!r}"
+    if predicted is not None:
+        wanted += f" taken for {names[class_label(run, predicted)]!r}"
+    if fitting or skip < 0:
+        return f"skip={skip}: there are {fitting} such images ({wanted}), so skip can be 0 to {max(fitting - 1, 0)}"
+    counts = of_label["predicted_name"].value_counts()
+    exist = ", ".join(f"{name} ({count})" for name, count in counts.items()) or "none"
+    whose = "test images" if label is None else "the test images of that class"
+    return f"{run.name} has no {wanted}; {whose} were taken for: {exist}"
+
+
+def pair(run: Run, index: int) -> Pair:
+    """A misclassified image beside its counterpart.
+
+    The counterpart is, among the correctly classified images of the class that the mismatch was mistaken for, the one
+    whose `hidden_features` point most nearly the same way (largest cosine): the image that the convolutions can least
+    tell from the mismatch.
+
+    Raises
+    ------
+    RunError
+        If the image at the index is classified correctly, or no image of the class it was mistaken for is.
+    """
+    mismatch = example(run, index)
+    if mismatch.correct:
+        raise RunError(f"test image {index} is no mismatch: it is a {mismatch.label_name!r} and taken for one")
+    correct = ((run.labels == mismatch.predicted) & (predicted(run) == mismatch.predicted)).nonzero().squeeze(1)
+    if not len(correct):
+        raise RunError(f"no image of class {mismatch.predicted_name!r} is classified correctly, so {index} has no pair")
+    images = test_set(run).test_images
+    features = hidden_features(run, images[torch.cat([torch.tensor([index]), correct])])
+    similarities = torch.cosine_similarity(features[1:], features[:1])
+    nearest = int(similarities.argmax())
+    return Pair(mismatch, example(run, int(correct[nearest])), similarities[nearest].item())
+
+
+def pairs(run: Run, count: int) -> list[Pair]:
+    """Instructive pairs of a mismatch and its counterpart; fewer than `count` if there are not so many mismatches.
+
+    Deterministic: the most confident mistakes, but first those whose combination of true and predicted class was not
+    yet chosen, and among these the ones whose two classes were chosen least often.
+
+    Raises
+    ------
+    RunError
+        If count is negative.
+    """
+    if count < 0:
+        raise RunError(f"count must be 0 or more, not {count}")
+    found = predicted(run)
+    # A class without a single correct image, as after very short training, has no counterpart to offer.
+    known = set(found[found == run.labels].tolist())
+    left = [row for row in mismatches(run).itertuples(index=False) if row.predicted in known]
+    combinations: list[tuple[int, int]] = []
+    classes: list[int] = []
+    chosen = []
+    while left and len(chosen) < count:
+        # min takes the first of equals, and the first is the most confident.
+        best = min(
+            left,
+            key=lambda row: (
+                combinations.count((row.label, row.predicted)),
+                classes.count(row.label) + classes.count(row.predicted),
+            ),
+        )
+        left.remove(best)
+        combinations.append((best.label, best.predicted))
+        classes += [best.label, best.predicted]
+        chosen.append(pair(run, int(best.index)))
+    return chosen
+
+
+# --- Hidden layers ----------------------------------------------------------------------------------------------
+
+
+def activations(run: Run, images: Tensor) -> dict[str, Tensor]:
+    """What each convolution makes of images, after its activation function and before pooling.
+
+    Parameters
+    ----------
+    images : uint8 (N, C, H, W).
+
+    Returns
+    -------
+    By the layer's name, from the input on: float32 (N, channels, height, width)
+    """
+    model = run.model()
+    outputs: dict[str, list[Tensor]] = {layer: [] for layer in model.conv_layers}
+    for layer, chunks in outputs.items():
+        module = model.get_submodule(layer)
+        module.register_forward_hook(lambda _, __, output, chunks=chunks: chunks.append(model.activation(output)))
+    _forward(run, model, images)
+    return {layer: torch.cat(chunks) for layer, chunks in outputs.items()}
+
+
+def hidden_features(run: Run, images: Tensor) -> Tensor:
+    """What the convolutions hand on to the first fully connected layer: pooled and flattened, float32 (N, features).
+
+    Parameters
+    ----------
+    images : uint8 (N, C, H, W).
+    """
+    model = run.model()
+    chunks: list[Tensor] = []
+    model.get_submodule("fc1").register_forward_pre_hook(lambda _, inputs: chunks.append(inputs[0]))
+    _forward(run, model, images)
+    return torch.cat(chunks)
+
+
+@torch.inference_mode()
+def _forward(run: Run, model: torch.nn.Module, images: Tensor) -> None:
+    """Run images, uint8 (N, C, H, W), through a network for the sake of its hooks."""
+    shape = (data.DATASETS[run.experiment.dataset].channels, *(data.DATASETS[run.experiment.dataset].size,) * 2)
+    if images.dtype != torch.uint8 or images.ndim != 4 or not len(images) or tuple(images.shape[1:]) != shape:
+        raise RunError(
+            f"images must be uint8 (N, {', '.join(map(str, shape))}), not {images.dtype} {tuple(images.shape)}; "
+            "one image needs image.unsqueeze(0)"
+        )
+    for chunk in images.split(BATCH_SIZE):
+        model(data.normalise(chunk, run.experiment.dataset))
+
+
+# --- Weights ----------------------------------------------------------------------------------------------------
+
+
+def parameter_names(names: Iterable[str]) -> list[str]:
+    """Names of parameters, each once, as the report lists them: layer by layer, the weight before the bias.
+
+    A file of weights does not keep the network's order; the layers' own names sort into it.
+    """
+    return sorted(set(names), key=lambda name: (name.partition(".")[0], not models.is_weight(name), name))
+
+
+def weight_statistics(weights: Run | Mapping[str, Tensor], near_zero: float = NEAR_ZERO) -> pd.DataFrame:
+    """Statistics of every weight and bias tensor.
+
+    Parameters
+    ----------
+    weights : a run, whose final weights are taken, or tensors by name.
+    near_zero : weights of smaller absolute value count as near zero.
+
+    Returns
+    -------
+    A row per tensor, by name: `count`, `mean`, `std`, `skew` (third standardised moment, 0 for a symmetric tensor;
+    NaN where all are equal), and the shares `near_zero` and `negative`.
+    """
+    tensors = weights.final_weights if isinstance(weights, Run) else weights
+    rows = {}
+    for name in parameter_names(tensors):
+        values = tensors[name].double().flatten()
+        mean, std = values.mean(), values.std(correction=0)
+        rows[name] = {
+            "count": values.numel(),
+            "mean": mean.item(),
+            "std": std.item(),
+            "skew": (((values - mean) / std) ** 3).mean().item(),
+            "near_zero": (values.abs() < near_zero).double().mean().item(),
+            "negative": (values < 0).double().mean().item(),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("parameter")
+
+
+def compare_weights(a: Run, b: Run, near_zero: float = NEAR_ZERO) -> pd.DataFrame:
+    """Standard deviation, skew and the shares near zero and below it of every tensor, for two runs side by side.
+
+    Returns
+    -------
+    A row per tensor that either run has; columns `(statistic, "a" or "b")`, NaN where a run lacks the tensor or its
+    tensor has no such statistic.
+    """
+    columns = ["std", "skew", "near_zero", "negative"]
+    tables = {side: weight_statistics(run, near_zero)[columns] for side, run in (("a", a), ("b", b))}
+    order = parameter_names([*a.final_weights, *b.final_weights])
+    joined = pd.concat(tables, axis="columns").swaplevel(axis="columns").reindex(order)
+    return joined[[(column, side) for column in columns for side in tables]]
+
+
+# --- Accuracies and their uncertainty ---------------------------------------------------------------------------
+
+
+def wilson_interval(successes: int, count: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval for a proportion (Wilson, 1927, J. Am. Stat. Assoc. 22, 209-212).
+
+    Unlike the normal interval it stays within [0, 1] and is right for proportions near 1, as accuracies are.
+
+    Raises
+    ------
+    RunError
+        If there are no trials, more successes than trials, or the level is not between 0 and 1.
+    """
+    if count < 1 or not 0 <= successes <= count:
+        raise RunError(f"{successes} successes in {count} trials: there must be a trial, and successes among them only")
+    z = _quantile(level)
+    share = successes / count
+    centre = share + z**2 / (2 * count)
+    margin = z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    low, high = ((centre + side * margin) / (1 + z**2 / count) for side in (-1, 1))
+    # Rounding would leave 1e-19 where the formula gives exactly 0 or 1.
+    return (0.0 if successes == 0 else low), (1.0 if successes == count else high)
+
+
+def accuracy_interval(run: Run, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval for the run's test accuracy: how far chance in the choice of test images may have moved it.
+
+    It says nothing of how the accuracy would move with another seed.
+    """
+    correct = predicted(run) == run.labels
+    return wilson_interval(int(correct.sum()), len(correct), level)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs, a and b, on the same test images.
+
+    Attributes
+    ----------
+    a_name, b_name : of the experiments.
+    count : test images.
+    a_accuracy, b_accuracy : shares of them classified correctly.
+    difference : a_accuracy - b_accuracy, which lies in the interval from `low` to `high` at `level`.
+    only_a, only_b : images that only the one run gets right.
+    p_value : of McNemar's exact test that neither run is better.
+    """
+
+    a_name: str
+    b_name: str
+    count: int
+    a_accuracy: float
+    b_accuracy: float
+    difference: float
+    low: float
+    high: float
+    level: float
+    only_a: int
+    only_b: int
+    p_value: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.a_name} {self.a_accuracy:.4f}, {self.b_name} {self.b_accuracy:.4f}: difference "
+            f"{100 * self.difference:+.2f} points ({100 * self.level:g} % interval {100 * self.low:+.2f} to "
+            f"{100 * self.high:+.2f}; McNemar p = {self.p_value:.2g})"
+        )
+
+
+def compare_accuracies(a: Run, b: Run, level: float = 0.95) -> Comparison:
+    """Compare two runs, image by image, on the test images that both were tested on.
+
+    Raises
+    ------
+    RunError
+        If the runs were tested on different images.
+    """
+    require_same_test_images(a, b)
+    a_correct, b_correct = predicted(a) == a.labels, predicted(b) == b.labels
+    both = int((a_correct & b_correct).sum())
+    only_a = int((a_correct & ~b_correct).sum())
+    only_b = int((b_correct & ~a_correct).sum())
+    neither = len(a_correct) - both - only_a - only_b
+    low, high = paired_interval(both, only_a, only_b, neither, level)
+    count = len(a_correct)
+    return Comparison(
+        a_name=a.name,
+        b_name=b.name,
+        count=count,
+        a_accuracy=(both + only_a) / count,
+        b_accuracy=(both + only_b) / count,
+        difference=(only_a - only_b) / count,
+        low=low,
+        high=high,
+        level=level,
+        only_a=only_a,
+        only_b=only_b,
+        p_value=mcnemar_p_value(only_a, only_b),
+    )
+
+
+def require_same_test_images(a: Run, b: Run) -> None:
+    """Raise RunError unless two runs were tested on the same images in the same order."""
+    fields = ("dataset", "data", "holdout", "test_size")
+    differing = [field for field in fields if getattr(a.experiment, field) != getattr(b.experiment, field)]
+    if differing:
+        found = ", ".join(
+            f"{field} {getattr(a.experiment, field)!r} and {getattr(b.experiment, field)!r}" for field in differing
+        )
+        raise RunError(
+            f"{a.name} and {b.name} were tested on different images ({found}) and cannot be compared image by image; "
+            "train both with the same of these"
+        )
+    if not torch.equal(a.labels, b.labels):
+        raise RunError(
+            f"{a.name} and {b.name} were tested on different copies of {a.experiment.dataset}; train one of them again"
+        )
+
+
+def paired_interval(both: int, only_a: int, only_b: int, neither: int, level: float = 0.95) -> tuple[float, float]:
+    """Newcombe's interval for the difference of two proportions measured on the same images.
+
+    Method 10 of Newcombe (1998, Statistics in Medicine 17, 2635-2650): the Wilson intervals of the two proportions,
+    squared and added with regard to their correlation phi, which is continuity-corrected where it is positive.
+
+    Parameters
+    ----------
+    both, only_a, only_b, neither : counts of images that both runs, only one, or neither gets right.
+    """
+    count = both + only_a + only_b + neither
+    a_share, b_share = (both + only_a) / count, (both + only_b) / count
+    a_low, a_high = wilson_interval(both + only_a, count, level)
+    b_low, b_high = wilson_interval(both + only_b, count, level)
+    margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
+    covariance = both * neither - only_a * only_b
+    if covariance > 0:
+        covariance = max(covariance - count / 2, 0)
+    phi = covariance / math.sqrt(margins) if margins else 0.0
+
+    def distance(a_side: float, b_side: float) -> float:
+        return math.sqrt(max(a_side**2 - 2 * phi * a_side * b_side + b_side**2, 0))
+
+    difference = a_share - b_share
+    return (
+        difference - distance(a_share - a_low, b_high - b_share),
+        difference + distance(a_high - a_share, b_share - b_low),
+    )
+
+
+def mcnemar_p_value(only_a: int, only_b: int) -> float:
+    """McNemar's exact test: how often chance makes two equally good runs differ at least as much as these.
+
+    Under that assumption each image that only one run gets right is a toss of a fair coin; the value is two-sided
+    (McNemar, 1947, Psychometrika 12, 153-157; in its binomial form, which holds for small counts too).
+    """
+    tosses = only_a + only_b
+    tail, term = 0, 1
+    for heads in range(min(only_a, only_b) + 1):
+        tail += term
+        term = term * (tosses - heads) // (heads + 1)  # from C(n, k) to C(n, k + 1), in whole numbers
+    return min(1.0, 2 * tail / 2**tosses)
+
+
+def verdict(comparison: Comparison, expected: Expectation, *, margin: float = 0.01) -> Verdict:
+    """What a comparison says of the expectation that a's accuracy is higher than, lower than or the same as b's.
+
+    "higher" and "lower" are confirmed if the whole interval of the difference lies on the expected side of 0, and
+    contradicted if it lies on the other. "same" is confirmed if it lies within -margin to margin (a test of
+    equivalence: not finding a difference is not enough), and contradicted if it lies outside. Anything else cannot be
+    told at this sample size.
+
+    Parameters
+    ----------
+    margin : the largest difference that "same" puts up with; the default is one percentage point.
+
+    Raises
+    ------
+    RunError
+        If the expectation is none of the three, or the margin is not positive.
+    """
+    if margin <= 0:
+        raise RunError(f"margin must be above 0, not {margin!r}: two accuracies are never known to be exactly equal")
+    low, high = comparison.low, comparison.high
+    if expected == "higher":
+        confirmed, contradicted = low > 0, high < 0
+    elif expected == "lower":
+        confirmed, contradicted = high < 0, low > 0
+    elif expected == "same":
+        confirmed, contradicted = -margin <= low and high <= margin, low > margin or high < -margin
+    else:
+        raise RunError(f"unknown expectation {expected!r}; {did_you_mean(expected, ('higher', 'lower', 'same'))}")
+    if confirmed:
+        return "confirmed"
+    return "contradicted" if contradicted else "not distinguishable at this sample size"
+
+
+def changed_mismatches(a: Run, b: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The mistakes that b adds to those of a, and those that it removes.
+
+    Returns
+    -------
+    (added, removed) : images that only a gets right, with b's predictions, and images that only b gets right, with
+        a's predictions; rows of `predictions`, the most confident mistake first.
+
+    Raises
+    ------
+    RunError
+        If the runs were tested on different images.
+    """
+    require_same_test_images(a, b)
+    a_mismatches, b_mismatches = mismatches(a), mismatches(b)
+    added = b_mismatches[~b_mismatches["index"].isin(a_mismatches["index"])]
+    removed = a_mismatches[~a_mismatches["index"].isin(b_mismatches["index"])]
+    return added.reset_index(drop=True), removed.reset_index(drop=True)
+
+
+def accuracy_table(runs: Sequence[Run], seed_accuracies: Mapping[str, float] | None = None) -> pd.DataFrame:
+    """Measured accuracies with their intervals beside those of the seed report, a row per run.
+
+    Parameters
+    ----------
+    seed_accuracies : the seed report's, by experiment name; a run that it lacks gets NaN.
+
+    Returns
+    -------
+    By the experiment's name: `dataset` (its title), `accuracy`, `low`, `high`, `seed`
+    """
+    rows = []
+    for run in runs:
+        low, high = accuracy_interval(run)
+        rows.append(
+            {
+                "name": run.name,
+                "dataset": data.DATASETS[run.experiment.dataset].title,
+                "accuracy": run.test_accuracy,
+                "low": low,
+                "high": high,
+                "seed": (seed_accuracies or {}).get(run.name, math.nan),
+            }
+        )
+    return pd.DataFrame(rows, columns=["name", "dataset", "accuracy", "low", "high", "seed"]).set_index("name")
+
+
+def _quantile(level: float) -> float:
+    """The number of standard deviations within which a normal variable lies with probability `level`."""
+    if not 0 < level < 1:
+        raise RunError(f"level must be between 0 and 1, such as 0.95, not {level!r}")
+    return NormalDist().inv_cdf(0.5 + level / 2)

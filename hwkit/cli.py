@@ -1,0 +1,196 @@
+"""The `hwkit` command: a thin skin over the library. The only module that prints."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hwkit.errors import HwkitError, ParameterError
+from hwkit.version import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, 1 if something failed, 2 for bad input, 130 for Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except HwkitError as error:
+        print(f"hwkit: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        print(f"\nhwkit: {interrupt or 'interrupted'}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _train(options: argparse.Namespace) -> int:
+    from hwkit.experiment import Experiment, named_experiment
+    from hwkit.training import train
+
+    chosen = {field.name: getattr(options, field.name, None) for field in dataclasses.fields(Experiment)}
+    overrides = {name: _value(text) for name, text in chosen.items() if text is not None and name != "profile"}
+    experiment = named_experiment(options.experiment, options.profile, **overrides)
+    run = train(experiment, device=options.device, progress=not options.no_progress)
+    print(run)
+    return 0
+
+
+def _runs(options: argparse.Namespace) -> int:
+    from hwkit import runs
+    from hwkit.paths import store_root
+
+    found, problems = runs.list_runs()
+    if found:
+        print(runs.table(found).to_string(index=False))
+    else:
+        print(f"no finished runs in {store_root()}; `hwkit train mnist` makes one")
+    for folder in runs.unfinished():
+        print(f"unfinished: {folder.name}; training it again goes on from its checkpoint")
+    for problem in problems:
+        print(f"hwkit: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from hwkit import models, runs
+
+    run = runs.resolve(options.reference)
+    print(run)
+    sections = {"folder": {"path": run.folder}, "experiment": run.experiment.as_dict(), "metrics": run.metrics}
+    for title, content in {**sections, "environment": run.environment}.items():
+        print(f"\n{title}")
+        for key, value in content.items():
+            if key != "files":
+                print(f"  {key:<16} {value}")
+    print(f"\nparameters\n{models.parameter_table(run.model()).to_string()}")
+    print(f"\nlast records\n{run.record.tail(5).to_string(index=False)}")
+    return 0
+
+
+def _data(options: argparse.Namespace) -> int:
+    from hwkit import data
+    from hwkit.paths import data_root
+
+    rows = data.status_table()
+    print(f"data sets in {data_root()}")
+    for row in rows:
+        print("  ".join(f"{value:<{width}}" for value, width in zip(row.values(), (12, 10, 10, 40), strict=False)))
+    return 1 if any(row["status"] == "damaged" for row in rows) else 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from hwkit.report.build import build_report
+
+    report = build_report(
+        options.profile,
+        notebooks=[Path(path) for path in options.notebooks],
+        parameters=dict(_assignment(text) for text in options.parameter),
+        settings=options.settings,
+        output=options.output,
+        force=options.force,
+        say=lambda line: print(line, flush=True),
+    )
+    for name in report.reused:
+        print(f"{name}: up to date")
+    for warning in report.warnings:
+        print(f"warning: {warning}")
+    print(f"{report.pdf} ({report.pages} pages)\n{report.html}\n{report.csv}")
+    for execution in report.failures:
+        print(f"hwkit: {execution.notebook.name} failed in {execution.failure}", file=sys.stderr)
+        print(f"hwkit: executed up to there in {execution.output}", file=sys.stderr)
+    return 1 if report.failures else 0
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """A notebook parameter from `name=value`."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ParameterError(f"parameter {text!r} has no value; write it as {text}=VALUE")
+    return name.strip(), _value(value.strip())
+
+
+def _value(text: str) -> Any:
+    """A Python literal if the text is one (1, 0.5, True), else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line that begins as all of ours do."""
+
+    def error(self, message: str) -> None:
+        print(f"hwkit: {message}; `{self.prog} --help` tells what there is", file=sys.stderr)
+        sys.exit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="hwkit", description="Train small CNNs, look inside them, and build a course report.")
+    parser.add_argument("--version", action="version", version=f"hwkit {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    train = commands.add_parser("train", help="train a named experiment, or load or continue its run")
+    train.add_argument("experiment", help="such as mnist, mnist-l2, cifar10; an unknown name lists all")
+    train.add_argument("--profile", default="quick", help="smoke, quick, full or seed (default: quick)")
+    train.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    train.add_argument("--no-progress", action="store_true", help="no progress bar")
+    changes = train.add_argument_group("changes to the experiment")
+    for name, text in _EXPERIMENT_OPTIONS.items():
+        changes.add_argument(f"--{name.replace('_', '-')}", help=text, metavar="VALUE")
+    train.set_defaults(run=_train)
+
+    runs = commands.add_parser("runs", help="list the finished runs")
+    runs.set_defaults(run=_runs)
+
+    show = commands.add_parser("show", help="show one run")
+    show.add_argument("reference", metavar="RUN", help="an experiment's name, or the run's folder or fingerprint")
+    show.set_defaults(run=_show)
+
+    data = commands.add_parser("data", help="show which data sets are here, and check their files")
+    data.set_defaults(run=_data)
+
+    report = commands.add_parser("report", help="execute the notebooks and export them as PDF, HTML and CSV")
+    report.add_argument("notebooks", nargs="*", help="default: all of notebooks/")
+    report.add_argument("--profile", help="smoke, quick, full or seed (default: full on a CUDA GPU, else quick)")
+    report.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE")
+    report.add_argument("--settings", type=Path, help="default: report.toml of the project")
+    report.add_argument("--output", type=Path, help="default: build/ of the project")
+    report.add_argument("--force", action="store_true", help="execute every notebook again")
+    report.set_defaults(run=_report)
+    return parser
+
+
+_EXPERIMENT_OPTIONS = {
+    "data": "real, stand-in, or auto (default)",
+    "kernel_size": "of the convolutions (MNIST) or the first one (CIFAR-10)",
+    "width": "factor on the number of filters",
+    "activation": "relu or selu",
+    "pooling": "max or average",
+    "dropout": "probability of dropping a feature",
+    "initialisation": "pytorch or truncated-normal",
+    "l2": "lambda of the L2 penalty",
+    "augment": "True or False (CIFAR-10)",
+    "learning_rate": "of Adam",
+    "schedule": "constant or one-cycle",
+    "batch_size": "images per step",
+    "epochs": "passes over the training images",
+    "train_size": "use the first so many training images",
+    "test_size": "use the first so many test images",
+    "holdout": "test on the last so many training images instead of the test set",
+    "record_every": "iterations between two records",
+    "seed": "of weights, order, augmentation and dropout",
+    "precision": "fp32, bf16, or auto (default)",
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

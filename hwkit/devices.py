@@ -1,0 +1,66 @@
+"""Where and how precisely to compute: devices, bf16 autocast, and what this machine has of them."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+
+import torch
+
+from hwkit.errors import TrainingError
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """bf16 autocast, or none for fp32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def resolve_device(device: str) -> torch.device:
+    """The torch device for "auto", or for a name after checking that it exists here.
+
+    Raises
+    ------
+    TrainingError
+        If there is no such device; the message lists those that there are.
+    """
+    available = ["cpu"]
+    if torch.cuda.is_available():
+        available = [f"cuda:{index}" for index in range(torch.cuda.device_count())] + available
+    if torch.backends.mps.is_available():
+        available = ["mps", *available]
+    if device == "auto":
+        return torch.device(available[0])
+    if device in available or (device == "cuda" and "cuda:0" in available):
+        return torch.device("cuda:0" if device == "cuda" else device)
+    raise TrainingError(f"device {device!r} is not here; use auto or one of: {', '.join(available)}")
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """ "fp32" or "bf16" for "auto": bf16 where the device computes it natively."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and bool(_cpu_flags() & {"avx512_bf16", "amx_bf16"})
+    return "bf16" if native else "fp32"
+
+
+def _cpu_flags() -> set[str]:
+    """The processor's instruction sets, as Linux names them; empty on other systems."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("flags"):
+                return set(line.split())
+    return set()
+
+
+def device_name(device: torch.device) -> str:
+    """The name of the processor or GPU behind a device, for people to read."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

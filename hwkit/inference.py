@@ -1,0 +1,31 @@
+"""Running a trained network over images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hwkit import data
+from hwkit.data import Dataset
+from hwkit.devices import autocast
+
+
+def predict(
+    model: nn.Module, images: Tensor, dataset: Dataset, *, precision: str = "fp32", batch_size: int = 1000
+) -> Tensor:
+    """Logits, float32 (N, 10), of a network in evaluation mode for images, uint8 (N, C, H, W), on its own device."""
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode(), autocast(device, precision):
+        chunks = [
+            model(data.normalise(chunk.to(device), dataset).contiguous(memory_format=torch.channels_last)).float()
+            for chunk in images.split(batch_size)
+        ]
+    model.train(was_training)
+    return torch.cat(chunks)
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of rows whose largest logit is at the label."""
+    return (logits.argmax(dim=1) == labels).sum().item() / len(labels)

@@ -1,0 +1,42 @@
+"""Where the project, its data and its runs lie on disk."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+
+def project_root() -> Path:
+    """The nearest parent of the current directory, itself included, that is an hwkit project; else the current one.
+
+    A notebook runs in `notebooks/` and `make report` one level up: both must find the same data and runs.
+    """
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if _is_project(folder)), here)
+
+
+def data_root() -> Path:
+    """The folder of the data sets, in torchvision's layout: `$HWKIT_DATA`, else `data` in the project."""
+    chosen = os.environ.get("HWKIT_DATA")
+    return Path(chosen).expanduser() if chosen else project_root() / "data"
+
+
+def store_root() -> Path:
+    """The folder of the runs: `$HWKIT_HOME`, else `runs` in the project."""
+    chosen = os.environ.get("HWKIT_HOME")
+    return Path(chosen).expanduser() if chosen else project_root() / "runs"
+
+
+def _is_project(folder: Path) -> bool:
+    """Whether `folder` holds `notebooks` and a pyproject.toml of the project named hwkit."""
+    if not (folder / "notebooks").is_dir():
+        return False
+    try:
+        facts = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    except (
+        OSError,
+        ValueError,
+    ):  # somebody else's folder: a missing or unreadable file only means "not this one"
+        return False
+    return facts.get("project", {}).get("name") == "hwkit"

@@ -1,0 +1,131 @@
+"""Several executed notebooks as one document: a PDF, an HTML page, or both."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+from hwkit.errors import ReportError
+from hwkit.report.document import Part
+from hwkit.report.exporters import NotebookMarkdownExporter, build_document
+from hwkit.report.html_writer import write_html
+from hwkit.report.images import ImageStore
+from hwkit.report.markdown import chunk
+from hwkit.report.settings import ReportSettings
+from hwkit.report.typesetting import compile_pdf, page_count, typeset
+
+
+@dataclass(frozen=True)
+class BookInfo:
+    """What came out of `build_book`: sizes are in bytes, 0 for what was not asked for.
+
+    `warnings` are complete sentences for the reader of the build's log: what was left out of the document,
+    references without a target, characters without a font.
+    """
+
+    pages: int
+    pdf_bytes: int
+    html_bytes: int
+    seconds: float
+    warnings: tuple[str, ...]
+
+
+def build_book(
+    notebooks: Sequence[Path],
+    *,
+    settings: ReportSettings,
+    facts: Mapping[str, str],
+    opening: str = "",
+    pdf: Path | None = None,
+    html: Path | None = None,
+    image_folders: Sequence[Path] = (),
+    system_fonts: bool = True,
+) -> BookInfo:
+    """Set executed notebooks, in the order given, as one document.
+
+    Parameters
+    ----------
+    notebooks
+        Executed notebooks. Each begins a chapter, headed by its first level-1 heading.
+    settings
+        Title page, theme, page.
+    facts
+        Rows of label and value for the title page.
+    opening
+        Markdown that goes before the first notebook, with its own level-1 heading.
+    pdf, html
+        Where to write; a file that is there is replaced only once the new one is complete.
+    image_folders
+        Folders, beside each notebook's own, whose images the notebooks and `opening` may show by relative
+        paths.
+    system_fonts
+        Whether fonts installed on the machine may be used, beside those that Typst brings.
+
+    Raises
+    ------
+    ReportError
+        If a notebook cannot be read, the document cannot be set, or a file cannot be written.
+    """
+    start = time.perf_counter()
+    images = ImageStore("images")
+    warnings: list[str] = []
+    parts = [Part("opening", chunk(opening), list(image_folders))] if opening.strip() else []
+    for path in notebooks:
+        parts.append(_part(path, images, image_folders, warnings))
+    document = build_document(parts, settings, images)
+    document.warnings[:0] = warnings
+    pdf_content = html_content = b""
+    warnings = document.warnings
+    if pdf is not None:
+        source = typeset(document, settings, facts, system_fonts=system_fonts)
+        pdf_content, formula_warnings = compile_pdf(source, system_fonts=system_fonts)
+        warnings = [*source.warnings, *formula_warnings]
+        _replace(pdf, pdf_content)
+    if html is not None:
+        html_content = write_html(document, settings, facts).encode()
+        _replace(html, html_content)
+    return BookInfo(
+        pages=page_count(pdf_content),
+        pdf_bytes=len(pdf_content),
+        html_bytes=len(html_content),
+        seconds=time.perf_counter() - start,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _part(path: Path, images: ImageStore, image_folders: Sequence[Path], warnings: list[str]) -> Part:
+    """One notebook as a part of the book."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except Exception as error:  # nbformat raises many kinds on damaged files; all mean the same here
+        raise ReportError(f"notebook {path} cannot be read: {error}") from error
+    exporter = NotebookMarkdownExporter(echo=False, show_parameters=False)
+    # nbconvert works on copies of its resources, so that the notebook's images come back in a store of their own.
+    resources = {"hwkit_images": ImageStore(images.folder), "hwkit_quiet_widgets": True}
+    markdown, resources = exporter.markdown(notebook, resources)
+    images.merge(resources["hwkit_images"])
+    warnings += [f"{path.stem}, {warning}" for warning in resources["hwkit_warnings"]]
+    title = str(notebook.metadata.get("title") or path.stem.replace("_", " "))
+    return Part(path.stem, markdown, [path.parent, *image_folders], resources["hwkit_attachments"], chapter=title)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            file.write(content)
+        try:
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except OSError:
+            os.unlink(file.name)
+            raise
+    except OSError as error:
+        raise ReportError(f"{path} cannot be written: {error}") from error

@@ -1,0 +1,340 @@
+"""`make report`: run the notebooks that need it, and put the results together as PDF, HTML and CSV."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwkit.errors import ReportError
+from hwkit.paths import project_root
+from hwkit.report.execute import Execution, check_parameters, declared_parameters, execute, outputs_of_kind
+from hwkit.report.execute import read_notebook
+from hwkit.report.settings import ReportSettings
+
+if TYPE_CHECKING:
+    from hwkit.experiment import Experiment
+
+# Starting a kernel, importing torch and drawing the figures of one notebook on two CPU cores, for the forecast only.
+NOTEBOOK_SECONDS = 30.0
+# Packages whose version can change what a notebook shows.
+SHOWN_BY = ("torch", "torchvision", "matplotlib", "seaborn", "pandas")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a build left behind: the files, how each notebook went, and what the reader should be told."""
+
+    pdf: Path
+    html: Path
+    csv: Path
+    executions: tuple[Execution, ...]
+    reused: tuple[str, ...]
+    pages: int
+    warnings: tuple[str, ...]
+
+    @property
+    def failures(self) -> list[Execution]:
+        """The notebooks that failed."""
+        return [execution for execution in self.executions if execution.failure]
+
+
+def build_report(
+    profile: str | None = None,
+    *,
+    notebooks: Sequence[Path] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    settings: Path | None = None,
+    output: Path | None = None,
+    force: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Execute notebooks and export them as one report: report.pdf, report.html, results.csv and the notebooks.
+
+    A notebook that was executed before with the same text, parameters, library and data is not executed again. One
+    that fails does not stop the others; it is named in the result, and the report shows how far it came.
+
+    Parameters
+    ----------
+    profile : how long to train; None is "full" where there is a CUDA GPU and "quick" elsewhere.
+    notebooks : default all of `notebooks/` of the project, by name.
+    parameters : notebook parameters; each notebook gets those it declares, and one at least has to.
+    settings : a report.toml; default the project's, if it has one.
+    output : default `build` in the project.
+    force : execute all notebooks again; finished runs are still not trained again.
+    say : is called with lines on what is going on.
+
+    Raises
+    ------
+    ExperimentError, ParameterError, DataError, ReportError
+        For what is wrong before anything is executed, or if the PDF cannot be made.
+    """
+    from hwkit.devices import resolve_device
+
+    root = project_root()
+    output = output or root / "build"
+    notebooks = list(notebooks or sorted((root / "notebooks").glob("*.ipynb")))
+    if not notebooks:
+        raise ReportError(f"there are no notebooks in {root / 'notebooks'}; run this in the project's folder")
+    report_settings = ReportSettings.load(settings or root / "report.toml")
+    parameters = dict(parameters or {})
+    device = resolve_device(parameters.get("device", "auto"))
+    profile = profile or ("full" if device.type == "cuda" else "quick")
+    plans = [_plan(notebook, {"profile": profile, **parameters}, required=parameters) for notebook in notebooks]
+    _require_all_used(parameters, plans)
+
+    state = _State(output / "state.json")
+    todo = [plan for plan in plans if force or not state.is_current(plan, output)]
+    say(f"profile {profile} on {device}, {len(plans)} notebooks, {len(plans) - len(todo)} of them up to date")
+    for source in sorted({line for plan in plans for line in plan.stand_ins}):
+        say(source)
+    if todo:
+        from hwkit.runs import duration
+
+        say(f"this should take about {duration(_expected_seconds(todo, str(device)))}")
+
+    executions = []
+    for number, plan in enumerate(todo, start=1):
+        say(f"[{number}/{len(todo)}] {plan.notebook.name}")
+        execution = execute(plan.notebook, plan.output(output), plan.parameters)
+        state.remember(plan, execution)
+        executions.append(execution)
+        if execution.failure:
+            say(f"{plan.notebook.name} failed in {execution.failure}")
+
+    return _export(plans, executions, report_settings, profile, output, state)
+
+
+# --- What to run ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One notebook of a report with the parameters it gets."""
+
+    notebook: Path
+    parameters: dict[str, Any]
+    experiments: tuple[Experiment, ...]
+    stand_ins: tuple[str, ...]
+
+    def output(self, folder: Path) -> Path:
+        return folder / "notebooks" / self.notebook.name
+
+    @property
+    def key(self) -> str:
+        """Changes with everything that can change what the executed notebook shows."""
+        versions = {name: importlib.metadata.version(name) for name in SHOWN_BY}
+        return _digest(
+            self.notebook.read_bytes(),
+            json.dumps([self.parameters, versions, platform.python_version()], sort_keys=True).encode(),
+            *(path.read_bytes() for path in _library_files(exporting=False)),
+        )
+
+
+def _plan(notebook: Path, parameters: Mapping[str, Any], required: Mapping[str, Any]) -> _Plan:
+    """The plan for a notebook, with a data source that is decided once, here, and not by each kernel on its own.
+
+    The notebook's metadata lists, under hwkit.experiments, the named experiments that it shows.
+    """
+    from hwkit import data
+    from hwkit.experiment import named_experiment, option_names
+
+    content = read_notebook(notebook)
+    declared = declared_parameters(content)
+    given = {name: value for name, value in parameters.items() if name in declared}
+    names = content["metadata"].get("hwkit", {}).get("experiments", [])
+    options = {name: value for name, value in given.items() if name in option_names() and name != "l2"}
+    experiments = [named_experiment(name, given.get("profile", "quick"), **options) for name in names]
+    stand_ins = []
+    if experiments and "data" in declared:
+        sources = {e.dataset: data.resolve_source(e.dataset, e.data) for e in experiments}
+        given["data"] = "stand-in" if "stand-in" in sources.values() else "real"
+        experiments = [experiment.replace(data=given["data"]) for experiment in experiments]
+        if given["data"] == "stand-in":
+            titles = " and ".join(data.DATASETS[dataset].title for dataset in sources)
+            stand_ins = [f"{titles}: no real data here; a drawn stand-in set takes its place, and the report says so"]
+    return _Plan(notebook, given, tuple(experiments), tuple(stand_ins))
+
+
+def _require_all_used(parameters: Mapping[str, Any], plans: Sequence[_Plan]) -> None:
+    """Raise ParameterError for a parameter that no notebook declares."""
+    for name, value in parameters.items():
+        if not any(name in plan.parameters for plan in plans):
+            for plan in plans:
+                check_parameters(plan.notebook, {name: value})
+
+
+def _expected_seconds(plans: Sequence[_Plan], device: str) -> float:
+    """Training time of the runs that are missing, measured on a few steps of each, and a lump for each notebook."""
+    from hwkit import runs
+    from hwkit.training import estimate_seconds
+
+    missing = {e.fingerprint: e for plan in plans for e in plan.experiments if runs.find(e) is None}
+    return sum(estimate_seconds(e, device=device) for e in missing.values()) + NOTEBOOK_SECONDS * len(plans)
+
+
+class _State:
+    """What `build/` holds already: per notebook the key it was executed under, and how long that took."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.content = json.loads(path.read_text())
+        except (OSError, ValueError):  # nothing built yet, or not by this version: everything is built anew
+            self.content = {}
+        self.content.setdefault("notebooks", {})
+
+    def is_current(self, plan: _Plan, output: Path) -> bool:
+        known = self.content["notebooks"].get(plan.notebook.name, {})
+        return known.get("key") == plan.key and plan.output(output).exists()
+
+    def seconds(self, plan: _Plan) -> float:
+        return self.content["notebooks"].get(plan.notebook.name, {}).get("seconds", 0.0)
+
+    def remember(self, plan: _Plan, execution: Execution) -> None:
+        """Note an execution; a failed one is never up to date."""
+        key = None if execution.failure else plan.key
+        self.content["notebooks"][plan.notebook.name] = {"key": key, "seconds": round(execution.seconds, 1)}
+        self.save()
+
+    def save(self) -> None:
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self.content, indent=2) + "\n")
+        os.replace(temporary, self.path)
+
+
+# --- What comes out ---------------------------------------------------------------------------------------------
+
+
+def _export(
+    plans: Sequence[_Plan],
+    executions: Sequence[Execution],
+    settings: ReportSettings,
+    profile: str,
+    output: Path,
+    state: _State,
+) -> Report:
+    """Write PDF, HTML and CSV from the executed notebooks, unless they are there and nothing has changed."""
+    pdf, html, csv = output / "report.pdf", output / "report.html", output / "results.csv"
+    executed = [plan.output(output) for plan in plans if plan.output(output).exists()]
+    key = _digest(
+        repr(settings).encode(),
+        *(path.read_bytes() for path in executed),
+        *(path.read_bytes() for path in _library_files(exporting=True)),
+    )
+    reused = tuple(plan.notebook.name for plan in plans if plan.notebook not in [e.notebook for e in executions])
+    if state.content.get("report") == key and all(path.exists() for path in (pdf, html, csv)):
+        return Report(pdf, html, csv, tuple(executions), reused, state.content["pages"], ())
+
+    from hwkit.report.book import build_book
+    from hwkit.results import RESULTS_MIME, unique_rows
+    from hwkit.runs import duration
+
+    rows = unique_rows([table for path in executed for table in outputs_of_kind(path, RESULTS_MIME)])
+    failed = [execution for execution in executions if execution.failure]
+    facts = {
+        "Profile": profile,
+        **_facts(rows),
+        "Notebooks executed in": duration(sum(state.seconds(plan) for plan in plans)),
+    }
+    if failed:
+        facts["Incomplete"] = ", ".join(f"{e.notebook.stem} stopped at {e.failure}" for e in failed)
+    _write_csv(csv, rows)
+    info = build_book(executed, settings=settings, facts=facts, opening=_opening(rows), pdf=pdf, html=html)
+    state.content |= {"report": key, "pages": info.pages}
+    state.save()
+    return Report(pdf, html, csv, tuple(executions), reused, info.pages, tuple(info.warnings))
+
+
+def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What the title page says of the runs: data, device, training time."""
+    from hwkit.runs import duration
+
+    if not rows:
+        return {}
+    titles = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
+    sources = {titles[row["dataset"]]: row["data"] for row in rows}
+    data = [
+        title if source == "real" else f"{title}: drawn stand-in, not the real data"
+        for title, source in sources.items()
+    ]
+    devices = {
+        f"{row['environment_device_name']} ({row['environment_device']}, {row['environment_precision']})"
+        for row in rows
+    }
+    return {
+        "Data": "; ".join(data) if any(s != "real" for s in sources.values()) else " and ".join(data),
+        "Trained on": "; ".join(sorted(devices)),
+        "Training time": f"{duration(sum(row['seconds'] for row in rows))} for {len(rows)} runs",
+        "Software": f"hwkit {rows[0]['environment_hwkit']}, PyTorch {rows[0]['environment_torch']}",
+    }
+
+
+def _opening(rows: Sequence[dict[str, Any]]) -> str:
+    """The summary at the front of the report, as Markdown: all runs against the seed report, as figure and table."""
+    if not rows:
+        return ""
+    from hwkit import plots
+    from hwkit.results import ResultTable, accuracy_frame
+
+    figure = plots.accuracy_comparison(accuracy_frame(rows))
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="svg")
+    picture = base64.b64encode(drawn.getvalue()).decode()
+    frame = ResultTable(tuple(rows)).frame.reset_index()
+    has_seed = "seed report" in frame.columns
+    against = ", beside what the seed report states" if has_seed else ""
+    why = (
+        "Runs may differ from the seed report because it does not state all of its settings, because schedules here "
+        "are shorter, and because weights and order are drawn anew. The interval is the sampling error of a test set "
+        "of this size alone (Wilson, 95 %); another seed adds its own."
+    )
+    return "\n\n".join(
+        [
+            "# Summary {#sec-summary}",
+            f"@fig-summary and @tbl-summary set all runs of this report side by side{against}. {why if has_seed else ''}",
+            f"![Test accuracy of each run with its 95 % interval{against}.](data:image/svg+xml;base64,{picture})"
+            '{#fig-summary fig-alt="Test accuracies of all runs as dots with intervals"}',
+            _pipe_table(frame),
+            f": All runs: test accuracy over the whole test set{against}. {{#tbl-summary}}",
+        ]
+    )
+
+
+def _pipe_table(frame: Any) -> str:
+    """A DataFrame of texts as a Markdown pipe table."""
+    lines = [
+        "| " + " | ".join(frame.columns) + " |",
+        "|" + "|".join([":--", *["--:"] * (len(frame.columns) - 1)]) + "|",
+    ]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in frame.itertuples(index=False))])
+
+
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    import pandas as pd
+
+    temporary = path.with_suffix(".tmp")
+    pd.DataFrame(list(rows)).to_csv(temporary, index=False)
+    os.replace(temporary, path)
+
+
+def _library_files(*, exporting: bool) -> list[Path]:
+    """The source files of hwkit that decide what an executed notebook shows, or how notebooks are exported."""
+    package = Path(__file__).parents[1]
+    files = [path for path in sorted(package.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    return [path for path in files if ("report" in path.relative_to(package).parts) == exporting]
+
+
+def _digest(*parts: bytes) -> str:
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(hashlib.sha256(part).digest())
+    return whole.hexdigest()

@@ -1,0 +1,410 @@
+"""From chunks to one document: headings and captions numbered, references resolved, images and markup checked."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hwkit.errors import ReportError
+from hwkit.report import tree
+from hwkit.report.images import CSS_PIXELS_PER_INCH, ImageStore
+from hwkit.report.tree import Element
+from hwkit.report.words import Words
+
+CROSS_REFERENCE = re.compile(r"^(fig|tbl|sec|eq|lst)-")
+# Captions that are no captions: what editors put in as alt text when an image is pasted.
+_FILE_NAME_CAPTION = re.compile(
+    r"^(?:image|img|title|alt(?:ernative)?[ _-]?text|png|jpe?g|svg|picture|figure|.*\.(?:png|jpe?g|gif|svg|webp|pdf))$",
+    re.IGNORECASE,
+)
+
+
+@dataclass
+class Part:
+    """One notebook of the document: what its text may refer to.
+
+    `folders` are where its images may lie; `attachments` maps a cell's number to its attached images, by name
+    and data URI. `chapter` is the heading the part gets if its text has none.
+    """
+
+    name: str
+    markdown: str
+    folders: Sequence[Path] = ()
+    attachments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    chapter: str = ""
+
+
+@dataclass
+class Document:
+    """A document ready to be written: its blocks as a pandoc tree, its images, and what was left out or amiss."""
+
+    blocks: list[Element]
+    images: ImageStore
+    warnings: list[str]
+    title: str = ""
+    api_version: Sequence[int] = ()
+
+    def tree(self) -> dict[str, Any]:
+        """The document as pandoc's JSON."""
+        return {"pandoc-api-version": list(self.api_version), "meta": {}, "blocks": self.blocks}
+
+
+class DocumentBuilder:
+    """Takes the trees of all parts and makes one document of them."""
+
+    def __init__(self, images: ImageStore, words: Words, *, number_sections: bool) -> None:
+        self.images = images
+        self.words = words
+        self.number_sections = number_sections
+        self.warnings: list[str] = []
+        # What can be referred to: id -> (what the reference says, the id it ended up with).
+        self.targets: dict[str, tuple[str, str]] = {}
+        self.identifiers: set[str] = set()
+        self.counts = {"fig": 0, "tbl": 0, "eq": 0}
+        self.section = [0] * 6
+        self.level = 0
+        self.part: Part | None = None
+        self.cell = ""
+
+    def build(self, blocks_of_parts: Sequence[tuple[Part, list[Element]]]) -> list[Element]:
+        """The blocks of the whole document."""
+        blocks: list[Element] = []
+        for part, part_blocks in blocks_of_parts:
+            self.part = part
+            cleaned = self._clean(part_blocks)
+            if part.chapter:
+                cleaned = _as_chapter(cleaned, part.chapter)
+            blocks += self._numbered(cleaned)
+        return self._resolved(blocks)
+
+    # --- first pass: each chunk in its own context -------------------------------------------------------
+
+    def _clean(self, node: Any) -> Any:
+        return tree.changed(node, self._clean_element)
+
+    def _clean_element(self, element: Element) -> list[Element] | None:
+        kind, content = element["t"], element.get("c")
+        if kind == "Div":
+            return self._clean_division(content)
+        if kind == "RawBlock":
+            return self._raw(*content)
+        if kind == "RawInline":
+            return self._raw(*content)
+        if kind == "Image":
+            return self._image(content)
+        if kind == "Figure":
+            return self._figure(content)
+        if kind in ("Para", "Plain"):
+            return self._line(kind, content)
+        return None
+
+    def _clean_division(self, content: list[Any]) -> list[Element] | None:
+        attributes, blocks = content
+        classes = attributes[1]
+        if "hwkit-chunk" in classes:
+            self.cell = tree.attr_value(attributes, "cell")
+            return self._clean(blocks)
+        if "hwkit-figure" in classes:
+            return self._captioned_figure(attributes, blocks)
+        if "hwkit-table" in classes:
+            return self._captioned_table(attributes, blocks)
+        if not attributes[0] and not callout_kind(classes):
+            return self._clean(blocks)
+        return None
+
+    def _raw(self, markup: str, text: str) -> list[Element]:
+        if markup not in ("html", "tex", "latex") and text.strip():
+            self._warn(f"a raw block of format {markup!r} was left out")
+        return []
+
+    def _image(self, content: list[Any]) -> list[Element]:
+        attributes, alt, (target, _) = content
+        assert self.part is not None
+        try:
+            image = self.images.find(target, self.part.folders, self.part.attachments.get(self.cell, {}))
+        except (ReportError, OSError) as error:
+            self._warn(str(error))
+            return [
+                tree.span(
+                    tree.text_inlines(f"[{tree.text_of(alt) or 'image'}: left out]"), tree.attr("", ("hwkit-missing",))
+                )
+            ]
+        values = _image_size(attributes, image.width, image.height)
+        described = tree.attr_value(attributes, "fig-alt") or tree.text_of(alt).strip()
+        values["alt"] = "" if _FILE_NAME_CAPTION.match(described) else described
+        return [
+            {
+                "t": "Image",
+                "c": [tree.attr(attributes[0], (), **values), tree.text_inlines(values["alt"]), [image.name, ""]],
+            }
+        ]
+
+    def _figure(self, content: list[Any]) -> list[Element]:
+        """A figure of Markdown or HTML; a pasted image's file name is no caption."""
+        attributes, (_, caption), body = content
+        cleaned = self._clean(body)
+        text = tree.text_of(caption).strip()
+        if not attributes[0].startswith("fig-") and (not text or _FILE_NAME_CAPTION.match(text)):
+            return cleaned
+        return [{"t": "Figure", "c": [tree.attr(attributes[0]), [None, self._clean(caption)], cleaned]}]
+
+    def _captioned_figure(self, attributes: Any, blocks: list[Element]) -> list[Element]:
+        caption, body = _split_caption(blocks)
+        cleaned = self._clean(body)
+        alt = tree.attr_value(attributes, "alt")
+        for image in tree.elements(cleaned, "Image"):
+            if alt and not tree.attr_value(image["c"][0], "alt"):
+                image["c"][0][2].append(["alt", alt])
+        return [{"t": "Figure", "c": [tree.attr(attributes[0], (), alt=alt), [None, self._clean(caption)], cleaned]}]
+
+    def _captioned_table(self, attributes: Any, blocks: list[Element]) -> list[Element]:
+        caption, body = _split_caption(blocks)
+        cleaned = self._clean(body)
+        for table in tree.elements(cleaned, "Table"):
+            table["c"][0][0] = attributes[0]
+            table["c"][1] = [None, self._clean(caption)]
+            break
+        else:
+            self._warn(f"the caption of {attributes[0] or 'a table'} has no table to go with")
+        return cleaned
+
+    def _line(self, kind: str, content: list[Element]) -> list[Element] | None:
+        """A displayed equation may carry a label after it: `$$ ... $$ {#eq-x}`; it then stands by itself."""
+        blocks: list[Element] = []
+        rest = content
+        while (found := _labelled_equation(rest)) is not None:
+            index, after, label = found
+            if before := _trimmed(rest[:index]):
+                blocks.append({"t": kind, "c": self._clean(before)})
+            equation = tree.paragraph([rest[index]])
+            blocks.append(tree.division([equation], tree.attr(label, ("hwkit-equation",))))
+            rest = _trimmed(rest[after:])
+        if not blocks:
+            return None
+        return [*blocks, {"t": kind, "c": self._clean(rest)}] if rest else blocks
+
+    # --- second pass: numbers in document order ----------------------------------------------------------
+
+    def _numbered(self, node: Any) -> Any:
+        return tree.changed(node, self._number_element)
+
+    def _number_element(self, element: Element) -> list[Element] | None:
+        kind, content = element["t"], element.get("c")
+        if kind == "Header":
+            return [self._heading(content)]
+        if kind == "Figure":
+            attributes, (short, caption), body = content
+            attributes[0] = self._target("fig", attributes[0])
+            numbered = self._with_number("fig", self.words.figure, caption)
+            return [{"t": "Figure", "c": [attributes, [short, numbered], body]}]
+        if kind == "Table" and content[1][1]:
+            content[0][0] = self._target("tbl", content[0][0])
+            caption = self._with_number("tbl", self.words.table, content[1][1])
+            return [{"t": "Table", "c": [content[0], [None, caption], *self._numbered(content[2:])]}]
+        if kind == "Div" and "hwkit-equation" in content[0][1]:
+            identifier = self._target("eq", content[0][0])
+            number = str(self.counts["eq"])
+            return [tree.division(content[1], tree.attr(identifier, ("hwkit-equation",), number=number))]
+        if kind in ("Span", "Div", "CodeBlock", "Code") and content[0][0]:
+            wanted = content[0][0]
+            content[0][0] = self._unique(wanted)
+            self.targets.setdefault(wanted, ("", content[0][0]))
+        return None
+
+    def _heading(self, content: list[Any]) -> Element:
+        level, attributes, inlines = content
+        # A jump from level 1 to 3 would be numbered 1.0.1.
+        level = min(level, self.level + 1)
+        self.level = level
+        numbered = self.number_sections and level <= 3 and "unnumbered" not in attributes[1]
+        number = ""
+        if numbered:
+            self.section[level - 1] += 1
+            self.section[level:] = [0] * (6 - level)
+            number = ".".join(str(count) for count in self.section[:level])
+        title = tree.text_of(inlines).strip()
+        wanted = attributes[0] or _slug(title)
+        identifier = self._unique(wanted)
+        says = f"{self.words.section} {number}" if number else f"“{title}”"
+        # Jupyter's own anchors keep capitals and put a dash for each space.
+        for name in (wanted, title.replace(" ", "-"), _slug(title)):
+            self.targets.setdefault(name, (says, identifier))
+        return {
+            "t": "Header",
+            "c": [level, tree.attr(identifier, tuple(attributes[1]), number=number), self._numbered(inlines)],
+        }
+
+    def _target(self, kind: str, wanted: str) -> str:
+        """Count a figure, table or equation, and register its label; gives the id it has in the document."""
+        self.counts[kind] += 1
+        word = {"fig": self.words.figure, "tbl": self.words.table, "eq": self.words.equation}[kind]
+        number = self.counts[kind]
+        label = wanted or f"{kind}-number-{number}"
+        if label in self.targets:
+            self.warnings.append(f"the label {label!r} is used twice; references go to the first")
+        identifier = self._unique(label)
+        says = f"{word} ({number})" if kind == "eq" else f"{word} {number}"
+        self.targets.setdefault(label, (says, identifier))
+        return identifier
+
+    def _with_number(self, kind: str, word: str, caption: list[Element]) -> list[Element]:
+        """The caption with "Figure 3: " before it."""
+        number = tree.strong([tree.string(f"{word}\u00a0{self.counts[kind]}:")])
+        if caption and caption[0]["t"] in ("Para", "Plain"):
+            return [tree.plain([number, tree.space(), *caption[0]["c"]]), *caption[1:]]
+        return [tree.plain([number]), *caption]
+
+    def _unique(self, wanted: str) -> str:
+        base = re.sub(r"[^\w-]+", "-", wanted).strip("-") or "part"
+        if not (base[0].isalpha() or base[0] == "_"):
+            base = f"s-{base}"
+        identifier, count = base, 1
+        while identifier in self.identifiers:
+            count += 1
+            identifier = f"{base}-{count}"
+        self.identifiers.add(identifier)
+        return identifier
+
+    # --- third pass: references ---------------------------------------------------------------------------
+
+    def _resolved(self, node: Any) -> Any:
+        return tree.changed(node, self._resolve_element)
+
+    def _resolve_element(self, element: Element) -> list[Element] | None:
+        kind, content = element["t"], element.get("c")
+        if kind == "Cite":
+            return self._citation(content)
+        if kind == "Link":
+            return self._link(content)
+        return None
+
+    def _citation(self, content: list[Any]) -> list[Element]:
+        citations, literal = content
+        if not any(CROSS_REFERENCE.match(citation["citationId"]) for citation in citations):
+            return literal
+        inlines: list[Element] = []
+        for citation in citations:
+            if inlines:
+                inlines += [tree.string(","), tree.space()]
+            inlines += self._reference(citation["citationId"])
+        return inlines
+
+    def _reference(self, label: str) -> list[Element]:
+        # A full stop or colon after a reference is punctuation, though pandoc may take it for a part of it.
+        bare = label.rstrip(".:")
+        rest = label[len(bare) :]
+        if bare not in self.targets:
+            self.warnings.append(f"the reference @{bare} has no target: no cell or heading is labelled {bare!r}")
+            return [tree.span([tree.string(f"?{bare}?")], tree.attr("", ("hwkit-missing",))), tree.string(rest)]
+        says, identifier = self.targets[bare]
+        inlines = [tree.string(says.replace(" ", "\u00a0", 1))]
+        return [tree.link(inlines, f"#{identifier}"), *([tree.string(rest)] if rest else [])]
+
+    def _link(self, content: list[Any]) -> list[Element] | None:
+        _, inlines, (target, _) = content
+        if target.startswith("#"):
+            known = self.targets.get(target[1:]) or self.targets.get(_slug(target[1:].replace("-", " ")))
+            if not known:
+                return self._resolved(inlines)
+            return [tree.link(self._resolved(inlines), f"#{known[1]}")]
+        if re.match(r"^(https?|mailto|ftp|doi):", target, re.IGNORECASE):
+            return None
+        # Relative links lead nowhere once the report has left its folder, and others may run something.
+        return self._resolved(inlines)
+
+    def _warn(self, message: str) -> None:
+        where = self.part.name if self.part else ""
+        if self.cell:
+            where = f"{where}, cell {self.cell}" if where else f"cell {self.cell}"
+        self.warnings.append(f"{where}: {message}" if where else message)
+
+
+def _as_chapter(blocks: list[Element], name: str) -> list[Element]:
+    """The blocks under exactly one level-1 heading: their first one, or `name`."""
+    headings = list(tree.elements(blocks, "Header"))
+    tops = [heading for heading in headings if heading["c"][0] == 1]
+    if not tops:
+        chapter = {"t": "Header", "c": [1, tree.attr(), tree.text_inlines(name)]}
+        return [chapter, *blocks]
+    if len(tops) > 1:
+        for heading in headings:
+            if heading is not tops[0]:
+                heading["c"][0] += 1
+    return blocks
+
+
+def _labelled_equation(inlines: list[Element]) -> tuple[int, int, str] | None:
+    """The first displayed equation followed by `{#eq-...}`: its index, the index after the label, the label."""
+    for index, inline in enumerate(inlines):
+        if inline["t"] != "Math" or inline["c"][0]["t"] != "DisplayMath":
+            continue
+        after = index + 1
+        while after < len(inlines) and inlines[after]["t"] in ("Space", "SoftBreak"):
+            after += 1
+        match = after < len(inlines) and re.fullmatch(r"\{#(eq-[\w:.-]+)\}", tree.text_of(inlines[after]))
+        if match:
+            return index, after + 1, match.group(1)
+    return None
+
+
+def _trimmed(inlines: list[Element]) -> list[Element]:
+    while inlines and inlines[0]["t"] in ("Space", "SoftBreak"):
+        inlines = inlines[1:]
+    while inlines and inlines[-1]["t"] in ("Space", "SoftBreak"):
+        inlines = inlines[:-1]
+    return inlines
+
+
+def _split_caption(blocks: list[Element]) -> tuple[list[Element], list[Element]]:
+    caption: list[Element] = []
+    body: list[Element] = []
+    for block in blocks:
+        is_caption = block["t"] == "Div" and "hwkit-caption" in block["c"][0][1]
+        (caption if is_caption else body).append(block)
+    return caption, body
+
+
+def callout_kind(classes: Sequence[str]) -> str:
+    """The kind of a callout division: Quarto's `callout-note` or Bootstrap's `alert-info`."""
+    for name in classes:
+        match = re.fullmatch(r"(?:callout|alert)-(\w+)", name)
+        if match:
+            return match.group(1)
+    return ""
+
+
+def _image_size(attributes: Any, width: float | None, height: float | None) -> dict[str, str]:
+    """Width and height for the writers: `x%` of the line, or inches."""
+    style = tree.attr_value(attributes, "style")
+    asked = tree.attr_value(attributes, "width") or _style_value(style, "width")
+    asked_height = tree.attr_value(attributes, "height") or _style_value(style, "height")
+    if asked.endswith("%"):
+        return {"width": asked}
+    inches, inches_high = _length(asked), _length(asked_height)
+    if inches is None and inches_high is not None and width and height:
+        inches = inches_high * width / height
+    inches = inches or width
+    return {"width": f"{inches:.3f}in"} if inches else {}
+
+
+def _style_value(style: str, key: str) -> str:
+    match = re.search(rf"(?:^|;)\s*{key}\s*:\s*([^;]+)", style)
+    return match.group(1).strip() if match else ""
+
+
+def _length(text: str) -> float | None:
+    match = re.fullmatch(r"([\d.]+)\s*(px|pt|in|cm|mm|em|)", text)
+    if not match:
+        return None
+    per_inch = {"px": CSS_PIXELS_PER_INCH, "": CSS_PIXELS_PER_INCH, "pt": 72, "in": 1, "cm": 2.54, "mm": 25.4, "em": 6}
+    return float(match.group(1)) / per_inch[match.group(2)]
+
+
+def _slug(title: str) -> str:
+    """A heading's identifier as GitHub and Quarto make it."""
+    text = unicodedata.normalize("NFC", title).lower()
+    return re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", text).strip())

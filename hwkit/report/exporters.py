@@ -1,0 +1,171 @@
+"""nbconvert exporters: `jupyter nbconvert --to typst` and `--to typstpdf`, without LaTeX and without a browser."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from nbconvert.exporters import TemplateExporter
+from nbformat import NotebookNode
+from traitlets import Bool, Unicode, default
+from traitlets.config import Config
+
+from hwkit.errors import ReportError
+from hwkit.report import outputs, pandoc, tree
+from hwkit.report.cells import CellOptionsPreprocessor
+from hwkit.report.document import Document, DocumentBuilder, Part
+from hwkit.report.images import ImageStore
+from hwkit.report.pandoc import TEMPLATES
+from hwkit.report.settings import ReportSettings
+from hwkit.report.tree import Element
+from hwkit.report.typesetting import TypstSource, compile_pdf, typeset
+from hwkit.report.words import words_of
+
+
+class NotebookMarkdownExporter(TemplateExporter):
+    """A notebook as chunked Markdown: the first step of every report.
+
+    Leaves in `resources`: `hwkit_images` (an `ImageStore`), `hwkit_attachments` and `hwkit_warnings`.
+    """
+
+    file_extension = ".md"
+    output_mimetype = "text/markdown"
+    export_from_notebook: str | None = None
+
+    echo = Bool(True, help="Show the code of cells that do not say `#| echo`.").tag(config=True)
+    show_parameters = Bool(True, help="Show the code of papermill's parameter cells.").tag(config=True)
+
+    @default("template_name")
+    def _template_name_default(self) -> str:
+        return "hwkit"
+
+    @default("template_extension")
+    def _template_extension_default(self) -> str:
+        return ".md.j2"
+
+    @property
+    def default_config(self) -> Config:
+        """nbconvert's own defaults, with neighbouring streams joined."""
+        config = Config({"CoalesceStreamsPreprocessor": {"enabled": True}})
+        config.merge(super().default_config)
+        return config
+
+    def get_prefix_root_dirs(self) -> list[str]:
+        """Where nbconvert looks for templates: here too."""
+        return [*super().get_prefix_root_dirs(), str(TEMPLATES)]
+
+    def default_filters(self) -> Iterable[tuple[str, Callable[..., Any]]]:
+        """nbconvert's filters and those of the hwkit template."""
+        yield from super().default_filters()
+        for function in (outputs.code_input, outputs.code_outputs, outputs.markdown_cell, outputs.raw_cell):
+            yield function.__name__, function
+
+    def _init_preprocessors(self) -> None:
+        super()._init_preprocessors()
+        self.register_preprocessor(
+            CellOptionsPreprocessor(parent=self, echo=self.echo, show_parameters=self.show_parameters), enabled=True
+        )
+
+    def markdown(self, nb: NotebookNode, resources: dict[str, Any] | None) -> tuple[str, dict[str, Any]]:
+        """The notebook as Markdown; cells are numbered from 1 as they stand in it."""
+        nb = copy.deepcopy(nb)
+        for number, cell in enumerate(nb.cells, start=1):
+            cell.metadata["hwkit"] = {"number": number}
+        resources = self._init_resources(resources or {})
+        folder = resources.get("output_files_dir") or ""
+        resources.setdefault("hwkit_images", ImageStore(str(folder)))
+        resources["hwkit_attachments"] = {}
+        resources["hwkit_warnings"] = []
+        return super().from_notebook_node(nb, resources)
+
+
+class TypstExporter(NotebookMarkdownExporter):
+    """A notebook as Typst source, with its images beside it."""
+
+    file_extension = ".typ"
+    output_mimetype = "text/x-typst"
+    export_from_notebook = "Typst"
+
+    theme = Unicode("article", help="A theme (report, article, handout) or the path of a .typ file.").tag(config=True)
+    settings_file = Unicode("", help="A report.toml with title, authors, paper, font, theme ...").tag(config=True)
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """The notebook's Typst source; `resources["outputs"]` gets the images."""
+        source, resources = self.typst_source(nb, resources)
+        resources["outputs"] = {**resources.get("outputs", {}), **source.images}
+        return source.text, resources
+
+    def typst_source(self, nb: NotebookNode, resources: dict[str, Any] | None) -> tuple[TypstSource, dict[str, Any]]:
+        """The notebook's Typst source and images; what was left out is logged.
+
+        Raises
+        ------
+        ReportError
+            If the settings are wrong or the notebook cannot be converted.
+        """
+        markdown, resources = self.markdown(nb, resources)
+        metadata = resources.get("metadata", {})
+        name = str(metadata.get("name") or "notebook")
+        folder = Path(metadata.get("path") or ".")
+        settings = self._settings(nb)
+        part = Part(name, markdown, [folder], resources["hwkit_attachments"])
+        document = build_document([part], settings, resources["hwkit_images"])
+        document.warnings[:0] = [f"{name}, {warning}" for warning in resources["hwkit_warnings"]]
+        document.title = document.title or name
+        source = typeset(document, settings, {})
+        for warning in source.warnings:
+            self.log.warning("%s", warning)
+        return source, resources
+
+    def _settings(self, nb: NotebookNode) -> ReportSettings:
+        if self.settings_file:
+            path = Path(self.settings_file)
+            if not path.exists():
+                raise ReportError(f"settings_file = {str(path)!r} does not exist")
+            return ReportSettings.load(path)
+        authors = tuple(
+            str(author.get("name", "")) for author in nb.metadata.get("authors", []) if isinstance(author, dict)
+        )
+        title = str(nb.metadata.get("title") or "")
+        return ReportSettings(
+            title=title, author=authors, date="", theme=self.theme, contents=False, number_sections=False
+        )
+
+
+class TypstPDFExporter(TypstExporter):
+    """A notebook as PDF."""
+
+    file_extension = ".pdf"
+    output_mimetype = "application/pdf"
+    export_from_notebook = "PDF (Typst)"
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """The notebook's PDF."""
+        source, resources = self.typst_source(nb, resources)
+        resources["outputs"] = {}
+        pdf, formula_warnings = compile_pdf(source)
+        for warning in formula_warnings:
+            self.log.warning("%s", warning)
+        return pdf, resources
+
+
+def build_document(parts: list[Part], settings: ReportSettings, images: ImageStore) -> Document:
+    """The document that the parts' Markdown makes together; its title is the text of its first heading."""
+    builder = DocumentBuilder(images, words_of(settings.language), number_sections=settings.number_sections)
+    trees: list[tuple[Part, list[Element]]] = []
+    version: list[int] = []
+    for part in parts:
+        read, warnings = pandoc.markdown_to_tree(part.markdown)
+        builder.warnings += [f"{part.name}: {warning}" for warning in warnings]
+        version = read["pandoc-api-version"]
+        trees.append((part, read["blocks"]))
+    blocks = builder.build(trees)
+    first = next(tree.elements(blocks, "Header"), None)
+    title = tree.text_of(first).strip() if first else ""
+    return Document(blocks, images, builder.warnings, title, version)

@@ -1,0 +1,145 @@
+"""A document as one HTML file that stands alone: images inside, formulas as MathML, nothing fetched."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from hwkit.report import pandoc, tables, terminal, tree
+from hwkit.report.document import Document, callout_kind
+from hwkit.report.images import data_uri
+from hwkit.report.pandoc import TEMPLATES
+from hwkit.report.settings import ReportSettings
+from hwkit.report.tree import Element
+from hwkit.report.typst_writer import LANGUAGES
+from hwkit.report.words import words_of
+
+_IMAGE_SOURCE = re.compile(r'(<img\b[^>]*?\bsrc=")([^"]*)(")')
+
+
+def write_html(document: Document, settings: ReportSettings, facts: Mapping[str, str]) -> str:
+    """The document's HTML page."""
+    blocks = tree.changed(document.blocks, _element)
+    changed = Document(blocks, document.images, document.warnings, api_version=document.api_version)
+    options = [
+        *("--to", "html5", "--standalone", "--template", str(TEMPLATES / "html" / "report.html")),
+        *("--mathml", "--wrap", "none", "--section-divs", "--toc", "--toc-depth", "2"),
+        *("--highlight-style", "pygments"),
+        *("--metadata", f"pagetitle={settings.title or document.title}", "--metadata", f"lang={settings.language}"),
+        *("--variable", f"title-block={_title_block(settings, facts)}"),
+        *("--variable", f"contents-title={html.escape(words_of(settings.language).contents)}"),
+        *("--variable", f"style={(TEMPLATES / 'html' / 'report.css').read_text(encoding='utf-8')}"),
+    ]
+    if settings.contents:
+        options += ["--variable", "show-contents=true"]
+    page, _ = pandoc.tree_to(changed.tree(), options)
+    return _IMAGE_SOURCE.sub(lambda match: _embedded(match, document), page)
+
+
+def _embedded(match: re.Match[str], document: Document) -> str:
+    """The image's content in place of its name."""
+    name = html.unescape(match.group(2))
+    content = document.images.files.get(name)
+    return match.group(0) if content is None else match.group(1) + data_uri(name, content) + match.group(3)
+
+
+def _title_block(settings: ReportSettings, facts: Mapping[str, str]) -> str:
+    lines = [
+        ("p", "course", settings.course),
+        ("h1", "title", settings.title),
+        ("p", "subtitle", settings.subtitle),
+        ("p", "author", ", ".join(settings.author)),
+        ("p", "date", settings.date_text),
+    ]
+    parts = [f'<{tag} class="{name}">{html.escape(text)}</{tag}>' for tag, name, text in lines if text]
+    if facts:
+        rows = (f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in facts.items())
+        parts.append(f'<table class="facts">{"".join(rows)}</table>')
+    return "\n".join(parts)
+
+
+def _element(element: Element) -> list[Element] | None:
+    kind, content = element["t"], element.get("c")
+    if kind == "Header":
+        return [_heading(content)]
+    if kind == "CodeBlock":
+        return [_code(*content)]
+    if kind == "Table":
+        return [_table(element)]
+    if kind == "Image":
+        return [_image(content)]
+    if kind == "Div":
+        return _division(content)
+    return None
+
+
+def _heading(content: list[Any]) -> Element:
+    level, attributes, inlines = content
+    number = tree.attr_value(attributes, "number")
+    if number:
+        label = tree.span([tree.string(number)], tree.attr("", ("section-number",)))
+        inlines = [label, tree.space(), *inlines]
+    return {"t": "Header", "c": [level, tree.attr(attributes[0]), tree.changed(inlines, _element)]}
+
+
+def _code(attributes: Any, text: str) -> Element:
+    kinds = [name.removeprefix("hwkit-") for name in attributes[1] if name.startswith("hwkit-")]
+    kind = kinds[0] if kinds else ""
+    if kind in ("stream", "result", "error"):
+        pieces = "".join(_span(span) for span in terminal.spans(text))
+        name = "stderr" if tree.attr_value(attributes, "name") == "stderr" else kind
+        return tree.raw_block("html", f'<pre class="output {name}">{pieces}</pre>')
+    if kind == "note":
+        return tree.raw_block("html", f'<p class="note">{html.escape(text)}</p>')
+    language = tree.attr_value(attributes, "language") if kind == "input" else (attributes[1] or [""])[0]
+    language = LANGUAGES.get(language.lower(), language.lower())
+    block = tree.code_block(text, tree.attr("", (language,) if language else ()))
+    summary = tree.attr_value(attributes, "summary")
+    if not summary:
+        return block
+    start = tree.raw_block("html", f"<details><summary>{html.escape(summary)}</summary>")
+    return tree.division([start, block, tree.raw_block("html", "</details>")], tree.attr())
+
+
+def _span(span: terminal.Span) -> str:
+    style = f"color:{span.colour};" * bool(span.colour) + "font-weight:bold;" * span.bold
+    text = html.escape(span.text)
+    return f'<span style="{style}">{text}</span>' if style else text
+
+
+def _table(element: Element) -> Element:
+    """The table with its number columns aligned right, in a box that scrolls when it is too wide."""
+    content = tree.changed(element["c"], _element)
+    for spec, side in zip(content[2], tables.alignments(element), strict=True):
+        spec[0] = {"t": {"right": "AlignRight", "center": "AlignCenter"}.get(side, "AlignLeft")}
+    # The alignment of single cells, as pandas writes it, would win over the column's.
+    for cell in _cells(content):
+        cell[1] = {"t": "AlignDefault"}
+    return tree.division([{"t": "Table", "c": content}], tree.attr("", ("table",)))
+
+
+def _cells(content: list[Any]) -> list[Any]:
+    rows = [*content[3][1], *content[5][1]]
+    for body in content[4]:
+        rows += [*body[2], *body[3]]
+    return [cell for row in rows for cell in row[1]]
+
+
+def _image(content: list[Any]) -> Element:
+    attributes, alt, target = content
+    values = {key: value for key, value in attributes[2] if key in ("width", "alt")}
+    return {"t": "Image", "c": [tree.attr(attributes[0], (), **values), alt, target]}
+
+
+def _division(content: list[Any]) -> list[Element] | None:
+    attributes, blocks = content
+    if "hwkit-equation" in attributes[1]:
+        number = tree.attr_value(attributes, "number")
+        label = tree.raw_block("html", f'<span class="equation-number">({html.escape(number)})</span>')
+        return [tree.division([*tree.changed(blocks, _element), label], tree.attr(attributes[0], ("equation",)))]
+    kind = callout_kind(attributes[1])
+    if kind:
+        return [tree.division(tree.changed(blocks, _element), tree.attr(attributes[0], ("callout", f"callout-{kind}")))]
+    return None

@@ -1,0 +1,219 @@
+"""The images of a document: checked, named by their content, and looked up only where they may be."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import re
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image as PillowImage
+
+from hwkit.errors import ReportError
+
+CSS_PIXELS_PER_INCH = 96.0
+# What matplotlib's inline figures have; a picture file that states its own density keeps it.
+DEFAULT_PIXELS_PER_INCH = 100.0
+
+_SUFFIX_OF_MIME = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/gif": ".gif",
+    "image/webp": ".webp",
+    "image/svg+xml": ".svg",
+    "application/pdf": ".pdf",
+}
+MIME_OF_SUFFIX = {suffix: mime for mime, suffix in _SUFFIX_OF_MIME.items()} | {".jpeg": "image/jpeg"}
+IMAGE_MIMES = tuple(_SUFFIX_OF_MIME)
+
+_SVG_OUTSIDE_REFERENCE = re.compile(
+    r"""\s(?:xlink:)?href\s*=\s*(?:"(?!\#|data:)[^"]*"|'(?!\#|data:)[^']*')""", re.IGNORECASE
+)
+_SVG_SCRIPT = re.compile(r"<script\b.*?(?:</script\s*>|/>)", re.IGNORECASE | re.DOTALL)
+_LENGTH = re.compile(r"^\s*([\d.]+)\s*(px|pt|in|cm|mm|)\s*$")
+_INCHES_PER_UNIT = {"px": 1 / 96, "": 1 / 96, "pt": 1 / 72, "in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4}
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image that is part of the document: its file name there, and its natural size in inches."""
+
+    name: str
+    width: float | None
+    height: float | None
+
+
+@dataclass
+class ImageStore:
+    """All images of one document, each stored once however often it is shown.
+
+    `folder` is the prefix of the stored names ("report_files"). `files` maps each name to its content.
+    """
+
+    folder: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    _sizes: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
+
+    def add(self, content: bytes, mime: str) -> StoredImage:
+        """Store an image of a MIME type out of `IMAGE_MIMES`.
+
+        Raises
+        ------
+        ReportError
+            If the content is not a readable image of that type.
+        """
+        if mime not in _SUFFIX_OF_MIME:
+            raise ReportError(f"images of type {mime!r} are not supported (known: {', '.join(IMAGE_MIMES)})")
+        if mime == "image/svg+xml":
+            content = _safe_svg(content)
+        width, height = _natural_size(content, mime)
+        name = f"{hashlib.sha256(content).hexdigest()[:16]}{_SUFFIX_OF_MIME[mime]}"
+        name = f"{self.folder}/{name}" if self.folder else name
+        self.files[name] = content
+        self._sizes[name] = (width, height)
+        return StoredImage(name, width, height)
+
+    def merge(self, other: ImageStore) -> None:
+        """Take over all images of another store."""
+        self.files.update(other.files)
+        self._sizes.update(other._sizes)
+
+    def stored(self, name: str) -> StoredImage | None:
+        """The image stored under `name`, if there is one."""
+        if name not in self.files:
+            return None
+        if name not in self._sizes:
+            self._sizes[name] = _natural_size(self.files[name], MIME_OF_SUFFIX[Path(name).suffix])
+        return StoredImage(name, *self._sizes[name])
+
+    def find(self, target: str, folders: Sequence[Path], attachments: Mapping[str, str]) -> StoredImage:
+        """The image that a notebook's text points to: stored already, attached, inline, or a file.
+
+        `folders` are the folders whose files the notebook may show; nothing outside them is read.
+        `attachments` maps the names of attached images to data URIs.
+
+        Raises
+        ------
+        ReportError
+            If the image is remote, outside the folders, missing, or no readable image.
+        """
+        if target in self.files:
+            return self.stored(target)  # type: ignore[return-value]
+        if target.startswith("attachment:"):
+            name = urllib.parse.unquote(target.removeprefix("attachment:"))
+            if name not in attachments:
+                raise ReportError(f"image {name!r} is not attached to its cell; paste it in again")
+            target = attachments[name]
+        if target.startswith("data:"):
+            return self.add(*_decode_data_uri(target))
+        if re.match(r"^[A-Za-z][A-Za-z0-9+.-]+:", target) or target.startswith("//"):
+            raise ReportError(f"image {_shortened(target)} is not in the notebook's folder and was not fetched")
+        path = _inside(urllib.parse.unquote(target.split("?")[0].split("#")[0]), folders)
+        mime = MIME_OF_SUFFIX.get(path.suffix.lower())
+        if mime is None:
+            raise ReportError(f"image {target!r} has a format that cannot be set; save it as PNG, JPEG or SVG")
+        return self.add(path.read_bytes(), mime)
+
+
+def image_bytes(data: str | bytes, mime: str) -> bytes:
+    """The content of an image as a notebook's output stores it: text for SVG, base64 for the rest.
+
+    Raises
+    ------
+    ReportError
+        If the base64 is damaged.
+    """
+    if isinstance(data, bytes):
+        return data
+    if mime == "image/svg+xml":
+        return data.encode()
+    try:
+        return base64.b64decode(data)
+    except (binascii.Error, ValueError) as error:
+        raise ReportError(f"an output of type {mime} is damaged: {error}") from error
+
+
+def data_uri(name: str, content: bytes) -> str:
+    """An image as a data URI, for pages that stand alone."""
+    mime = MIME_OF_SUFFIX[Path(name).suffix]
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"
+
+
+def _decode_data_uri(uri: str) -> tuple[bytes, str]:
+    head, _, body = uri.partition(",")
+    mime = head.removeprefix("data:").split(";")[0].strip() or "text/plain"
+    if head.endswith(";base64"):
+        return image_bytes(re.sub(r"\s", "", urllib.parse.unquote(body)), "image/png"), mime
+    return urllib.parse.unquote_to_bytes(body), mime
+
+
+def _inside(target: str, folders: Sequence[Path]) -> Path:
+    """The file that `target` names below one of `folders`, symbolic links followed before the check."""
+    outside = False
+    for folder in folders:
+        root = folder.resolve()
+        path = (root / target).resolve()
+        if not path.is_relative_to(root):
+            outside = True
+        elif path.is_file():
+            return path
+    if outside:
+        raise ReportError(f"image {_shortened(target)} is outside the notebook's folder and was left out")
+    raise ReportError(f"image {_shortened(target)} was not found")
+
+
+def _shortened(target: str) -> str:
+    return repr(target if len(target) <= 80 else target[:77] + "...")
+
+
+def _natural_size(content: bytes, mime: str) -> tuple[float | None, float | None]:
+    """Width and height in inches; None where only the typesetter can tell."""
+    if mime == "application/pdf":
+        if not content.startswith(b"%PDF"):
+            raise ReportError("a PDF image is damaged: it does not start with %PDF")
+        return None, None
+    if mime == "image/svg+xml":
+        return _svg_size(content.decode("utf-8", "replace"))
+    try:
+        with PillowImage.open(io.BytesIO(content)) as image:
+            image.load()
+            density = image.info.get("dpi", (DEFAULT_PIXELS_PER_INCH,) * 2)
+            pixels = image.size
+    except Exception as error:  # Pillow raises many kinds on damaged files; all mean the same here
+        raise ReportError(f"an image of type {mime} is damaged: {error}") from error
+    per_inch = float(density[0]) if 30 <= float(density[0]) <= 1200 else DEFAULT_PIXELS_PER_INCH
+    return pixels[0] / per_inch, pixels[1] / per_inch
+
+
+def _safe_svg(content: bytes) -> bytes:
+    """The SVG without scripts, entities and references to anything outside it."""
+    text = content.decode("utf-8", "replace")
+    if "<!ENTITY" in text:
+        raise ReportError("an SVG image defines XML entities and was left out")
+    start = text.find("<svg")
+    if start < 0:
+        raise ReportError("an SVG image is damaged: it has no <svg> element")
+    return _SVG_OUTSIDE_REFERENCE.sub("", _SVG_SCRIPT.sub("", text)).encode()
+
+
+def _svg_size(text: str) -> tuple[float | None, float | None]:
+    tag = text[text.find("<svg") :]
+    tag = tag[: tag.find(">")]
+    found = {key: value for key, value in re.findall(r"\b(width|height|viewBox)\s*=\s*[\"']([^\"']*)", tag)}
+    width, height = (_inches(found.get(key, "")) for key in ("width", "height"))
+    if width and height:
+        return width, height
+    box = found.get("viewBox", "").replace(",", " ").split()
+    if len(box) == 4:
+        return float(box[2]) / CSS_PIXELS_PER_INCH, float(box[3]) / CSS_PIXELS_PER_INCH
+    return None, None
+
+
+def _inches(text: str) -> float | None:
+    match = _LENGTH.match(text)
+    return float(match.group(1)) * _INCHES_PER_UNIT[match.group(2)] if match else None

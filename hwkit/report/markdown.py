@@ -1,0 +1,36 @@
+"""Pandoc Markdown, written safely: chunks in fences that their own text cannot close."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+
+def attributes(classes: Iterable[str] = (), identifier: str = "", values: Mapping[str, object] | None = None) -> str:
+    """Pandoc's `{#id .class key="value"}`; keys without a value are left out."""
+    parts = [f"#{identifier}"] if identifier else []
+    parts += [f".{name}" for name in classes]
+    for key, value in (values or {}).items():
+        if value not in (None, ""):
+            text = " ".join(str(value).split()).replace("\\", "\\\\").replace('"', '\\"')
+            parts.append(f'{key}="{text}"')
+    return "{" + " ".join(parts) + "}"
+
+
+def fenced(text: str, kind: str, **values: object) -> str:
+    """A code block of class `kind` around `text`, with a fence longer than any run of backticks in it."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"\n\n{fence} {attributes([kind], values=values)}\n{text}\n{fence}\n\n"
+
+
+def chunk(text: str, markup: str = "markdown", **values: object) -> str:
+    """A piece of markup that is read by itself: nothing left open in it reaches what follows."""
+    return fenced(text, "hwkit-chunk", markup=markup, **values)
+
+
+def division(content: str, kind: str, identifier: str = "", **values: object) -> str:
+    """A fenced division of class `kind`; `content` must be made of chunks and divisions only."""
+    depth = max((len(run) for run in re.findall(r"^:+", content, re.MULTILINE)), default=2)
+    colons = ":" * (depth + 1)
+    return f"\n\n{colons} {attributes([kind], identifier, values)}\n{content}\n{colons}\n\n"

@@ -1,0 +1,276 @@
+"""Notebook cells and their outputs as Markdown chunks: the filters of the nbconvert template."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nbformat import NotebookNode
+
+from hwkit.errors import ReportError
+from hwkit.report import terminal
+from hwkit.report.images import IMAGE_MIMES, ImageStore, StoredImage, image_bytes
+from hwkit.report.markdown import chunk, division, fenced
+
+# Best first; pictures of one output are weighed against each other in `_picture`.
+PICTURE_ORDER = ("image/svg+xml", "application/pdf", "image/png", "image/jpeg", "image/gif", "image/webp")
+# A vector figure is taken unless it is this many times larger than its bitmap, and larger than that size.
+VECTOR_SIZE_FACTOR = 3
+VECTOR_SIZE_FREE = 200_000
+
+# More lines of one output than this are cut in the middle.
+LONGEST_OUTPUT = 300
+LINES_KEPT = (120, 30)
+
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_PROGRESS_WIDGET = re.compile(r"Progress\(|\d+%\|| \[[\d:]+<|it/s")
+_OBJECT_REPR = re.compile(r"^<[\w.]+ (?:object|at 0x[0-9a-f]+).*>$|^<IPython\.core\.display\.\w+ object>$")
+_FIGURE_REPR = re.compile(r"^<Figure size [\d.]+x[\d.]+ with \d+ Axes>$")
+_STYLE_OR_SCRIPT = re.compile(r"<(style|script)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+
+
+def option_list(value: object) -> list[str]:
+    """An option's value as a list of texts: `fig-cap` may be one caption or a list."""
+    if value is None:
+        return []
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def code_input(cell: NotebookNode, notebook: NotebookNode) -> str:
+    """A code cell's source as a chunk."""
+    if not cell.source.strip():
+        return ""
+    hwkit = cell.metadata.get("hwkit", {})
+    language = cell.metadata.get("magics_language") or notebook.metadata.get("language_info", {}).get("name", "")
+    summary = hwkit.get("options", {}).get("code-summary", "")
+    return fenced(cell.source, "hwkit-input", language=language, cell=hwkit.get("number"), summary=summary)
+
+
+def markdown_cell(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
+    """A Markdown cell as a chunk of its own; its attachments are remembered for `images.find`."""
+    number = cell.metadata.get("hwkit", {}).get("number")
+    for name, bundle in (cell.get("attachments") or {}).items():
+        for mime, content in bundle.items():
+            if mime in IMAGE_MIMES:
+                body = "".join(content) if isinstance(content, list) else content
+                encoding = "" if mime == "image/svg+xml" else ";base64"
+                resources["hwkit_attachments"].setdefault(str(number), {})[name] = f"data:{mime}{encoding},{body}"
+    return chunk(cell.source, cell=number)
+
+
+def raw_cell(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
+    """A raw cell: Markdown and HTML are set, other formats left out with a warning."""
+    number = cell.metadata.get("hwkit", {}).get("number")
+    mime = (cell.metadata.get("raw_mimetype") or cell.metadata.get("format") or "").lower()
+    if mime == "text/markdown":
+        return chunk(cell.source, cell=number)
+    if mime == "text/html":
+        return chunk(cell.source, "html", cell=number)
+    if cell.source.strip() and mime:
+        resources["hwkit_warnings"].append(f"cell {number}: a raw cell of format {mime} was left out")
+    return ""
+
+
+def code_outputs(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
+    """All outputs of a code cell, its labelled and captioned figure or table among them."""
+    return _CellOutputs(cell, resources).markdown()
+
+
+class _CellOutputs:
+    """The outputs of one cell on their way to Markdown."""
+
+    def __init__(self, cell: NotebookNode, resources: Mapping[str, Any]) -> None:
+        self.cell = cell
+        hwkit = cell.metadata.get("hwkit", {})
+        self.number = hwkit.get("number")
+        self.options: Mapping[str, Any] = hwkit.get("options", {})
+        self.store: ImageStore = resources["hwkit_images"]
+        self.warnings: list[str] = resources["hwkit_warnings"]
+        self.resources = resources
+        self.label = str(self.options.get("label", "") or "")
+        self.captions = option_list(self.options.get("fig-cap"))
+        self.alts = option_list(self.options.get("fig-alt"))
+        self.table_captions = option_list(self.options.get("tbl-cap"))
+        self.figures = 0
+        self.tables = 0
+        self.joined: list[str] = []
+
+    def markdown(self) -> str:
+        parts = [part for output in self.cell.outputs if (part := self._output(output))]
+        if self.joined:
+            parts.append(self._figure("".join(self.joined), self.captions[0], self.label, self._alt(0)))
+        return "".join(parts)
+
+    def _output(self, output: NotebookNode) -> str:
+        if output.output_type == "stream":
+            return self._text(output.text, "hwkit-stream", name=output.name)
+        if output.output_type == "error":
+            return self._error(output)
+        if output.output_type in ("display_data", "execute_result"):
+            try:
+                return self._bundle(output.data, output.metadata)
+            except ReportError as error:
+                self._warn(str(error))
+                return self._note(f"An output was left out: {error}")
+        return ""
+
+    def _bundle(self, data: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+        """One MIME bundle by its best representation."""
+        data = {mime: _joined(value) for mime, value in data.items()}
+        plain = data.get("text/plain", "")
+        if "text/markdown" in data:
+            return self._maybe_table(chunk(data["text/markdown"], cell=self.number), data["text/markdown"], metadata)
+        if "text/latex" in data and "<table" not in data.get("text/html", ""):
+            return self._latex(data["text/latex"])
+        if picture := self._picture(data):
+            return self._image(*picture, metadata)
+        if _WIDGET in data:
+            return self._widget(plain)
+        if "text/html" in data and (readable := _readable_html(data["text/html"], plain)):
+            return self._maybe_table(chunk(readable, "html", cell=self.number), readable, metadata)
+        if any(mime.startswith("application/vnd.hwkit.") for mime in data):
+            return ""
+        if plain and not _FIGURE_REPR.match(plain) and not (_OBJECT_REPR.match(plain) and len(data) > 1):
+            return self._text(plain, "hwkit-result")
+        if "application/json" in data:
+            value = data["application/json"]
+            return self._text(value if isinstance(value, str) else json.dumps(value, indent=2), "hwkit-result")
+        return self._left_out(data)
+
+    def _picture(self, data: Mapping[str, Any]) -> tuple[bytes, str] | None:
+        """The picture to show: vectors before bitmaps, unless the vectors are much larger."""
+        pictures = [(image_bytes(data[mime], mime), mime) for mime in PICTURE_ORDER if mime in data]
+        if not pictures:
+            return None
+        vectors = [picture for picture in pictures if picture[1] in PICTURE_ORDER[:2]]
+        bitmaps = [picture for picture in pictures if picture[1] not in PICTURE_ORDER[:2]]
+        if vectors and bitmaps:
+            limit = max(VECTOR_SIZE_FREE, VECTOR_SIZE_FACTOR * len(bitmaps[0][0]))
+            return vectors[0] if len(vectors[0][0]) <= limit else bitmaps[0]
+        return pictures[0]
+
+    def _image(self, content: bytes, mime: str, metadata: Mapping[str, Any]) -> str:
+        image = self.store.add(content, mime)
+        given = metadata.get("hwkit") if isinstance(metadata.get("hwkit"), dict) else {}
+        index, self.figures = self.figures, self.figures + 1
+        alt = str(given.get("alt") or self._alt(index))
+        text = self._image_chunk(image, alt, self._width(mime, metadata, image))
+        if given.get("caption"):
+            label = str(given.get("label") or self._label(index, ("fig-",)))
+            return self._figure(text, str(given["caption"]), label, alt)
+        if len(self.captions) == 1:
+            self.joined.append(text)
+            return ""
+        if index < len(self.captions):
+            return self._figure(text, self.captions[index], self._label(index, ("fig-",)), alt)
+        return text
+
+    def _image_chunk(self, image: StoredImage, alt: str, width: str) -> str:
+        # As HTML: a lone image in Markdown would become a figure that takes its alt text for a caption.
+        size = f' width="{html.escape(width)}"' if width else ""
+        return chunk(f'<p><img src="{image.name}" alt="{html.escape(alt)}"{size}></p>', "html", cell=self.number)
+
+    def _width(self, mime: str, metadata: Mapping[str, Any], image: StoredImage) -> str:
+        """The width asked for: by cell option, or in CSS pixels by the output (retina figures say so)."""
+        asked = self.options.get("fig-width") or self.options.get("out-width")
+        if isinstance(asked, str) and re.fullmatch(r"[\d.]+\s*(%|in|cm|mm|px|pt)", asked):
+            return asked.replace(" ", "")
+        size = metadata.get(mime)
+        if isinstance(size, dict) and isinstance(size.get("width"), int | float):
+            return f"{size['width']}px"
+        return ""
+
+    def _figure(self, content: str, caption: str, label: str, alt: str) -> str:
+        body = content + division(chunk(caption, cell=self.number), "hwkit-caption")
+        return division(body, "hwkit-figure", label if label.startswith("fig-") else "", alt=alt)
+
+    def _maybe_table(self, content: str, markup: str, metadata: Mapping[str, Any]) -> str:
+        given = metadata.get("hwkit") if isinstance(metadata.get("hwkit"), dict) else {}
+        caption = str(given.get("caption") or "")
+        is_table = "<table" in markup or re.search(r"^\s*\|.*\|\s*$", markup, re.MULTILINE)
+        if not is_table:
+            return content
+        index, self.tables = self.tables, self.tables + 1
+        if not caption and index < len(self.table_captions):
+            caption = self.table_captions[index]
+        if not caption:
+            return content
+        label = str(given.get("label") or self._label(index, ("tbl-",)))
+        body = division(chunk(caption, cell=self.number), "hwkit-caption") + content
+        return division(body, "hwkit-table", label)
+
+    def _label(self, index: int, prefixes: Sequence[str]) -> str:
+        """The cell's label for its first figure or table; `-2`, `-3`, ... is added for the next ones."""
+        if not self.label.startswith(tuple(prefixes)):
+            return ""
+        return self.label if index == 0 else f"{self.label}-{index + 1}"
+
+    def _alt(self, index: int) -> str:
+        if not self.alts:
+            return ""
+        return self.alts[min(index, len(self.alts) - 1)]
+
+    def _latex(self, text: str) -> str:
+        text = text.strip()
+        is_math = text.startswith(("$", "\\[", "\\(")) or re.match(r"\\begin\{(?!tabular|table|center)", text)
+        if text.startswith("$$") or not is_math:
+            return chunk(text, "markdown" if is_math else "latex", cell=self.number)
+        if text.startswith("$"):
+            # A formula that is an output on its own is displayed, whatever delimiters it came in.
+            body = text.strip("$").strip()
+            return chunk(f"$${body.removeprefix(chr(92) + 'displaystyle').strip()}$$", cell=self.number)
+        body = re.sub(r"^\\[\[(]|\\[\])]$", "", text)
+        return chunk(f"$${body}$$", cell=self.number)
+
+    def _error(self, output: NotebookNode) -> str:
+        trace = "\n".join(output.get("traceback") or []) or f"{output.ename}: {output.evalue}"
+        return self._text(trace, "hwkit-error", title=f"{output.ename}: {terminal.plain(output.evalue)[:200]}")
+
+    def _widget(self, plain: str) -> str:
+        """A widget has no static form here; progress bars go silently, others leave a line."""
+        if not plain or _PROGRESS_WIDGET.search(plain) or self.resources.get("hwkit_quiet_widgets"):
+            return ""
+        self._warn("an interactive widget was left out")
+        return self._note("An interactive widget was left out; run the notebook to use it.")
+
+    def _left_out(self, data: Mapping[str, Any]) -> str:
+        kinds = sorted(mime for mime in data if mime not in ("text/plain", "text/html", "application/javascript"))
+        shown = [kind for kind in kinds if not kind.startswith("application/vnd.hwkit.")]
+        if not shown:
+            return ""
+        self._warn(f"an output of type {', '.join(shown)} was left out: it has no static form")
+        return self._note(f"An output of type {', '.join(shown)} was left out: it has no static form.")
+
+    def _text(self, text: str, kind: str, **values: object) -> str:
+        text = terminal.printed(_joined(text))
+        lines = text.split("\n")
+        if len(lines) > LONGEST_OUTPUT:
+            first, last = LINES_KEPT
+            self._warn(f"{len(lines) - first - last} of {len(lines)} output lines were left out")
+            gap = f"... {len(lines) - first - last} lines left out ..."
+            text = "\n".join([*lines[:first], gap, *lines[-last:]])
+        return fenced(text, kind, cell=self.number, **values) if text.strip() else ""
+
+    def _note(self, text: str) -> str:
+        return fenced(text, "hwkit-note", cell=self.number)
+
+    def _warn(self, message: str) -> None:
+        self.warnings.append(f"cell {self.number}: {message}")
+
+
+def _joined(value: Any) -> Any:
+    return "".join(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
+
+
+def _readable_html(markup: str, plain: str) -> str:
+    """The HTML without styles and scripts; empty where the plain text says more than it."""
+    readable = _STYLE_OR_SCRIPT.sub("", markup)
+    if re.search(r"<(table|img)\b", readable, re.IGNORECASE) and 'class="xr-' not in readable:
+        return readable
+    if plain and not _OBJECT_REPR.match(plain.strip()):
+        return ""
+    visible = re.sub(r"<[^>]*>|&nbsp;", "", readable).strip()
+    return readable if visible else ""

@@ -1,0 +1,162 @@
+"""The settings of a report: title page, page and theme, read from a `report.toml` and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwkit.errors import ReportError, did_you_mean
+
+THEMES = ("report", "article", "handout")
+
+# Paper names as Typst knows them, with (width, height) in millimetres.
+PAPERS = {
+    "a4": (210.0, 297.0),
+    "a5": (148.0, 210.0),
+    "b5": (176.0, 250.0),
+    "us-letter": (215.9, 279.4),
+    "us-legal": (215.9, 355.6),
+}
+
+SMALLEST_FONT, LARGEST_FONT = 8.0, 14.0
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """What a report says about itself and how it is set.
+
+    Each field is a key of `report.toml`; `author` may be one name or a list of names. `theme` is one of
+    `THEMES` or the path of a Typst file. `bibliography` is the path of a BibTeX file. `date` is a date, or
+    any text; left out, it is today.
+
+    Raises
+    ------
+    ReportError
+        On a value of the wrong type or out of range; the message names key, value and what would be right.
+    """
+
+    title: str = "Report"
+    subtitle: str = ""
+    author: tuple[str, ...] = ()
+    course: str = ""
+    date: datetime.date | str = dataclasses.field(default_factory=datetime.date.today)
+    language: str = "en"
+    paper: str = "a4"
+    font: str = "Libertinus Serif"
+    font_size: float = 10.5
+    theme: str = "report"
+    contents: bool = True
+    number_sections: bool = True
+    bibliography: str = ""
+
+    def __post_init__(self) -> None:
+        for key in ("title", "subtitle", "course", "language", "paper", "font", "theme", "bibliography"):
+            _require(isinstance(getattr(self, key), str), key, getattr(self, key), "a text in quotes")
+        for key in ("contents", "number_sections"):
+            _require(isinstance(getattr(self, key), bool), key, getattr(self, key), "true or false")
+        _require(
+            isinstance(self.author, tuple) and all(isinstance(name, str) for name in self.author),
+            "author",
+            self.author,
+            "one name or a list of names, in quotes",
+        )
+        _require(isinstance(self.date, datetime.date | str), "date", self.date, "a date (2026-01-31) or a text")
+        _require(
+            isinstance(self.font_size, int | float)
+            and not isinstance(self.font_size, bool)
+            and SMALLEST_FONT <= self.font_size <= LARGEST_FONT,
+            "font_size",
+            self.font_size,
+            f"a number of points from {SMALLEST_FONT:g} to {LARGEST_FONT:g}",
+        )
+        _require(self.paper in PAPERS, "paper", self.paper, did_you_mean(self.paper, PAPERS))
+        _require(
+            self.language.isalpha() and 2 <= len(self.language) <= 3,
+            "language",
+            self.language,
+            "a language code of two or three letters, such as 'en', 'de' or 'zh'",
+        )
+        if not self.theme.endswith(".typ"):
+            _require(
+                self.theme in THEMES,
+                "theme",
+                self.theme,
+                f"{did_you_mean(self.theme, THEMES)}, or the path of a .typ file",
+            )
+
+    @classmethod
+    def load(cls, path: Path | None) -> ReportSettings:
+        """The settings in the TOML file at `path`; the defaults if there is none.
+
+        Paths in the file (`bibliography`, a theme of one's own) are taken from the file's folder.
+
+        Raises
+        ------
+        ReportError
+            If the file cannot be read, is not TOML, or holds an unknown key or a wrong value.
+        """
+        if path is None or not path.exists():
+            return cls()
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ReportError(f"{path} cannot be read: {error}. Save it as UTF-8 text.") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ReportError(f"{path} is not valid TOML: {error}.") from error
+        return cls.from_mapping(values, source=str(path), folder=path.parent)
+
+    @classmethod
+    def from_mapping(
+        cls, values: Mapping[str, object], *, source: str = "report settings", folder: Path | None = None
+    ) -> ReportSettings:
+        """The settings in a mapping, as parsed from TOML or from a notebook's front matter.
+
+        Raises
+        ------
+        ReportError
+            On an unknown key or a wrong value; the message begins with `source`.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        checked: dict[str, object] = {}
+        for key, value in values.items():
+            if key not in known:
+                raise ReportError(f"{source}: unknown key {key!r} (value {value!r}): {did_you_mean(key, known)}")
+            checked[key] = _normalised(key, value, folder)
+        try:
+            return cls(**checked)  # type: ignore[arg-type]
+        except ReportError as error:
+            raise ReportError(f"{source}: {error}") from None
+
+    @property
+    def date_text(self) -> str:
+        """The date as the title page prints it."""
+        if not isinstance(self.date, datetime.date):
+            return self.date
+        if self.language in ("zh", "ja"):
+            return f"{self.date.year}年{self.date.month}月{self.date.day}日"
+        if self.language == "en":
+            return f"{self.date.day} {self.date:%B %Y}"
+        return self.date.isoformat()
+
+
+def _normalised(key: str, value: object, folder: Path | None) -> object:
+    """A TOML value in the type its field has; anything unexpected is left for the field's own check."""
+    if key == "author":
+        if isinstance(value, str):
+            return (value,) if value else ()
+        return tuple(value) if isinstance(value, list) else value
+    if key == "date" and isinstance(value, datetime.datetime):
+        return value.date()
+    is_path = key == "bibliography" or (key == "theme" and isinstance(value, str) and value.endswith(".typ"))
+    if is_path and isinstance(value, str) and value and folder is not None:
+        return str(folder / value)
+    return value
+
+
+def _require(holds: bool, key: str, value: object, expected: str) -> None:
+    if not holds:
+        raise ReportError(f"{key} = {value!r} is not accepted: {expected}")

@@ -1,0 +1,79 @@
+-- Reads each chunk of the notebook by itself, in a sandbox without files: what one cell leaves open
+-- (a fence, a division, a tag) ends with that cell, as it does in Jupyter.
+
+local MARKDOWN = "markdown+lists_without_preceding_blankline+autolink_bare_uris+tex_math_double_backslash"
+  .. "-blank_before_header-blank_before_blockquote-yaml_metadata_block-pandoc_title_block-fancy_lists"
+  .. "-example_lists-literate_haskell"
+local MATH_ENVIRONMENTS = {
+  align = true, alignat = true, aligned = true, cases = true, eqnarray = true, equation = true,
+  flalign = true, gather = true, gathered = true, matrix = true, multline = true, split = true,
+  bmatrix = true, pmatrix = true, vmatrix = true, array = true,
+}
+
+-- MathJax sets a bare LaTeX environment as an equation; any other bare LaTeX stays the text that it is.
+local function tex_as_math(raw)
+  if not raw.format:match("tex") then return nil end
+  local environment = raw.text:match("^%s*\\begin{(%a+)%*?}")
+  if environment and MATH_ENVIRONMENTS[environment] then
+    return pandoc.Math("DisplayMath", raw.text)
+  end
+  if raw.text:match("^%s*\\%a*newcommand") or raw.text:match("^%s*\\def") then return pandoc.Str("") end
+  return pandoc.Str(raw.text)
+end
+
+local TEX = {
+  RawInline = tex_as_math,
+  RawBlock = function(raw)
+    local inline = tex_as_math(raw)
+    return inline and pandoc.Para({ inline }) or nil
+  end,
+}
+
+local function holds_html(document)
+  local found = false
+  local function look(raw) found = found or raw.format:match("html") ~= nil end
+  document:walk({ RawInline = look, RawBlock = look })
+  return found
+end
+
+-- HTML tags among Markdown reach pandoc's tree as raw text. Written out as HTML and read back, they
+-- become what they mean; what HTML cannot carry stays behind and is put back afterwards.
+local function with_html_understood(document)
+  local kept = {}
+  local function keep(placeholder)
+    return function(element)
+      kept[#kept + 1] = element
+      return placeholder(pandoc.Attr("hwkit-kept-" .. #kept)), false
+    end
+  end
+  local span = keep(function(attr) return pandoc.Span({}, attr) end)
+  local block = keep(function(attr) return pandoc.Div({}, attr) end)
+  document = document:walk({
+    traverse = "topdown", Math = span, Note = span, Cite = span, CodeBlock = block,
+    Figure = block, Table = block,
+    RawInline = function(raw) if not raw.format:match("html") then return span(raw) end end,
+    RawBlock = function(raw) if not raw.format:match("html") then return block(raw) end end,
+  })
+  local html = pandoc.write(document, "html-task_lists", { wrap_text = "none" })
+  local function restore(placeholder)
+    local index = placeholder.identifier:match("^hwkit%-kept%-(%d+)$")
+    return index and kept[tonumber(index)] or nil
+  end
+  return pandoc.read(html, "html", nil, {}):walk({ Span = restore, Div = restore })
+end
+
+local function read(text, markup)
+  if markup == "html" then return pandoc.read(text, "html+tex_math_dollars", nil, {}) end
+  if markup == "latex" then return pandoc.read(text, "latex", nil, {}) end
+  local document = pandoc.read(text, MARKDOWN, nil, {}):walk(TEX)
+  if holds_html(document) then document = with_html_understood(document) end
+  return document
+end
+
+function CodeBlock(block)
+  if not block.classes:includes("hwkit-chunk") then return nil end
+  local markup = block.attributes.markup
+  local document = read(block.text, markup)
+  local attributes = { cell = block.attributes.cell, markup = markup }
+  return pandoc.Div(document.blocks, pandoc.Attr("", { "hwkit-chunk" }, attributes))
+end

@@ -1,0 +1,122 @@
+"""What a terminal would show: carriage returns, backspaces, progress bars and ANSI colours in output text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_ESCAPES = re.compile(r"\x1b\[([0-9;]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]")
+# tqdm's bar: "Epoch 1:  40%|████      | 4/10 [00:01<00:02,  3.1it/s]", and keras's "[=====>....]".
+_PROGRESS = re.compile(r"\d+%\|.*\|.*\[[^\]]*(?:it/s|s/it|B/s|\?|<)[^\]]*\]|\[=+>?\.*\] - ")
+# Colours that stay readable as print on a light ground, in the order of the ANSI codes.
+_COLOURS = ("#24292f", "#b3261e", "#1b6e3a", "#8a5a00", "#1f4e9e", "#7b2d8b", "#0b6b78", "#6b7280")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A run of output text of one look; `colour` is a CSS colour or empty."""
+
+    text: str
+    colour: str = ""
+    bold: bool = False
+
+
+def printed(text: str) -> str:
+    """The text as a terminal leaves it behind, with colour codes kept and finished progress bars gone."""
+    lines = (_overwritten(line) for line in text.replace("\r\n", "\n").split("\n"))
+    kept = [line for line in lines if not _PROGRESS.search(_ESCAPES.sub("", line))]
+    return _CONTROLS.sub("", "\n".join(kept)).strip("\n").rstrip()
+
+
+def plain(text: str) -> str:
+    """The text without any escape sequence."""
+    return _ESCAPES.sub("", text)
+
+
+def spans(text: str) -> list[Span]:
+    """The text cut at its colour codes; other escape sequences are dropped."""
+    found: list[Span] = []
+    colour, bold, position = "", False, 0
+    for match in _ESCAPES.finditer(text):
+        if match.start() > position:
+            found.append(Span(text[position : match.start()], colour, bold))
+        position = match.end()
+        if match.group(1) is not None:
+            colour, bold = _after_codes(match.group(1), colour, bold)
+    if position < len(text):
+        found.append(Span(text[position:], colour, bold))
+    return found
+
+
+def wrapped(text: str, width: int) -> str:
+    """The text with every line longer than `width` characters cut; a cut line goes on after an arrow."""
+    return "\n".join(piece for line in text.split("\n") for piece in _pieces(line.expandtabs(8), width))
+
+
+def _overwritten(line: str) -> str:
+    """One line after its carriage returns and backspaces: what was written last stands."""
+    line = line.rstrip("\r")
+    if "\r" in line:
+        shown = ""
+        for part in line.split("\r"):
+            # An ANSI code has no width; lines that carry one are replaced as a whole.
+            shown = part if "\x1b" in part + shown else part + shown[len(part) :]
+        line = shown
+    while "\b" in line:
+        line = re.sub(r"[^\b]?\b", "", line, count=1)
+    return line
+
+
+def _after_codes(codes: str, colour: str, bold: bool) -> tuple[str, bool]:
+    numbers = [int(code) for code in codes.split(";") if code] or [0]
+    index = 0
+    while index < len(numbers):
+        code = numbers[index]
+        if code == 0:
+            colour, bold = "", False
+        elif code == 1:
+            bold = True
+        elif code == 22:
+            bold = False
+        elif 30 <= code <= 37:
+            colour = _COLOURS[code - 30]
+        elif 90 <= code <= 97:
+            colour = _COLOURS[code - 90]
+        elif code == 39:
+            colour = ""
+        elif code in (38, 48):
+            # 256 colours (38;5;n) and true colour (38;2;r;g;b); a background (48) is passed over.
+            kind = numbers[index + 1] if index + 1 < len(numbers) else 0
+            if kind == 5 and index + 2 < len(numbers):
+                colour = _of_256(numbers[index + 2]) if code == 38 else colour
+                index += 2
+            elif kind == 2 and index + 4 < len(numbers):
+                colour = "#{:02x}{:02x}{:02x}".format(*(min(n, 255) for n in numbers[index + 2 : index + 5]))
+                index += 4
+        index += 1
+    return colour, bold
+
+
+def _of_256(number: int) -> str:
+    if number < 16:
+        return _COLOURS[number % 8]
+    if number >= 232:
+        return "#6b7280"
+    cube = number - 16
+    # Darkened to two thirds: these colours are made for a black ground.
+    red, green, blue = (int(level * 34) for level in (cube // 36, cube // 6 % 6, cube % 6))
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _pieces(line: str, width: int) -> list[str]:
+    visible = _ESCAPES.sub("", line)
+    if len(visible) <= width:
+        return [line]
+    line = visible
+    pieces = [line[:width]]
+    rest = line[width:]
+    while rest:
+        pieces.append("↪ " + rest[: width - 2])
+        rest = rest[width - 2 :]
+    return pieces

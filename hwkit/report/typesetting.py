@@ -1,0 +1,189 @@
+"""From a document to Typst source and from there to PDF: theme, fonts and the compiler."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import typst
+
+from hwkit.errors import ReportError
+from hwkit.report.document import Document
+from hwkit.report.fonts import font_set, missing_message
+from hwkit.report.pandoc import TEMPLATES
+from hwkit.report.settings import PAPERS, ReportSettings
+from hwkit.report.typst_writer import TypstWriter, typst_array, typst_string
+from hwkit.report.words import words_of
+
+SIDE_MARGIN_MM = 26.0
+VERTICAL_MARGINS_MM = 58.0
+_HANDOUT_MARGIN_MM, _HANDOUT_GUTTER_MM = 16.0, 8.0
+CODE_POINTS = 8.2
+# DejaVu Sans Mono: every character is 0.602 em wide. Code stands in a box with padding on both sides.
+_CODE_EM = 0.602
+_CODE_PADDING_POINTS = 18.0
+_TABLE_SIZE = 0.9
+_POINTS_PER_MM = 72 / 25.4
+_BODY_START = "#show: theme"
+# A formula in the body; an escaped sign does not end it.
+_FORMULA = re.compile(r"\$(?:\\.|[^$\\])*\$")
+_MOST_BAD_FORMULAS = 25
+
+
+@dataclass(frozen=True)
+class TypstSource:
+    """A complete Typst file, the images it shows by their paths, and the warnings on the way to it."""
+
+    text: str
+    images: Mapping[str, bytes]
+    warnings: list[str] = field(default_factory=list)
+
+
+def typeset(
+    document: Document, settings: ReportSettings, facts: Mapping[str, str], *, system_fonts: bool = True
+) -> TypstSource:
+    """The Typst source of a document in its theme.
+
+    Raises
+    ------
+    ReportError
+        If the theme file cannot be read, or the font asked for is not installed.
+    """
+    fonts = font_set(system=system_fonts)
+    if settings.font not in fonts.families:
+        raise ReportError(
+            f"font = {settings.font!r} is not installed; use one of: {', '.join(sorted(fonts.families)[:40])}"
+        )
+    faces = fonts.text_faces(settings.font, settings.language)
+    line_points = _line_points(settings)
+    writer = TypstWriter(
+        line_ems=line_points / (settings.font_size * _TABLE_SIZE),
+        code_columns=int((line_points - _CODE_PADDING_POINTS) / (CODE_POINTS * _CODE_EM)),
+    )
+    body, formula_warnings = writer.write(document)
+    head = _head(settings, document.title, facts, faces, fonts.code_faces())
+    text = "\n".join([head, _theme_source(settings.theme), _BODY_START, "", body])
+    warnings = [*document.warnings, *formula_warnings]
+    if missing := fonts.missing(head + body, faces):
+        warnings.append(missing_message(missing))
+        text = text.translate({ord(character): "?" for character in missing})
+    used = {name: content for name, content in document.images.files.items() if name in text}
+    return TypstSource(text, used, warnings)
+
+
+def _line_points(settings: ReportSettings) -> float:
+    """The width of a text line: the page without its margins, half of it in the handout's two columns."""
+    width = PAPERS[settings.paper][0]
+    if settings.theme == "handout":
+        return (width - 2 * _HANDOUT_MARGIN_MM - _HANDOUT_GUTTER_MM) / 2 * _POINTS_PER_MM
+    return (width - 2 * SIDE_MARGIN_MM) * _POINTS_PER_MM
+
+
+def compile_pdf(source: TypstSource, *, system_fonts: bool = True) -> tuple[bytes, list[str]]:
+    """The PDF of a Typst source, and a warning for each formula that Typst did not accept.
+
+    It is compiled in an empty folder that holds nothing but its images. A formula that is not accepted is
+    shown as its source.
+
+    Raises
+    ------
+    ReportError
+        If Typst does not accept the source for another reason; the message holds its diagnosis.
+    """
+    text, warnings = source.text, []
+    with tempfile.TemporaryDirectory(prefix="hwkit-") as folder:
+        root = Path(folder)
+        for name, content in source.images.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+        for _ in range(_MOST_BAD_FORMULAS):
+            try:
+                return _compiled(text, root, system_fonts), warnings
+            except typst.TypstError as error:
+                diagnosis = getattr(error, "diagnostic", "") or str(error)
+                place = re.search(r"main\.typ:(\d+):(\d+)", diagnosis)
+                repaired = _without_formula(text, int(place[1]), int(place[2])) if place else None
+                if repaired is None:
+                    raise ReportError(f"the report could not be typeset: {_shortened(diagnosis)}") from error
+                text, formula = repaired
+                warnings.append(f"a formula could not be set and is shown as source: {formula[:120]}")
+    raise ReportError(f"more than {_MOST_BAD_FORMULAS} formulas could not be typeset; the last: {formula}")
+
+
+def _compiled(text: str, root: Path, system_fonts: bool) -> bytes:
+    main = root / "main.typ"
+    main.write_text(text, encoding="utf-8")
+    return typst.compile(
+        main,
+        format="pdf",
+        root=root,
+        font_paths=font_set(system=system_fonts).fonts,
+        ignore_system_fonts=True,
+        package_path=root,
+        package_cache_path=root,
+    )
+
+
+def _without_formula(text: str, line_number: int, column: int) -> tuple[str, str] | None:
+    """The source with the formula at a place turned into plain text, and that formula; None if there is none.
+
+    A displayed formula may go over several lines.
+    """
+    lines = text.split("\n")
+    position = sum(len(line) + 1 for line in lines[: line_number - 1]) + column - 1
+    for match in _FORMULA.finditer(text, text.index(_BODY_START)):
+        if match.start() <= position < match.end():
+            formula = match.group(0).strip("$ ")
+            shown = f"#hwkit-missing(raw({typst_string(formula)}))"
+            return text[: match.start()] + shown + text[match.end() :], formula
+    return None
+
+
+def page_count(pdf: bytes) -> int:
+    """How many pages a PDF made by Typst has."""
+    return len(re.findall(rb"/Type\s*/Page\b", pdf))
+
+
+def _shortened(diagnosis: str) -> str:
+    return " ".join(re.sub(r"[^\s]*main\.typ", "main.typ", diagnosis).split())[:800]
+
+
+def _theme_source(theme: str) -> str:
+    common = (TEMPLATES / "typst" / "common.typ").read_text(encoding="utf-8")
+    path = Path(theme) if theme.endswith(".typ") else TEMPLATES / "typst" / f"{theme}.typ"
+    try:
+        return common + "\n" + path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ReportError(f"theme = {theme!r} cannot be read: {error}") from error
+
+
+def _head(
+    settings: ReportSettings, title: str, facts: Mapping[str, str], faces: list[str], code_faces: list[str]
+) -> str:
+    """The dictionary of settings that the theme reads."""
+    height = PAPERS[settings.paper][1] - VERTICAL_MARGINS_MM
+    values = {
+        "title": typst_string(settings.title),
+        "document-title": typst_string(settings.title or title),
+        "subtitle": typst_string(settings.subtitle),
+        "authors": typst_array([typst_string(name) for name in settings.author]),
+        "course": typst_string(settings.course),
+        "date": typst_string(settings.date_text),
+        "facts": typst_array([f"({typst_string(k)}, {typst_string(str(v))})" for k, v in facts.items()]),
+        "language": typst_string(settings.language),
+        "paper": typst_string(settings.paper),
+        "font": typst_array([typst_string(face) for face in faces]),
+        "mono": typst_array([typst_string(face) for face in [*code_faces, *faces]]),
+        "size": f"{settings.font_size}pt",
+        "margin": f"{SIDE_MARGIN_MM}mm",
+        "tallest": f"{height - 25:.0f}mm",
+        "contents": "true" if settings.contents else "false",
+        # Reports show little code, so that captioned figures may move to the top or bottom of a page.
+        "placement": "auto" if settings.theme == "report" else "none",
+        "words-contents": typst_string(words_of(settings.language).contents),
+    }
+    lines = "\n".join(f"  {key}: {value}," for key, value in values.items())
+    return f"#let hwkit = (\n{lines}\n)"

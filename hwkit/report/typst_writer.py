@@ -1,0 +1,244 @@
+"""A document tree in Typst's language; what needs more than pandoc knows calls the theme's own functions."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from hwkit.report import pandoc, tables, terminal, tree
+from hwkit.report.document import Document, callout_kind
+from hwkit.report.tree import Element
+
+# Jupyter's names of languages that Typst's highlighter knows under another.
+LANGUAGES = {"ipython": "python", "ipython3": "python", "c++": "cpp", "r": "r", "julia": "julia"}
+# pandoc's names of circled operators, which Typst 0.15 has under `.o` only.
+_OLD_SYMBOL = re.compile(r"\b(dot|plus|minus|times|ast|eq|dash|convolve)\.circle\b")
+
+
+def typst_string(text: str) -> str:
+    """A Typst string literal."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    escaped = re.sub(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", "", escaped)
+    return f'"{escaped}"'
+
+
+def typst_array(items: list[str]) -> str:
+    """A Typst array of expressions."""
+    return "(" + "".join(f"{item}, " for item in items) + ")"
+
+
+class TypstWriter:
+    """Writes documents for a page whose line holds `line_ems` ems of table type and `columns` code characters."""
+
+    def __init__(self, *, line_ems: float, code_columns: int) -> None:
+        self.line_ems = line_ems
+        self.code_columns = code_columns
+
+    def write(self, document: Document) -> tuple[str, list[str]]:
+        """The document's body in Typst, and pandoc's warnings (formulas that it could not convert)."""
+        converted = Document(
+            self._blocks(document.blocks), document.images, document.warnings, api_version=document.api_version
+        )
+        text, warnings = pandoc.tree_to(converted.tree(), ["--to", "typst", "--wrap", "none"])
+        return _OLD_SYMBOL.sub(r"\1.o", text), warnings
+
+    def _blocks(self, node: Any) -> Any:
+        return tree.changed(node, self._element)
+
+    def _element(self, element: Element) -> list[Element] | None:
+        kind, content = element["t"], element.get("c")
+        if kind == "Header":
+            return [self._heading(content)]
+        if kind == "CodeBlock":
+            return [tree.raw_block("typst", self._code(*content))]
+        if kind == "Figure":
+            return self._figure(content)
+        if kind == "Table":
+            return self._table(element)
+        if kind in ("Para", "Plain"):
+            return self._paragraph(content)
+        if kind == "Image":
+            return [tree.raw_inline("typst", f"#hwkit-inline-image({_image_arguments(element)})")]
+        if kind == "Div":
+            return self._division(content)
+        if kind == "Span" and "hwkit-missing" in content[0][1]:
+            return [
+                tree.raw_inline("typst", "#hwkit-missing["),
+                *self._blocks(content[1]),
+                tree.raw_inline("typst", "]"),
+            ]
+        if kind == "Math":
+            return [{"t": "Math", "c": [content[0], _settable(content[1])]}]
+        if kind == "HorizontalRule":
+            return [tree.raw_block("typst", "#hwkit-rule()")]
+        return None
+
+    def _heading(self, content: list[Any]) -> Element:
+        level, attributes, inlines = content
+        number = tree.attr_value(attributes, "number")
+        numbering = f"(..) => {typst_string(number)}" if number else "none"
+        start = tree.raw_inline("typst", f"#heading(level: {level}, numbering: {numbering})[")
+        end = tree.raw_inline("typst", f"]{_label(attributes[0])}")
+        return tree.paragraph([start, *self._blocks(inlines), end])
+
+    def _code(self, attributes: Any, text: str) -> str:
+        classes = attributes[1]
+        kinds = [name.removeprefix("hwkit-") for name in classes if name.startswith("hwkit-")]
+        kind = kinds[0] if kinds else ""
+        if kind in ("stream", "result", "error"):
+            return self._output(kind, attributes, text)
+        if kind == "note":
+            return f"#hwkit-note({typst_string(text)})"
+        language = tree.attr_value(attributes, "language") if kind == "input" else (classes or [""])[0]
+        language = LANGUAGES.get(language.lower(), language.lower())
+        code = "\n".join(line.rstrip() for line in text.expandtabs(4).split("\n"))
+        return f"#hwkit-code({typst_string(code)}, lang: {typst_string(language)})"
+
+    def _output(self, kind: str, attributes: Any, text: str) -> str:
+        pieces = [
+            f"({typst_string(span.text)}, {typst_string(span.colour) if span.colour else 'none'}, "
+            f"{'true' if span.bold else 'false'})"
+            for span in terminal.spans(terminal.wrapped(text, self.code_columns))
+        ]
+        if kind == "error":
+            title = typst_string(tree.attr_value(attributes, "title"))
+            return f"#hwkit-error({title}, {typst_array(pieces)})"
+        warning = tree.attr_value(attributes, "name") == "stderr"
+        return f"#hwkit-output({typst_array(pieces)}, stderr: {'true' if warning else 'false'})"
+
+    def _figure(self, content: list[Any]) -> list[Element]:
+        attributes, (_, caption), body = content
+        images = list(tree.elements(body, "Image"))
+        others = tree.text_of(body).strip() or any(True for _ in tree.elements(body, "Table"))
+        alt = tree.attr_value(attributes, "alt")
+        caption_inlines = caption[0]["c"] if caption else []
+        if images and not others:
+            parts = typst_array([f"hwkit-image({_image_arguments(image)})" for image in images])
+            start = f"#hwkit-figure({parts}, caption: ["
+            return [
+                tree.paragraph(
+                    [
+                        tree.raw_inline("typst", start),
+                        *self._blocks(caption_inlines),
+                        tree.raw_inline("typst", f"]){_label(attributes[0])}"),
+                    ]
+                )
+            ]
+        start = f"#hwkit-figure-of(alt: {typst_string(alt) if alt else 'none'}, caption: ["
+        return [
+            tree.plain(
+                [tree.raw_inline("typst", start), *self._blocks(caption_inlines), tree.raw_inline("typst", "])[")]
+            ),
+            *self._blocks(body),
+            tree.raw_block("typst", f"]{_label(attributes[0])}"),
+        ]
+
+    def _table(self, element: Element) -> list[Element]:
+        attributes, (_, caption) = element["c"][0], element["c"][1]
+        parts = tables.layouts(element, self.line_ems)
+        blocks: list[Element] = []
+        for index, layout in enumerate(parts):
+            captioned = caption if index == 0 else []
+            blocks += self._one_table(layout, captioned, attributes[0] if index == 0 else "")
+        return blocks
+
+    def _one_table(self, layout: tables.TableLayout, caption: list[Element], identifier: str) -> list[Element]:
+        columns = typst_array(["1fr" if wrapped else "auto" for wrapped in layout.wrapped])
+        start = (
+            f"#hwkit-table(scale: {layout.scale:.3f}, float: {_bool(layout.floating)}, "
+            f"breakable: {_bool(layout.breakable)}, "
+            f"columns: {columns}, align: {typst_array(layout.alignments)}, caption: "
+        )
+        if caption:
+            head = [
+                tree.raw_inline("typst", start + "["),
+                *self._blocks(caption[0]["c"]),
+                tree.raw_inline("typst", "],"),
+            ]
+        else:
+            head = [tree.raw_inline("typst", start + "none,")]
+        blocks = [tree.plain(head)]
+        if layout.head:
+            blocks += [
+                tree.raw_block("typst", "table.header("),
+                *self._cells(layout.head),
+                tree.raw_block("typst", "hwkit-midrule),"),
+            ]
+        blocks += self._cells(layout.body)
+        return [*blocks, tree.raw_block("typst", f"){_label(identifier)}")]
+
+    def _cells(self, rows: list[list[tables.Cell]]) -> list[Element]:
+        blocks: list[Element] = []
+        for row in rows:
+            for cell in row:
+                spans = ""
+                if cell.rows > 1 or cell.columns > 1:
+                    spans = f"table.cell(rowspan: {cell.rows}, colspan: {cell.columns})"
+                content = self._blocks(cell.blocks)
+                if len(content) == 1 and content[0]["t"] in ("Plain", "Para"):
+                    inlines = content[0]["c"]
+                    blocks.append(
+                        tree.plain([tree.raw_inline("typst", f"{spans}["), *inlines, tree.raw_inline("typst", "],")])
+                    )
+                elif not content:
+                    blocks.append(tree.raw_block("typst", f"{spans}[],"))
+                else:
+                    blocks += [tree.raw_block("typst", f"{spans}["), *content, tree.raw_block("typst", "],")]
+        return blocks
+
+    def _paragraph(self, inlines: list[Element]) -> list[Element] | None:
+        """A paragraph of nothing but images shows them on lines of their own."""
+        visible = [inline for inline in inlines if inline["t"] not in ("Space", "SoftBreak", "LineBreak")]
+        if not visible or any(inline["t"] != "Image" for inline in visible):
+            return None
+        parts = typst_array([f"hwkit-image({_image_arguments(image)})" for image in visible])
+        return [tree.raw_block("typst", f"#hwkit-plot({parts})")]
+
+    def _division(self, content: list[Any]) -> list[Element] | None:
+        attributes, blocks = content
+        if "hwkit-equation" in attributes[1]:
+            number = tree.attr_value(attributes, "number")
+            equation = blocks[0]["c"][0]
+            return [
+                tree.paragraph(
+                    [
+                        tree.raw_inline("typst", f"#hwkit-equation({typst_string(number)})["),
+                        equation,
+                        tree.raw_inline("typst", f"]{_label(attributes[0])}"),
+                    ]
+                )
+            ]
+        kind = callout_kind(attributes[1])
+        if not kind:
+            return None
+        return [
+            tree.raw_block("typst", f"#hwkit-callout({typst_string(kind)})["),
+            *self._blocks(blocks),
+            tree.raw_block("typst", "]"),
+        ]
+
+
+def _settable(tex: str) -> str:
+    """TeX whose determinants are written in a way that pandoc turns into valid Typst."""
+    for name, bar in (("vmatrix", "|"), ("Vmatrix", "\\|")):
+        tex = tex.replace(f"\\begin{{{name}}}", f"\\left{bar}\\begin{{matrix}}")
+        tex = tex.replace(f"\\end{{{name}}}", f"\\end{{matrix}}\\right{bar}")
+    return tex
+
+
+def _bool(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _label(identifier: str) -> str:
+    return f"#label({typst_string(identifier)})" if identifier else ""
+
+
+def _image_arguments(image: Element) -> str:
+    attributes, _, (name, _) = image["c"]
+    arguments = [typst_string(name)]
+    if width := tree.attr_value(attributes, "width"):
+        arguments.append(f"width: {width}")
+    if alt := tree.attr_value(attributes, "alt"):
+        arguments.append(f"alt: {typst_string(alt)}")
+    return ", ".join(arguments)

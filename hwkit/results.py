@@ -1,0 +1,132 @@
+"""The seed report's results, and tables that set runs beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from hwkit.analysis import wilson_interval
+from hwkit.data import DATASETS
+from hwkit.runs import Run
+
+# Rides along in a notebook's outputs, so that the report finds the numbers of the runs a notebook shows.
+RESULTS_MIME = "application/vnd.hwkit.results+json"
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """A test accuracy that the seed report states, and what has to be known about it."""
+
+    accuracy: float
+    note: str = ""
+
+
+# SPEC section 3: results of the report that this project grew out of.
+SEED_RESULTS = {
+    "mnist": SeedResult(0.9896, "TensorFlow 1"),
+    "mnist-l2": SeedResult(0.99265, "quoted once as 0.99286"),
+    "mnist-3x3": SeedResult(0.9902),
+    "mnist-3x3-double": SeedResult(0.9895),
+    "cifar10": SeedResult(0.7901),
+    "cifar10-l2": SeedResult(0.7808),
+    "cifar10-l2-strong": SeedResult(0.6277),
+    "cifar10-selu": SeedResult(0.76),
+    "cifar10-avgpool": SeedResult(0.7964, "lambda not stated"),
+}
+
+
+def result_row(run: Run) -> dict[str, Any]:
+    """One run as a flat row: its numbers, the seed report's, and all that is needed to train it again.
+
+    Only a run on the real data under one of the report's names has a seed accuracy; others have None.
+    """
+    experiment, metrics, environment = run.experiment, run.metrics, run.environment
+    count = metrics["test_images"]
+    low, high = wilson_interval(round(run.test_accuracy * count), count)
+    seed = SEED_RESULTS.get(run.name) if experiment.data == "real" else None
+    return {
+        "name": run.name,
+        "profile": experiment.profile,
+        "data": experiment.data,
+        "test_accuracy": run.test_accuracy,
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "seed_accuracy": seed.accuracy if seed else None,
+        "seed_note": seed.note if seed else "",
+        "train_accuracy": metrics["train_accuracy"],
+        "test_images": count,
+        "train_images": experiment.train_count,
+        "iterations": metrics["iterations"],
+        "seconds": metrics["seconds"],
+        "finished": metrics["finished"],
+        "fingerprint": experiment.fingerprint,
+        **{key: value for key, value in experiment.as_dict().items() if key not in ("name", "profile", "data")},
+        **{f"environment_{key}": value for key, value in environment.items()},
+    }
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """Result rows as a table that shows itself in a notebook and carries the rows along for the report."""
+
+    rows: tuple[dict[str, Any], ...]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """What a reader wants to see of the rows, as text. The seed's column is there if any row has a seed result."""
+        frame = pd.DataFrame([_readable(row) for row in self.rows]).set_index("run")
+        if all(row["seed_accuracy"] is None for row in self.rows):
+            frame = frame.drop(columns=["seed report", "difference"])
+        return frame
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        return {
+            "text/plain": self.frame.to_string(),
+            "text/html": self.frame.to_html(),
+            RESULTS_MIME: json.loads(json.dumps(self.rows)),
+        }
+
+
+def compare_with_seed(*runs: Run) -> ResultTable:
+    """The closing table of a notebook: the seed report against these runs."""
+    return ResultTable(tuple(result_row(run) for run in runs))
+
+
+def accuracy_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Result rows as `plots.accuracy_comparison` takes them: dataset, accuracy, low, high and seed, by name."""
+    frame = pd.DataFrame(list(rows))
+    return pd.DataFrame(
+        {
+            "dataset": frame["dataset"].map(lambda dataset: DATASETS[dataset].title),
+            "accuracy": frame["test_accuracy"],
+            "low": frame["test_accuracy_low"],
+            "high": frame["test_accuracy_high"],
+            "seed": frame["seed_accuracy"].astype(float),
+        }
+    ).set_index(frame["name"])
+
+
+def unique_rows(tables: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The rows of several tables, each run once, in the order in which they first appear."""
+    rows = {row["name"] + row["fingerprint"]: row for table in tables for row in table}
+    return list(rows.values())
+
+
+def _readable(row: dict[str, Any]) -> dict[str, str]:
+    accuracy, seed = row["test_accuracy"], row["seed_accuracy"]
+    note = f" ({row['seed_note']})" if row["seed_note"] else ""
+    stand_in = "" if row["data"] == "real" else f" ({row['data']} data)"
+    return {
+        "run": row["name"] + stand_in,
+        "λ": f"{row['l2']:g}",
+        "epochs": f"{row['epochs']:.3g}",
+        "train accuracy": f"{row['train_accuracy']:.4f}",
+        "test accuracy": f"{accuracy:.4f}",
+        "95 % interval": f"{row['test_accuracy_low']:.4f} to {row['test_accuracy_high']:.4f}",
+        "seed report": "–" if seed is None else f"{seed:.4f}{note}",
+        "difference": "–" if seed is None else f"{accuracy - seed:+.4f}".replace("-", "−"),
+    }

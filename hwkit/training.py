@@ -1,0 +1,370 @@
+"""The training loop: `train(experiment) -> Run`.
+
+A finished run is loaded, an interrupted one is resumed, a new one is trained. `fit` is the loop itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import math
+import platform
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from hwkit import data, models, runs
+from hwkit.data import Dataset
+from hwkit.devices import autocast, device_name, resolve_device, resolve_precision
+from hwkit.errors import TrainingError
+from hwkit.experiment import Experiment
+from hwkit.inference import accuracy, predict
+from hwkit.runs import Run
+from hwkit.version import __version__
+
+TEST_SAMPLE = 200  # random test images per record, as in the seed report
+TRAIN_SAMPLE = 10_000  # training images over which the final training accuracy is taken
+CHECKPOINT_SECONDS = 15.0
+
+
+def train(experiment: Experiment, *, device: str = "auto", progress: bool = True) -> Run:
+    """Train an experiment, or load its run if it is finished, or continue it if it was interrupted.
+
+    Parameters
+    ----------
+    experiment : what to train.
+    device : "auto" (cuda, else mps, else cpu), or a torch device such as "cpu" or "cuda:1".
+    progress : show a progress bar with iteration, loss and accuracies.
+
+    Raises
+    ------
+    TrainingError
+        If the device does not exist, or the loss is no longer a finite number.
+    DataError
+        If the data set is missing or damaged.
+    RunError
+        If the run folder cannot be written.
+    KeyboardInterrupt
+        On Ctrl-C, after a checkpoint was written: the same call continues from there.
+    """
+    target = resolve_device(device)
+    experiment = experiment.replace(data=data.resolve_source(experiment.dataset, experiment.data))
+    finished = runs.find(experiment)
+    if finished:
+        return finished
+
+    def on_wait() -> None:
+        if progress:
+            tqdm.write(f"{experiment.name}: another process is training this run; waiting for it", file=sys.stderr)
+
+    with runs.lock(experiment, on_wait=on_wait) as folder:
+        return runs.find(experiment) or fit(experiment, folder, target, progress=progress)
+
+
+def fit(experiment: Experiment, folder: Path, device: torch.device, *, progress: bool = True) -> Run:
+    """The training loop, from the last checkpoint in `folder` if there is one, to a finished run."""
+    dataset = data.load(
+        experiment.dataset,
+        experiment.data,
+        device=device,
+        train_size=experiment.train_size,
+        test_size=experiment.test_size,
+        holdout=experiment.holdout,
+    )
+    model = models.build(experiment)
+    state = TrainingState(experiment, folder, model, dataset, device)
+    per_epoch = data.batches_per_epoch(experiment.train_count, experiment.batch_size)
+
+    with state.random_numbers(), deferred_interrupt() as interrupted, state.bar(shown=progress) as bar:
+        while state.iteration < experiment.iterations:
+            epoch, start = divmod(state.iteration, per_epoch)
+            epoch_batches = data.batches(
+                dataset.train_images,
+                dataset.train_labels,
+                experiment.batch_size,
+                seed=experiment.seed,
+                epoch=epoch,
+                augment=experiment.augment,
+                start=start,
+            )
+            for images, labels in epoch_batches:
+                loss, logits = state.step(data.normalise(images, dataset), labels)
+                if state.iteration % experiment.record_every == 0 or state.iteration == experiment.iterations:
+                    bar.set_postfix(state.record(loss, logits, labels), refresh=False)
+                bar.update()
+                if interrupted():
+                    state.save()
+                    raise KeyboardInterrupt(
+                        f"{experiment.name} stopped at iteration {state.iteration} of {experiment.iterations}; "
+                        "run it again to continue from there"
+                    )
+                if time.monotonic() - state.saved_at > CHECKPOINT_SECONDS:
+                    state.save()
+                if state.iteration == experiment.iterations:
+                    break
+    return state.finish()
+
+
+class TrainingState:
+    """The state of one training: everything that a checkpoint has to hold, and the steps that change it."""
+
+    def __init__(
+        self, experiment: Experiment, folder: Path, model: nn.Module, dataset: Dataset, device: torch.device
+    ) -> None:
+        self.experiment = experiment
+        self.folder = folder
+        self.dataset = dataset
+        self.device = device
+        self.precision = resolve_precision(experiment.precision, device)
+        initial = {name: value.clone() for name, value in model.state_dict().items()}
+        self.model = model.to(device, memory_format=torch.channels_last).train()
+        self.optimizer = make_optimizer(model, experiment)
+        self.iteration = 0
+        self.rows: list[tuple[float, ...]] = []
+        self.seconds_before = 0.0
+        self.random_state = None
+        checkpoint = runs.read_checkpoint(folder, device)
+        if checkpoint is None:
+            runs.write_json(folder / "experiment.json", experiment.as_dict())
+            runs.write_tensors(folder / "initial.safetensors", initial)
+        else:
+            self.model.load_state_dict(checkpoint["model"])
+            self.optimizer.load_state_dict(checkpoint["optimizer"])
+            self.iteration = checkpoint["iteration"]
+            self.rows = checkpoint["rows"]
+            self.seconds_before = checkpoint["seconds"]
+            # Another kind of device has another kind of generator: a run that moves goes on with fresh numbers.
+            if checkpoint["device"] == device.type:
+                self.random_state = checkpoint["random_state"]
+        self.started_at = self.saved_at = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time spent training, over all sessions."""
+        return self.seconds_before + time.monotonic() - self.started_at
+
+    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One optimiser step on a batch; returns the cross-entropy, float (), and the logits, float (N, 10)."""
+        self.iteration += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate_at(self.iteration, self.experiment)
+        with autocast(self.device, self.precision):
+            logits = self.model(images.contiguous(memory_format=torch.channels_last))
+        loss = F.cross_entropy(logits.float(), labels)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss.detach(), logits.detach()
+
+    def record(self, loss: Tensor, logits: Tensor, labels: Tensor) -> dict[str, str]:
+        """Add a row to the record: loss, accuracy on this batch and on 200 random test images."""
+        if not math.isfinite(loss.item()):
+            raise TrainingError(
+                f"{self.experiment.name}: the loss became {loss.item()} at iteration {self.iteration}. The last good "
+                f"checkpoint is kept in {self.folder}; lower the learning rate "
+                f"({self.experiment.learning_rate:g}) or use precision='fp32'"
+            )
+        sample = data.random_test_indices(
+            len(self.dataset.test_labels), TEST_SAMPLE, seed=self.experiment.seed, iteration=self.iteration
+        ).to(self.device)
+        sample_logits = predict(self.model, self.dataset.test_images[sample], self.dataset, precision=self.precision)
+        penalty = l2_penalty(self.model, self.experiment.l2).item()
+        train_accuracy = accuracy(logits, labels)
+        test_accuracy = accuracy(sample_logits, self.dataset.test_labels[sample])
+        self.rows.append(
+            (
+                self.iteration,
+                self.iteration / data.batches_per_epoch(self.experiment.train_count, self.experiment.batch_size),
+                loss.item() + penalty,
+                penalty,
+                train_accuracy,
+                test_accuracy,
+                learning_rate_at(self.iteration, self.experiment),
+                round(self.seconds, 3),
+            )
+        )
+        return {
+            "loss": f"{loss.item() + penalty:.3f}",
+            "train": f"{train_accuracy:.3f}",
+            "test": f"{test_accuracy:.3f}",
+        }
+
+    def save(self) -> None:
+        """Write a checkpoint, unless the weights have stopped being numbers: then the last good one stays."""
+        if all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters()):
+            state = {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "iteration": self.iteration,
+                "rows": self.rows,
+                "seconds": self.seconds,
+                "device": self.device.type,
+                "random_state": self._random_generator().get_state(),
+            }
+            runs.write_checkpoint(self.folder, state)
+        self.saved_at = time.monotonic()
+
+    def finish(self) -> Run:
+        """Evaluate the trained network and write the finished run."""
+        dataset, count = self.dataset, min(TRAIN_SAMPLE, len(self.dataset.train_labels))
+        logits = predict(self.model, dataset.test_images, dataset, precision="fp32")
+        train_logits = predict(self.model, dataset.train_images[:count], dataset, precision=self.precision)
+        metrics = {
+            "test_accuracy": accuracy(logits, dataset.test_labels),
+            "test_loss": F.cross_entropy(logits, dataset.test_labels).item(),
+            "test_images": len(dataset.test_labels),
+            "train_accuracy": accuracy(train_logits, dataset.train_labels[:count]),
+            "train_images": count,
+            "iterations": self.iteration,
+            "seconds": round(self.seconds, 3),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+        return runs.finish(
+            self.experiment,
+            self.folder,
+            weights=self.model.state_dict(),
+            logits=logits,
+            labels=dataset.test_labels,
+            record=pd.DataFrame(self.rows, columns=runs.RECORD_COLUMNS),
+            environment=describe_environment(self.device, self.precision, dataset),
+            metrics=metrics,
+        )
+
+    def bar(self, *, shown: bool) -> tqdm:
+        """A progress bar over the iterations that stands where training stands."""
+        return tqdm(
+            total=self.experiment.iterations,
+            initial=self.iteration,
+            desc=self.experiment.name,
+            unit="it",
+            disable=not shown,
+            mininterval=0.5,
+        )
+
+    @contextlib.contextmanager
+    def random_numbers(self) -> Iterator[None]:
+        """Dropout's random numbers for this run, without a trace in the caller's random state."""
+        on_cuda = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=on_cuda):
+            torch.manual_seed(self.experiment.seed)
+            if self.random_state is not None:
+                self._random_generator().set_state(self.random_state.cpu())
+            yield
+
+    def _random_generator(self) -> torch.Generator:
+        if self.device.type == "cuda":
+            return torch.cuda.default_generators[self.device.index or 0]
+        return torch.mps.default_generator if self.device.type == "mps" else torch.default_generator
+
+
+def make_optimizer(model: nn.Module, experiment: Experiment) -> torch.optim.Adam:
+    """Adam, with the L2 penalty on weight tensors only.
+
+    The gradient of lambda/2 * sum of w^2 is lambda * w; that is what Adam's `weight_decay` adds to the gradient of a
+    weight, so the penalty needs no place in the loss that is differentiated.
+    """
+    weights = [p for name, p in model.named_parameters() if models.is_weight(name)]
+    biases = [p for name, p in model.named_parameters() if not models.is_weight(name)]
+    groups = [{"params": weights, "weight_decay": experiment.l2}, {"params": biases, "weight_decay": 0.0}]
+    fused = weights[0].device.type in ("cpu", "cuda")
+    return torch.optim.Adam(groups, lr=experiment.learning_rate, fused=fused)
+
+
+def l2_penalty(model: nn.Module, l2: float) -> Tensor:
+    """The penalty l2/2 * sum of squared weights over weight tensors, biases excluded; float ()."""
+    weights = [p for name, p in model.named_parameters() if models.is_weight(name)]
+    return l2 / 2 * sum((w.square().sum() for w in weights), torch.zeros((), device=weights[0].device))
+
+
+def learning_rate_at(iteration: int, experiment: Experiment) -> float:
+    """The learning rate of a step, counted from 1.
+
+    "one-cycle" (Smith, 2018, "A disciplined approach to neural network hyper-parameters"): up from a tenth of the
+    peak in a straight line over the first quarter of the steps, then down to zero along half a cosine.
+    """
+    if experiment.schedule == "constant":
+        return experiment.learning_rate
+    position = iteration / experiment.iterations
+    warm_up = 0.25
+    if position < warm_up:
+        return experiment.learning_rate * (0.1 + 0.9 * position / warm_up)
+    return experiment.learning_rate * 0.5 * (1 + math.cos(math.pi * (position - warm_up) / (1 - warm_up)))
+
+
+def describe_environment(device: torch.device, precision: str, dataset: Dataset) -> dict[str, Any]:
+    """What a run's numbers depend on beside its experiment."""
+    return {
+        "hwkit": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "device": device.type,
+        "device_name": device_name(device),
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "data_checksum": dataset.checksum,
+    }
+
+
+@contextlib.contextmanager
+def deferred_interrupt() -> Iterator[Any]:
+    """Turn the first Ctrl-C (and a polite kill) into a flag, so that no optimiser step is cut in half.
+
+    Yields a function that tells whether one came. A second Ctrl-C interrupts at once. Outside the main thread Python
+    does not let anyone listen to signals, and interrupts stay as they are.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    came: list[int] = []
+    watched = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in watched}
+
+    def handle(number: int, frame: Any) -> None:
+        if came and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    for number in watched:
+        signal.signal(number, handle)
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def estimate_seconds(experiment: Experiment, *, device: str = "auto") -> float:
+    """Expected training time of an experiment on this machine, from a few timed steps on random images."""
+    target = resolve_device(device)
+    facts = data.DATASETS[experiment.dataset]
+    model = models.build(experiment).to(target, memory_format=torch.channels_last).train()
+    optimizer = make_optimizer(model, experiment)
+    precision = resolve_precision(experiment.precision, target)
+    images = torch.rand(experiment.batch_size, facts.channels, facts.size, facts.size, device=target)
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.zeros(experiment.batch_size, dtype=torch.int64, device=target)
+
+    def steps(count: int) -> float:
+        started = time.perf_counter()
+        for _ in range(count):
+            with autocast(target, precision):
+                loss = F.cross_entropy(model(images).float(), labels)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        loss.item()
+        return time.perf_counter() - started
+
+    steps(3)  # first calls pay for memory and kernel selection
+    return steps(5) / 5 * experiment.iterations

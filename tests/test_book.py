@@ -1,0 +1,179 @@
+"""Books of notebooks: one PDF and one HTML page with numbers and references across notebooks."""
+
+from __future__ import annotations
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+pypdf = pytest.importorskip("pypdf")
+pytest.importorskip("typst")
+
+from hwkit.errors import ReportError  # noqa: E402
+from hwkit.report.book import build_book  # noqa: E402
+from hwkit.report.fonts import font_set  # noqa: E402
+from hwkit.report.settings import ReportSettings  # noqa: E402
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="200" height="100"><rect width="9" height="9"/></svg>'
+
+
+def write(folder, name, *cells):
+    path = folder / f"{name}.ipynb"
+    nbformat.write(new_notebook(cells=list(cells), metadata={"language_info": {"name": "python"}}), path)
+    return path
+
+
+def figure(label, caption, source="plot()", **options):
+    lines = [f"#| label: {label}", f"#| fig-cap: {caption}", *(f"#| {k}: {v}" for k, v in options.items())]
+    output = new_output("display_data", {"image/svg+xml": SVG, "text/plain": "<Figure size 640x480 with 1 Axes>"})
+    return new_code_cell("\n".join([*lines, source]), outputs=[output])
+
+
+@pytest.fixture
+def notebooks(tmp_path):
+    first = write(
+        tmp_path,
+        "01_first",
+        new_markdown_cell("# First task\n\nSee @fig-b in the other notebook."),
+        new_code_cell("epochs = 3", metadata={"tags": ["parameters"]}),
+        figure("fig-a", "Figure of the first.", "hidden_code()"),
+        new_code_cell("#| echo: true\nshown_code()"),
+    )
+    second = write(
+        tmp_path,
+        "02_second",
+        new_markdown_cell("# Second task\n\n## Part {#sec-part}\n\nBack to @fig-a and @tbl-summary."),
+        figure("fig-b", "Figure of the second.", **{"fig-alt": "A blue box"}),
+    )
+    return [first, second]
+
+
+SETTINGS = ReportSettings(title="Small CNNs", subtitle="Homework", author=("Ada Lovelace",), course="Deep Learning")
+OPENING = "# Summary\n\n| run | accuracy |\n|---|--:|\n| mnist | 0.99 |\n\n: All runs. {#tbl-summary}\n"
+
+
+def build(paths, folder, **changes):
+    arguments = {"settings": SETTINGS, "facts": {"Profile": "smoke"}, "opening": OPENING} | changes
+    return build_book(paths, pdf=folder / "report.pdf", html=folder / "report.html", **arguments)
+
+
+def pages(folder):
+    reader = pypdf.PdfReader(folder / "report.pdf")
+    return [page.extract_text().replace("\u00a0", " ") for page in reader.pages]
+
+
+def test_a_book_has_title_page_contents_and_one_chapter_a_notebook(notebooks, tmp_path):
+    info = build(notebooks, tmp_path)
+    found = pages(tmp_path)
+    assert info.pages == len(found) == 5
+    assert info.warnings == ()
+    for text in ("Small CNNs", "Homework", "Ada Lovelace", "Deep Learning", "Profile", "smoke"):
+        assert text in found[0]
+    for text in ("Contents", "Summary", "First task", "Second task", "Part"):
+        assert text in found[1]
+    assert "3 Second task" in found[4]
+
+
+def test_numbers_run_on_and_references_reach_across_notebooks(notebooks, tmp_path):
+    build(notebooks, tmp_path)
+    text = "\n".join(pages(tmp_path))
+    assert "See Figure 2 in the other notebook." in text
+    assert "Back to Figure 1 and Table 1." in text
+    assert "Figure 2: Figure of the second." in text
+    assert "Table 1: All runs." in text
+
+
+def test_code_is_hidden_unless_the_cell_says_echo(notebooks, tmp_path):
+    build(notebooks, tmp_path)
+    text = "\n".join(pages(tmp_path))
+    assert "shown_code" in text
+    assert "hidden_code" not in text
+    assert "epochs = 3" not in text
+
+
+def test_the_page_in_html_has_the_same_structure_and_stands_alone(notebooks, tmp_path):
+    build(notebooks, tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    for text in ("Small CNNs", "Contents", "Second task", "Figure of the second.", 'alt="A blue box"', "shown_code"):
+        assert text in html
+    assert "Figure\u00a02" in html
+    assert "data:image/svg+xml;base64," in html
+    assert 'src="images/' not in html
+    assert "http" not in html.replace("http://www.w3.org", "")
+
+
+def test_the_pdf_states_title_author_and_language_and_is_tagged(notebooks, tmp_path):
+    build(notebooks, tmp_path)
+    reader = pypdf.PdfReader(tmp_path / "report.pdf")
+    assert reader.metadata.title == "Small CNNs"
+    assert reader.metadata.author == "Ada Lovelace"
+    assert reader.trailer["/Root"]["/Lang"] == "en"
+    assert reader.trailer["/Root"]["/MarkInfo"]["/Marked"] is not None
+    assert len(reader.outline) >= 3
+
+
+def test_a_failed_notebook_shows_its_error(tmp_path):
+    error = new_output("error", ename="ValueError", evalue="bad value", traceback=["ValueError: bad value"])
+    path = write(tmp_path, "broken", new_code_cell("f()", outputs=[error]))
+    build([path], tmp_path)
+    assert "ValueError: bad value" in "\n".join(pages(tmp_path))
+
+
+def test_a_notebook_without_a_heading_gets_its_name_as_chapter(tmp_path):
+    build([write(tmp_path, "03_extra_run", new_markdown_cell("Only text."))], tmp_path)
+    assert "2 03 extra run" in "\n".join(pages(tmp_path))
+
+
+def test_a_missing_target_is_visible_and_warned_of(tmp_path):
+    info = build([write(tmp_path, "one", new_markdown_cell("# One\n\nSee @fig-none."))], tmp_path)
+    assert "?fig-none?" in "\n".join(pages(tmp_path))
+    assert any("@fig-none" in warning for warning in info.warnings)
+
+
+def test_an_existing_pdf_survives_a_failed_build(tmp_path):
+    (tmp_path / "report.pdf").write_bytes(b"old")
+    (tmp_path / "damaged.ipynb").write_text("no notebook")
+    with pytest.raises(ReportError, match=r"damaged\.ipynb cannot be read"):
+        build([tmp_path / "damaged.ipynb"], tmp_path)
+    assert (tmp_path / "report.pdf").read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged.ipynb", "report.pdf"]
+
+
+def test_characters_without_a_font_are_named_with_the_font_to_install(notebooks, tmp_path):
+    settings = ReportSettings(title="Report", author=("王小明",))
+    info = build(notebooks, tmp_path, settings=settings, system_fonts=False)
+    (warning,) = info.warnings
+    assert "王 (U+738B)" in warning
+    assert "Noto Serif CJK" in warning
+    assert "???" in pages(tmp_path)[0]
+
+
+def test_chinese_names_are_letters_where_a_font_has_them(notebooks, tmp_path):
+    fonts = font_set()
+    if fonts.missing("王小明", fonts.text_faces("Libertinus Serif", "en")):
+        pytest.skip("no installed font has Chinese")
+    info = build(notebooks, tmp_path, settings=ReportSettings(title="Report", author=("王小明",)))
+    assert info.warnings == ()
+    assert "王小明" in pages(tmp_path)[0]
+
+
+def test_coverage_is_decided_by_real_glyphs():
+    fonts = font_set(system=False)
+    missing = fonts.missing("a×÷é→王✓\U0001f680ß", fonts.text_faces("Libertinus Serif", "en"))
+    assert missing == {"王", "\U0001f680"} | (missing & {"✓"})
+
+
+def test_the_opening_may_hold_a_figure(notebooks, tmp_path):
+    picture = "data:image/svg+xml;utf8,%3Csvg width='90' height='40'%3E%3C/svg%3E"
+    opening = f"# Summary\n\n![Caption of it.]({picture}){{#fig-sum}}\n\nSee @fig-sum."
+    info = build(notebooks, tmp_path, opening=opening)
+    text = "\n".join(pages(tmp_path))
+    assert "Figure 1: Caption of it." in text
+    assert "See Figure 1." in text
+    assert [w for w in info.warnings if "tbl-summary" not in w] == []
+
+
+def test_sizes_are_those_of_the_files(notebooks, tmp_path):
+    info = build(notebooks, tmp_path)
+    assert info.pdf_bytes == (tmp_path / "report.pdf").stat().st_size
+    assert info.html_bytes == (tmp_path / "report.html").stat().st_size

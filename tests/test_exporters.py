@@ -1,0 +1,264 @@
+"""The nbconvert exporters: any notebook becomes Typst source and a PDF."""
+
+from __future__ import annotations
+
+import base64
+import io
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
+from traitlets.config import Config
+
+pypdf = pytest.importorskip("pypdf")
+pytest.importorskip("typst")
+
+from nbconvert.exporters import get_exporter  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from hwkit.report.exporters import TypstExporter, TypstPDFExporter  # noqa: E402
+
+FRAME = (
+    '<div><style scoped>.x{}</style><table border="1" class="dataframe"><thead><tr style="text-align: right;">'
+    "<th></th><th>name</th><th>count</th></tr></thead><tbody><tr><th>0</th><td>conv1.weight</td><td>800</td></tr>"
+    "</tbody></table></div>"
+)
+
+
+def picture(mime="image/png", colour="red"):
+    """A small picture as a notebook stores it."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 20), colour).save(buffer, mime.split("/")[1].upper())
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def display(metadata=None, **data):
+    return new_output(
+        "display_data", {key.replace("_", "/", 1): value for key, value in data.items()}, metadata=metadata or {}
+    )
+
+
+def notebook(*cells):
+    return new_notebook(cells=list(cells), metadata={"language_info": {"name": "python"}})
+
+
+def code(source="", *outputs, tags=()):
+    return new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)} if tags else {})
+
+
+def text_of(pdf):
+    pages = pypdf.PdfReader(io.BytesIO(pdf)).pages
+    return "\n".join(page.extract_text() for page in pages).replace("\u200b", "").replace("\u00a0", " ")
+
+
+def pdf_text(*cells, **options):
+    pdf, _ = TypstPDFExporter(**options).from_notebook_node(notebook(*cells))
+    return text_of(pdf)
+
+
+def typst_source(*cells, **options):
+    return TypstExporter(**options).from_notebook_node(notebook(*cells))[0]
+
+
+def test_nbconvert_finds_both_exporters_by_name_and_jupyterlab_lists_them():
+    assert get_exporter("typst").export_from_notebook == "Typst"
+    assert get_exporter("typstpdf").export_from_notebook == "PDF (Typst)"
+
+
+def test_markdown_math_tables_and_footnotes_are_set():
+    text = pdf_text(
+        new_markdown_cell("# Title\n\nLoss[^1] is $x^2$.\n\n| a | b |\n|---|--:|\n| one | 2 |\n\n[^1]: A note.")
+    )
+    assert "Title" in text
+    assert "A note." in text
+    assert "one" in text
+    assert "|" not in text
+
+
+def test_markup_in_text_stays_text():
+    text = pdf_text(new_markdown_cell("Costs $5 and #let x = 1 and *bold* and a_b @somebody <tag>."))
+    assert "#let x = 1" in text
+    assert "$5" in text
+    assert "@somebody" in text
+
+
+def test_a_cell_left_open_does_not_swallow_the_next():
+    text = pdf_text(new_markdown_cell("```\nopen fence"), new_markdown_cell("## Next heading"))
+    assert "## Next" not in text
+    assert "Next heading" in text
+
+
+def test_code_is_shown_without_its_option_lines():
+    text = pdf_text(code("#| label: fig-x\n#| fig-cap: A figure: with a colon\nplot(1)"))
+    assert "plot(1)" in text
+    assert "fig-cap" not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "code_shown", "output_shown"),
+    [
+        ("", True, True),
+        ("#| echo: false\n", False, True),
+        ("#| output: false\n", True, False),
+        ("#| include: false\n", False, False),
+    ],
+)
+def test_cell_options_decide_what_is_shown(options, code_shown, output_shown):
+    text = pdf_text(
+        code(f"{options}compute()", new_output("stream", name="stdout", text="result 42\n")), new_markdown_cell("x")
+    )
+    assert ("compute()" in text) is code_shown
+    assert ("result 42" in text) is output_shown
+
+
+def test_nbconverts_own_options_work():
+    config = Config({"TagRemovePreprocessor": {"remove_cell_tags": ["skip"], "enabled": True}})
+    text = pdf_text(code("hidden()", tags=["skip"]), code("shown()"), config=config)
+    assert "hidden()" not in text
+    assert "shown()" in text
+    assert "shown()" not in pdf_text(code("shown()"), new_markdown_cell("x"), exclude_input=True)
+
+
+def test_progress_bars_and_terminal_codes_leave_clean_text():
+    bar = "\r  0%|          | 0/3 [00:00<?, ?it/s]\r100%|##########| 3/3 [00:00<00:00, 9.1it/s]\n"
+    text = pdf_text(
+        code("", new_output("stream", name="stderr", text=bar)),
+        code("", new_output("stream", name="stdout", text="step 1\rstep 2\n\x1b[31mred\x1b[0m end\n")),
+    )
+    assert "it/s" not in text
+    assert "step 1" not in text
+    assert "step 2" in text
+    assert "red end" in text
+    assert "[31m" not in text
+
+
+def test_data_frames_become_tables():
+    source = typst_source(code("", display(text_html=FRAME, text_plain="name count")))
+    assert "hwkit-table(" in source
+    assert "align: (right, left, right, )" in source
+    assert "scoped" not in source
+
+
+def test_a_wide_table_is_cut_into_parts_that_repeat_the_first_column():
+    head = "".join(f"<th>feature_{i}</th>" for i in range(30))
+    row = "".join(f"<td>{i}.123456</td>" for i in range(30))
+    html = f"<table><thead><tr><th>name</th>{head}</tr></thead><tbody><tr><th>first</th>{row}</tr></tbody></table>"
+    source = typst_source(code("", display(text_html=html)))
+    body = source[source.index("#show: theme") :]
+    assert body.count("#hwkit-table(") > 1
+    assert body.count("[first]") == body.count("#hwkit-table(")
+    assert "feature\\_29" in body
+
+
+def test_a_labelled_figure_is_captioned_numbered_and_referred_to():
+    text = pdf_text(
+        new_markdown_cell("See @fig-loss and @tbl-frame in @sec-results."),
+        code("#| label: fig-loss\n#| fig-cap: The *loss*.", display(image_png=picture())),
+        code("#| label: tbl-frame\n#| tbl-cap: A frame.", display(text_html=FRAME)),
+        new_markdown_cell("## Results {#sec-results}"),
+    )
+    assert "See Figure 1 and Table 1 in “Results”." in text
+    assert "Figure 1: The loss." in text
+    assert "Table 1: A frame." in text
+
+
+def test_a_caption_computed_at_run_time_wins():
+    metadata = {"hwkit": {"caption": "Accuracy 0.99.", "label": "fig-run", "alt": "Curve"}}
+    text = pdf_text(
+        code("#| label: fig-a\n#| fig-cap: Static.", display(metadata=metadata, image_png=picture())),
+        new_markdown_cell("See @fig-run."),
+    )
+    assert "Figure 1: Accuracy 0.99." in text
+    assert "Static" not in text
+    assert "See Figure 1." in text
+
+
+def test_a_reference_without_target_is_shown_and_warned_of(caplog):
+    with caplog.at_level("WARNING"):
+        exporter = TypstPDFExporter()
+        exporter.log.propagate = True
+        pdf, _ = exporter.from_notebook_node(notebook(new_markdown_cell("See @fig-nowhere.")))
+    assert "?fig-nowhere?" in text_of(pdf)
+    assert "fig-nowhere" in caplog.text
+
+
+def test_errors_are_framed_without_terminal_codes():
+    error = new_output(
+        "error", ename="ValueError", evalue="bad value 42", traceback=["\x1b[31mValueError\x1b[0m: bad value 42"]
+    )
+    text = pdf_text(code("f()", error))
+    assert "ValueError: bad value 42" in text
+    assert "[31m" not in text
+
+
+def test_no_raw_json_of_widgets_or_own_kinds_is_shown():
+    widget = display()
+    widget.data = {"application/vnd.jupyter.widget-view+json": {"model_id": "abc"}, "text/plain": "IntSlider(value=3)"}
+    own = display()
+    own.data = {"application/vnd.hwkit.run+json": {"accuracy": 0.5}}
+    text = pdf_text(code("x", widget, own))
+    assert "model_id" not in text
+    assert "accuracy" not in text
+    assert "interactive widget was left out" in text
+
+
+def test_images_from_attachments_data_uris_and_files_are_found(tmp_path):
+    (tmp_path / "figure.png").write_bytes(base64.b64decode(picture(colour="blue")))
+    cell = new_markdown_cell(
+        f"![a](attachment:a.png) ![b](data:image/png;base64,{picture(colour='green')}) ![c](figure.png)",
+        attachments={"a.png": {"image/png": picture()}},
+    )
+    resources = {"metadata": {"path": str(tmp_path), "name": "book"}}
+    _, resources = TypstExporter().from_notebook_node(notebook(cell), resources)
+    assert len(resources["outputs"]) == 3
+
+
+def test_an_image_shown_twice_is_stored_once():
+    output = display(image_png=picture())
+    _, resources = TypstExporter().from_notebook_node(notebook(code("a", output), code("b", output)))
+    assert len(resources["outputs"]) == 1
+
+
+@pytest.mark.parametrize("target", ["../secret.png", "/etc/hostname", "link.png", "http://example.org/x.png"])
+def test_nothing_outside_the_notebooks_folder_is_read(tmp_path, target, caplog):
+    (tmp_path / "secret.png").write_bytes(base64.b64decode(picture()))
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    resources = {"metadata": {"path": str(folder), "name": "book"}}
+    _, resources = TypstExporter().from_notebook_node(notebook(new_markdown_cell(f"![x]({target})")), resources)
+    assert resources["outputs"] == {}
+
+
+def test_typst_markup_in_a_notebook_is_not_run():
+    attack = '```{=typst}\n#read("/etc/passwd")\n```\n\n`#read("/etc/passwd")`{=typst}\n\nBut #read("x") is text.'
+    text = pdf_text(new_markdown_cell(attack), new_raw_cell('#read("/etc/passwd")'))
+    assert "root:" not in text
+    assert '#read("x") is text' in text.replace("“", '"').replace("”", '"')
+
+
+def test_html_among_markdown_means_what_it_says():
+    text = pdf_text(
+        new_markdown_cell('<div class="alert alert-info"><b>Note:</b> careful</div>\n\na<br>b $x$ <kbd>K</kbd>')
+    )
+    assert "Note: careful" in text
+    assert "<b>" not in text
+
+
+def test_long_lines_stay_on_the_page():
+    pdf, _ = TypstPDFExporter().from_notebook_node(
+        notebook(code("", new_output("stream", name="stdout", text="x" * 1000)), code("y" * 400))
+    )
+    text = text_of(pdf)
+    assert text.count("x") >= 1000
+    assert max(line.count("x") for line in text.splitlines()) < 110
+    assert max(line.count("y") for line in text.splitlines()) < 110
+
+
+def test_the_command_line_writes_a_pdf(tmp_path):
+    nbformat.write(notebook(new_markdown_cell("# Hello")), tmp_path / "hello.ipynb")
+    command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "typstpdf", "hello.ipynb", "--output-dir", "out"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert "Hello" in text_of((tmp_path / "out" / "hello.pdf").read_bytes())

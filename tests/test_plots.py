@@ -1,0 +1,349 @@
+"""The figures: that they show the numbers of the run, in the theme, and leave nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from hwkit import analysis, data, plots, theme
+from hwkit.errors import DataError, RunError
+from hwkit.runs import Run
+
+
+def labelled(figure: Figure, label: str) -> matplotlib.lines.Line2D:
+    """The line of a figure's first axes with a label."""
+    (line,) = [line for line in figure.axes[0].get_lines() if line.get_label() == label]
+    return line
+
+
+def pictures(figure: Figure) -> list[AxesImage]:
+    return [picture for ax in figure.axes for picture in ax.get_images()]
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for ax in figure.axes for text in ax.texts]
+
+
+def titles(figure: Figure) -> list[str]:
+    return [ax.get_title() for ax in figure.axes if ax.get_title()]
+
+
+@pytest.fixture
+def figures(trained_run: Run, trained_run_l2: Run, cifar_run: Run) -> dict[str, Callable[[], Figure]]:
+    """Every figure of the report, by name."""
+    pair = analysis.pairs(trained_run, 1)[0]
+    cifar_pair = analysis.pairs(cifar_run, 1)[0]
+    digits, colours = analysis.test_set(trained_run), analysis.test_set(cifar_run)
+    rows = analysis.accuracy_table([trained_run, trained_run_l2, cifar_run], {"mnist": 0.9896})
+    return {
+        "learning_curve": lambda: plots.learning_curve([trained_run, trained_run_l2]),
+        "accuracy_curves": lambda: plots.accuracy_curves(trained_run),
+        "accuracy_panels": lambda: plots.accuracy_panels([trained_run, trained_run_l2, cifar_run]),
+        "weight_distributions": lambda: plots.weight_distributions(trained_run, trained_run_l2),
+        "example": lambda: plots.example(trained_run, pair.mismatch),
+        "pair": lambda: plots.pair(trained_run, pair),
+        "pair of colour images": lambda: plots.pair(cifar_run, cifar_pair),
+        "confusion_matrix": lambda: plots.confusion_matrix(cifar_run),
+        "mismatch_gallery": lambda: plots.mismatch_gallery(cifar_run),
+        "mismatch_changes": lambda: plots.mismatch_changes(trained_run, trained_run_l2, count=8),
+        "samples": lambda: plots.samples(digits),
+        "augmentations": lambda: plots.augmentations(colours),
+        "accuracy_comparison": lambda: plots.accuracy_comparison(rows),
+    }
+
+
+# --- What all figures have in common ----------------------------------------------------------------------------
+
+
+def test_figures_change_no_setting_and_leave_no_figure_open(figures: dict[str, Callable[[], Figure]]) -> None:
+    plt.close("all")
+    before = dict(matplotlib.rcParams)
+    for name, draw in figures.items():
+        png, size = draw()._repr_png_()
+        assert png.startswith(b"\x89PNG"), name
+        assert size["width"] == round(theme.WIDTH / 2.54 * 96) or name == "confusion_matrix"
+        assert dict(matplotlib.rcParams) == before, name
+    assert plt.get_fignums() == []
+
+
+def test_figures_look_the_same_whatever_the_user_has_set(trained_run: Run) -> None:
+    plain, _ = plots.accuracy_curves(trained_run)._repr_png_()
+    with plt.style.context("dark_background"):
+        matplotlib.rcParams["xtick.major.size"] = 30
+        matplotlib.rcParams["font.size"] = 20
+        figure = plots.accuracy_curves(trained_run)
+        assert figure._repr_png_()[0] == plain
+
+
+def test_letters_are_eight_to_ten_points_in_print(figures: dict[str, Callable[[], Figure]]) -> None:
+    for name in ("accuracy_curves", "weight_distributions", "confusion_matrix", "accuracy_comparison"):
+        figure = figures[name]()
+        figure.draw_without_rendering()
+        for ax in figure.axes:
+            sizes = [label.get_size() for label in (*ax.get_xticklabels(), *ax.get_yticklabels(), ax.xaxis.label)]
+            assert all(8 <= size <= 10 for size in sizes), name
+
+
+def test_nothing_is_cut_off(figures: dict[str, Callable[[], Figure]]) -> None:
+    for name, draw in figures.items():
+        figure = draw()
+        figure.draw_without_rendering()
+        box, page = figure.get_tightbbox(), figure.get_size_inches()
+        assert box.x0 > -0.01, name
+        assert box.y0 > -0.01, name
+        assert box.x1 < page[0] + 0.01, name
+        assert box.y1 < page[1] + 0.01, name
+
+
+@pytest.mark.parametrize("function", [plots.accuracy_curves, plots.learning_curve, plots.confusion_matrix])
+def test_a_figure_with_one_axis_can_be_drawn_into_given_axes(trained_run: Run, function: Callable) -> None:
+    own = Figure()
+    left, right = own.subplots(1, 2)
+    assert function(trained_run, ax=right) is own
+    assert right.has_data()
+    assert not left.has_data()
+
+
+# --- Training ---------------------------------------------------------------------------------------------------
+
+
+def test_accuracy_is_red_for_test_and_blue_for_train(trained_run: Run) -> None:
+    figure, record = plots.accuracy_curves(trained_run), trained_run.record
+    for label, column, channel in (
+        ("test: 200 random images", "test_accuracy", 0),
+        ("train: current batch", "train_accuracy", 2),
+    ):
+        line = labelled(figure, label)
+        assert line.get_xdata().tolist() == record["iteration"].tolist()
+        np.testing.assert_allclose(line.get_ydata(), plots.smooth(record[column]))
+        assert np.argmax(matplotlib.colors.to_rgb(line.get_color())) == channel
+        (readings,) = [
+            dots
+            for dots in figure.axes[0].get_lines()
+            if dots.get_marker() == "." and dots.get_color() == line.get_color()
+        ]
+        assert readings.get_ydata().tolist() == record[column].tolist()
+        assert readings.get_alpha() < 1
+
+
+def test_train_and_test_differ_in_more_than_colour(trained_run: Run) -> None:
+    figure = plots.accuracy_curves(trained_run)
+    train, test = labelled(figure, "train: current batch"), labelled(figure, "test: 200 random images")
+    assert train.get_linestyle() != test.get_linestyle()
+
+
+def test_the_final_accuracy_is_a_line_with_its_value(trained_run: Run) -> None:
+    figure = plots.accuracy_curves(trained_run)
+    assert set(labelled(figure, "test: all images, final").get_ydata()) == {trained_run.test_accuracy}
+    assert f"{trained_run.test_accuracy:.4f}" in texts(figure)
+
+
+def test_panels_share_the_accuracy_axis(trained_run: Run, cifar_run: Run) -> None:
+    figure = plots.accuracy_panels([trained_run, trained_run, cifar_run], ["one", "two", "three"])
+    assert titles(figure) == ["one", "two", "three"]
+    assert len({ax.get_ylim() for ax in figure.axes}) == 1
+    with pytest.raises(RunError, match="2 runs have 1 titles"):
+        plots.accuracy_panels([trained_run, cifar_run], ["one"])
+
+
+def test_the_learning_curve_shows_the_loss_and_the_penalty_in_it(trained_run: Run, trained_run_l2: Run) -> None:
+    figure = plots.learning_curve([trained_run, trained_run_l2])
+    np.testing.assert_allclose(labelled(figure, "mnist").get_ydata(), plots.smooth(trained_run.record["loss"]))
+    penalty = labelled(figure, "mnist-l2, L2 penalty in it")
+    assert penalty.get_ydata().tolist() == trained_run_l2.record["penalty"].tolist()
+    raw = [line.get_ydata().tolist() for line in figure.axes[0].get_lines() if line.get_alpha()]
+    assert raw == [trained_run.record["loss"].tolist(), trained_run_l2.record["loss"].tolist()]
+
+
+def test_without_l2_there_is_no_penalty_to_show(trained_run: Run) -> None:
+    labels = [text.get_text() for text in plots.learning_curve(trained_run).axes[0].get_legend().get_texts()]
+    assert labels == ["loss"]
+
+
+def test_no_runs_are_an_error() -> None:
+    with pytest.raises(RunError, match="no run"):
+        plots.learning_curve([])
+
+
+def test_smoothing_keeps_a_constant_and_the_mean_of_noise() -> None:
+    assert plots.smooth(pd.Series([0.5] * 30)).tolist() == pytest.approx([0.5] * 30)
+    noise = pd.Series(np.random.default_rng(0).normal(size=400))
+    assert plots.smooth(noise).std() < noise.std() / 4
+    assert len(plots.smooth(pd.Series([1.0]))) == 1
+
+
+# --- Weights ----------------------------------------------------------------------------------------------------
+
+
+def test_every_tensor_has_a_panel_with_its_share_near_zero(trained_run: Run, trained_run_l2: Run) -> None:
+    figure = plots.weight_distributions(trained_run, trained_run_l2)
+    names = analysis.parameter_names(trained_run.final_weights)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == names
+    tables = [analysis.weight_statistics(run)["near_zero"] for run in (trained_run, trained_run_l2)]
+    for ax, name in zip(figure.axes, names, strict=True):
+        shares = [table[name] for table in tables]
+        assert [text.get_text() for text in ax.texts] == [f"{100 * share:.1f} %" for share in shares]
+
+
+def test_histograms_hold_nearly_all_values_and_are_densities(cifar_run: Run) -> None:
+    figure = plots.weight_distributions(cifar_run)
+    assert len(figure.axes) == len(cifar_run.final_weights) == 12
+    for ax in figure.axes:
+        heights, edges, _ = ax.patches[0].get_data()
+        assert 0.99 < (heights * np.diff(edges)).sum() <= 1 + 1e-9
+        assert ax.get_yscale() == "log"
+
+
+def test_a_tensor_of_equal_values_can_be_shown(trained_run: Run) -> None:
+    run = Run(trained_run.folder, trained_run.experiment, trained_run.metrics)
+    vars(run)["final_weights"] = {"fc1.bias": torch.full((1024,), 0.1), "fc1.weight": torch.zeros(8, 8)}
+    plots.weight_distributions(run)._repr_png_()
+
+
+# --- Examples ---------------------------------------------------------------------------------------------------
+
+
+def test_an_example_shows_the_image_and_all_ten_probabilities(trained_run: Run) -> None:
+    shown = analysis.find_example(trained_run, correct=False)
+    figure = plots.example(trained_run, shown)
+    picture, bars = figure.axes
+    assert np.array_equal(picture.get_images()[0].get_array(), shown.image[0])
+    widths = [bar.get_width() for bar in bars.patches]
+    assert widths == pytest.approx(shown.probabilities.tolist())
+    assert [label.get_text() for label in bars.get_yticklabels()] == list(analysis.class_names(trained_run))
+    assert to_hex(bars.patches[shown.predicted].get_facecolor()) == theme.WRONG.lower()
+    assert to_hex(bars.patches[shown.label].get_facecolor()) == theme.CORRECT.lower()
+
+
+@pytest.mark.parametrize(("run_name", "layers"), [("trained_run", 2), ("cifar_run", 3)])
+def test_a_pair_shows_the_same_channels_of_every_layer_on_one_scale(
+    request: pytest.FixtureRequest, run_name: str, layers: int
+) -> None:
+    run = request.getfixturevalue(run_name)
+    pair = analysis.pairs(run, 1)[0]
+    figure = plots.pair(run, pair, channels=8)
+    maps = [ax for ax in figure.axes if len(ax.get_images()) == 8]
+    assert len(maps) == 2 * layers
+    expected = analysis.activations(run, torch.stack([pair.mismatch.image, pair.counterpart.image]))
+    for layer, (left, right) in enumerate(zip(maps[::2], maps[1::2], strict=True)):
+        numbers = [text.get_text() for text in left.texts]
+        assert numbers == [text.get_text() for text in right.texts]
+        assert len({picture.get_clim() for ax in (left, right) for picture in ax.get_images()}) == 1
+        activations = expected[f"conv{layer + 1}"]
+        for position, ax in enumerate((left, right)):
+            for number, picture in zip(numbers, ax.get_images(), strict=True):
+                assert np.array_equal(picture.get_array(), activations[position, int(number)])
+
+
+def test_more_channels_than_a_layer_has_are_all_it_has(trained_run: Run) -> None:
+    shown = analysis.find_example(trained_run, correct=True)
+    figure = plots.example(trained_run, shown, channels=1000)
+    assert [len(ax.get_images()) for ax in figure.axes if len(ax.get_images()) > 1] == [32, 64]
+    with pytest.raises(RunError, match="channels must be 0 or more"):
+        plots.example(trained_run, shown, channels=-1)
+
+
+# --- Mismatches -------------------------------------------------------------------------------------------------
+
+
+def test_the_confusion_matrix_writes_every_count(trained_run: Run) -> None:
+    counts = analysis.confusion(trained_run).to_numpy()
+    assert sorted(map(int, texts(plots.confusion_matrix(trained_run)))) == sorted(counts[counts > 0].tolist())
+
+
+def test_the_gallery_names_true_and_predicted_class(cifar_run: Run) -> None:
+    rows = analysis.mismatches(cifar_run).head(5)
+    expected = [f"{row.label_name}\n→ {row.predicted_name}" for row in rows.itertuples()]
+    figure = plots.mismatch_gallery(cifar_run, 5)
+    assert titles(figure) == expected
+    images = analysis.test_set(cifar_run).test_images[rows["index"].tolist()].permute(0, 2, 3, 1)
+    for picture, image in zip(pictures(figure), images, strict=True):
+        assert np.array_equal(picture.get_array(), image)
+
+
+def test_images_are_drawn_pixel_by_pixel(figures: dict[str, Callable[[], Figure]]) -> None:
+    for name in ("pair", "mismatch_gallery", "samples", "confusion_matrix"):
+        assert {picture.get_interpolation() for picture in pictures(figures[name]())} == {"nearest"}
+
+
+def test_changes_show_what_each_run_alone_gets_wrong(trained_run: Run, trained_run_l2: Run) -> None:
+    added, removed = analysis.changed_mismatches(trained_run, trained_run_l2)
+    figure = plots.mismatch_changes(trained_run, trained_run_l2, count=6)
+    assert len(pictures(figure)) == min(6, len(added)) + min(6, len(removed))
+    headings = [part.get_suptitle() for part in figure.subfigs]
+    assert headings[0].startswith(f"{len(added)} images that only mnist-l2 gets wrong")
+    assert headings[1].startswith(f"{len(removed)} images that only mnist gets wrong")
+
+
+def test_runs_that_do_not_differ_have_no_changes_to_show(trained_run: Run) -> None:
+    figure = plots.mismatch_changes(trained_run, trained_run)
+    figure._repr_png_()
+    assert pictures(figure) == []
+
+
+# --- Data -------------------------------------------------------------------------------------------------------
+
+
+def test_samples_have_a_row_per_class(cifar_run: Run) -> None:
+    dataset = analysis.test_set(cifar_run)
+    figure = plots.samples(dataset, per_class=3)
+    (picture,) = pictures(figure)
+    first_of_third_class = dataset.train_images[dataset.train_labels == 2][0].permute(1, 2, 0)
+    top = 2 * (32 + plots.GAP)
+    assert np.array_equal(picture.get_array()[top : top + 32, :32], first_of_third_class)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(dataset.classes)
+    with pytest.raises(DataError, match="per_class"):
+        plots.samples(dataset, per_class=0)
+
+
+def test_augmentations_show_original_mirrored_grey_and_trained_images(cifar_run: Run) -> None:
+    dataset = analysis.test_set(cifar_run)
+    (picture,) = pictures(plots.augmentations(dataset, count=20, seed=3))
+    step = 32 + plots.GAP
+    rows = [np.asarray(picture.get_array())[row * step : row * step + 32].astype(int) for row in range(4)]
+    original, mirrored, grey, met = (
+        np.stack([row[:, column * step : column * step + 32] for column in range(20)]) for row in rows
+    )
+    assert np.array_equal(mirrored, original[:, :, ::-1])
+    assert (grey == grey[..., :1]).all()
+    same = (met == original).all(axis=(1, 2, 3))
+    turned = (met == mirrored).all(axis=(1, 2, 3))
+    assert same.any()
+    assert turned.any()
+    batch, _ = next(data.batches(dataset.train_images, dataset.train_labels, 20, seed=3, epoch=0, augment=True))
+    assert np.array_equal(met, batch.permute(0, 2, 3, 1))
+
+
+def test_digits_are_not_augmented(trained_run: Run) -> None:
+    with pytest.raises(DataError, match="not augmented"):
+        plots.augmentations(analysis.test_set(trained_run))
+
+
+# --- Summary ----------------------------------------------------------------------------------------------------
+
+
+def test_the_summary_has_a_panel_per_data_set_and_a_hollow_mark_for_the_seed(
+    trained_run: Run, trained_run_l2: Run, cifar_run: Run
+) -> None:
+    rows = analysis.accuracy_table([trained_run, trained_run_l2, cifar_run], {"mnist": 0.9896, "cifar10": 0.7901})
+    figure = plots.accuracy_comparison(rows)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["MNIST", "CIFAR-10"]
+    (seed,) = [line for line in figure.axes[0].get_lines() if line.get_label() == "seed report"]
+    assert seed.get_xdata()[0] == 0.9896
+    assert seed.get_markerfacecolor() == "none"
+    measured = figure.axes[0].containers[0].lines[0]
+    assert measured.get_xdata().tolist() == [trained_run.test_accuracy, trained_run_l2.test_accuracy]
+
+
+def test_the_summary_says_what_is_missing() -> None:
+    with pytest.raises(RunError, match="accuracy_table makes them"):
+        plots.accuracy_comparison(pd.DataFrame({"dataset": ["MNIST"]}))

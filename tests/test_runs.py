@@ -1,0 +1,149 @@
+"""What is in a run folder can be trusted: whole, checked, and found again by what a user calls it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from hwkit import runs
+from hwkit.errors import RunError
+from hwkit.runs import Run
+
+FILES = (
+    "experiment.json",
+    "environment.json",
+    "record.csv",
+    "initial.safetensors",
+    "final.safetensors",
+    "predictions.safetensors",
+)
+
+
+@pytest.fixture
+def copy(trained_run: Run, tmp_path: Path) -> Path:
+    """A copy of a finished run, to damage."""
+    return Path(shutil.copytree(trained_run.folder, tmp_path / trained_run.folder.name))
+
+
+def read_everything(folder: Path) -> None:
+    run = runs.load(folder)
+    run.model()
+    _ = run.initial_weights, run.logits, run.labels, run.record, run.environment
+
+
+def test_a_run_folder_holds_what_it_promises_and_nothing_else(trained_run: Run) -> None:
+    found = {path.name for path in trained_run.folder.iterdir()}
+    assert found - {".lock"} == {*FILES, "metrics.json"}
+    read_everything(trained_run.folder)
+
+
+def test_initial_and_final_weights_are_those_before_and_after_training(trained_run: Run) -> None:
+    from hwkit import models
+
+    initial = models.build(trained_run.experiment).state_dict()
+    assert all(torch.equal(initial[name], value) for name, value in trained_run.initial_weights.items())
+    assert not torch.equal(initial["conv1.weight"], trained_run.final_weights["conv1.weight"])
+
+
+@pytest.mark.parametrize("damage", ["cut off", "bit flipped", "empty", "missing", "text", "a folder"])
+@pytest.mark.parametrize("name", [*FILES, "metrics.json"])
+def test_a_damaged_file_is_named_with_the_remedy(copy: Path, name: str, damage: str) -> None:
+    path = copy / name
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "cut off":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "bit flipped":
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "text":
+        path.write_text("not what it was")
+    elif damage == "a folder":
+        path.mkdir()
+    with pytest.raises(RunError) as error:
+        read_everything(copy)
+    assert str(copy) in str(error.value)
+    if not (name == "metrics.json" and damage == "missing"):
+        assert name in str(error.value)
+        assert "train again" in str(error.value)
+
+
+def test_a_folder_of_a_newer_format_says_so(copy: Path) -> None:
+    metrics = json.loads((copy / "metrics.json").read_text())
+    (copy / "metrics.json").write_text(json.dumps({**metrics, "format": runs.FORMAT + 1}))
+    with pytest.raises(RunError, match="update hwkit"):
+        runs.load(copy)
+
+
+def test_listing_names_damaged_folders_and_goes_on(copy: Path, trained_run_l2: Run) -> None:
+    (copy / "metrics.json").write_text("{")
+    shutil.copytree(trained_run_l2.folder, copy.parent / trained_run_l2.folder.name)
+    found, problems = runs.list_runs(copy.parent)
+    assert [run.name for run in found] == ["mnist-l2"]
+    assert len(problems) == 1
+    assert copy.name in problems[0]
+
+
+def test_a_run_is_found_by_name_folder_path_and_fingerprint(trained_run: Run) -> None:
+    root = trained_run.folder.parent
+    fingerprint = trained_run.experiment.fingerprint
+    for reference in (trained_run.folder.name, str(trained_run.folder), fingerprint, fingerprint[:6]):
+        assert runs.resolve(reference, root).folder == trained_run.folder
+    assert runs.resolve("mnist", root).name == "mnist"
+
+
+def test_an_unknown_run_is_an_error_that_lists_what_exists(trained_run: Run, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no run 'mnits'; did you mean 'mnist'\?"):
+        runs.resolve("mnits", trained_run.folder.parent)
+    with pytest.raises(RunError, match="there is no finished run"):
+        runs.resolve("mnist", tmp_path)
+
+
+def test_an_unfinished_folder_is_no_run(trained_run: Run, copy: Path) -> None:
+    (copy / "metrics.json").unlink()
+    (copy / "checkpoint.pt").write_bytes(b"")
+    assert runs.unfinished(copy.parent) == [copy]
+    assert runs.find(trained_run.experiment, copy.parent) is None
+
+
+def test_a_damaged_checkpoint_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 and then nothing")
+    assert runs.read_checkpoint(tmp_path, torch.device("cpu")) is None
+    assert (tmp_path / "checkpoint.pt.damaged").exists()
+
+
+def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
+    class Attack:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"iteration": Attack()}, tmp_path / "checkpoint.pt")
+    assert runs.read_checkpoint(tmp_path, torch.device("cpu")) is None
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    path.write_text("old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("half of the n")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(RunError, match="No space left on device"):
+        runs.write_atomically(path, fail)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")]
+)
+def test_durations_read_as_people_write_them(seconds: float, text: str) -> None:
+    assert runs.duration(seconds) == text

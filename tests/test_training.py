@@ -1,0 +1,233 @@
+"""Training does what the report says, can be stopped at any moment, and goes on as if it had not been."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hwkit import data, devices, models, runs, training
+from hwkit.errors import RunError, TrainingError
+from hwkit.experiment import Experiment, named_experiment
+from hwkit.runs import Run
+
+# Everything that draws random numbers at once: augmentation and dropout.
+TINY = {"data": "stand-in", "dropout": 0.5, "train_size": 640, "test_size": 200, "batch_size": 32, "record_every": 5}
+
+
+def tiny(**changes: object) -> Experiment:
+    return named_experiment("cifar10-l2", "smoke", **{**TINY, **changes})
+
+
+def train(experiment: Experiment) -> Run:
+    return training.train(experiment, device="cpu", progress=False)
+
+
+def same_weights(a: Run, b: Run) -> bool:
+    return all(torch.equal(a.final_weights[name], b.final_weights[name]) for name in a.final_weights)
+
+
+def test_gradient_of_the_penalty_is_lambda_times_the_weight_and_spares_biases() -> None:
+    model = models.build(named_experiment("cifar10"))
+    l2 = 0.37
+    training.l2_penalty(model, l2).backward()
+    for name, parameter in model.named_parameters():
+        if models.is_weight(name):
+            torch.testing.assert_close(parameter.grad, l2 * parameter.detach())
+        else:
+            assert parameter.grad is None
+
+
+def test_penalty_value_is_half_lambda_times_the_sum_of_squares() -> None:
+    model = models.build(named_experiment("cifar10"))
+    squares = sum((w.double() ** 2).sum().item() for name, w in model.state_dict().items() if "weight" in name)
+    assert training.l2_penalty(model, 0.01).item() == pytest.approx(0.01 / 2 * squares, rel=1e-5)
+
+
+def test_an_optimiser_step_is_one_on_the_loss_with_the_penalty_in_it() -> None:
+    experiment = named_experiment("cifar10-l2-strong")
+    images, labels = torch.randn(16, 3, 32, 32), torch.randint(0, 10, (16,))
+    stepped = []
+    for explicit in (True, False):
+        model = models.build(experiment)
+        optimizer = training.make_optimizer(model, experiment.replace(l2=0.0) if explicit else experiment)
+        for _ in range(3):
+            loss = F.cross_entropy(model(images), labels)
+            if explicit:
+                loss = loss + training.l2_penalty(model, experiment.l2)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        stepped.append(model.state_dict())
+    for name in stepped[0]:
+        torch.testing.assert_close(stepped[0][name], stepped[1][name], rtol=1e-4, atol=1e-6)
+
+
+def test_one_cycle_rises_to_its_peak_and_falls_to_zero() -> None:
+    experiment = tiny(epochs=10)
+    rates = [training.learning_rate_at(i, experiment) for i in range(1, experiment.iterations + 1)]
+    peak = rates.index(max(rates))
+    assert max(rates) == pytest.approx(experiment.learning_rate)
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_record_has_the_rows_and_columns_it_promises(own_store: Path) -> None:
+    run = train(tiny())
+    assert tuple(run.record.columns) == runs.RECORD_COLUMNS
+    assert run.record["iteration"].tolist() == list(range(5, run.experiment.iterations + 1, 5))
+    assert run.record["test_accuracy"].between(0, 1).all()
+    assert (run.record["loss"] > run.record["penalty"]).all()
+    assert (run.record["penalty"] > 0).all()
+
+
+def test_final_accuracy_is_that_of_the_stored_weights_over_the_test_set(trained_run: Run) -> None:
+    e = trained_run.experiment
+    dataset = data.load(e.dataset, e.data, train_size=e.train_size, test_size=e.test_size)
+    with torch.no_grad():
+        logits = trained_run.model()(data.normalise(dataset.test_images, dataset))
+    right = (logits.argmax(1) == dataset.test_labels).float().mean().item()
+    assert trained_run.test_accuracy == pytest.approx(right, abs=0.002)
+    assert trained_run.test_accuracy > 0.3  # chance is 0.1
+
+
+def test_a_finished_run_is_loaded_and_not_trained_again(trained_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "fit", lambda *_, **__: pytest.fail("trained again"))
+    again = train(trained_run.experiment.replace(name="another label"))
+    assert again.folder == trained_run.folder
+    assert again.name == "another label"
+
+
+def test_same_seed_same_result_other_seed_other_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for store, seed in (("a", 0), ("b", 0), ("c", 1)):
+        monkeypatch.setenv("HWKIT_HOME", str(tmp_path / store))
+        found.append(train(tiny(seed=seed)))
+    assert same_weights(found[0], found[1])
+    assert not same_weights(found[0], found[2])
+
+
+def test_training_leaves_the_callers_random_state_alone(own_store: Path) -> None:
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    train(tiny())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+CHILD = """
+import sys
+from hwkit import training
+from hwkit.experiment import Experiment
+import json
+training.CHECKPOINT_SECONDS = 0.0
+training.train(Experiment.from_dict(json.loads(sys.argv[1])), device="cpu", progress=False)
+"""
+
+
+def start_child(experiment: Experiment, store: Path) -> subprocess.Popen[str]:
+    import json
+
+    environment = {**os.environ, "HWKIT_HOME": str(store)}
+    arguments = [sys.executable, "-c", CHILD, json.dumps(experiment.as_dict())]
+    return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_killed_training_goes_on_to_the_bit_for_bit_same_result(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = tiny(epochs=5)
+    monkeypatch.setenv("HWKIT_HOME", str(tmp_path / "undisturbed"))
+    undisturbed = train(experiment)
+
+    child = start_child(experiment, tmp_path / "killed")
+    folder = runs.folder_of(experiment, tmp_path / "killed")
+    wait_for(folder / "checkpoint.pt", child)
+    child.send_signal(number)
+    child.communicate()
+    assert child.returncode != 0
+    assert not runs.is_finished(folder)
+    assert 0 < runs.read_checkpoint(folder, torch.device("cpu"))["iteration"] < experiment.iterations
+
+    monkeypatch.setenv("HWKIT_HOME", str(tmp_path / "killed"))
+    resumed = train(experiment)
+    assert same_weights(resumed, undisturbed)
+    assert torch.equal(resumed.logits, undisturbed.logits)
+    columns = [column for column in runs.RECORD_COLUMNS if column != "seconds"]
+    assert resumed.record[columns].equals(undisturbed.record[columns])
+    assert not (folder / "checkpoint.pt").exists()
+
+
+def test_two_processes_that_want_the_same_run_train_it_once(tmp_path: Path) -> None:
+    experiment = tiny(epochs=5)
+    children = [start_child(experiment, tmp_path) for _ in range(2)]
+    assert [child.wait() for child in children] == [0, 0]
+    found, problems = runs.list_runs(tmp_path)
+    assert len(found) == 1
+    assert not problems
+
+
+def test_a_loss_that_is_no_number_stops_and_is_never_a_finished_run(own_store: Path) -> None:
+    experiment = tiny(learning_rate=1e30, schedule="constant", precision="fp32", epochs=20)
+    with pytest.raises(TrainingError, match=r"loss became (nan|inf).*lower the learning rate"):
+        train(experiment)
+    assert runs.find(experiment) is None
+
+
+def test_an_unknown_device_is_named_with_those_that_exist() -> None:
+    with pytest.raises(TrainingError, match=r"device 'tpu' is not here; use auto or one of: .*cpu"):
+        devices.resolve_device("tpu")
+
+
+def test_an_unwritable_store_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runs").write_text("a file where the store should be")
+    monkeypatch.setenv("HWKIT_HOME", str(tmp_path / "runs"))
+    with pytest.raises(RunError, match=r"cannot write .*HWKIT_HOME"):
+        train(tiny())
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(own_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = tiny(epochs=2)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    real_save, saved = torch.save, []
+
+    def save_while_there_is_room(state: object, path: Path) -> None:
+        if len(saved) == 3:
+            Path(path).write_bytes(b"half a check")
+            raise OSError(28, "No space left on device")
+        saved.append(state["iteration"])
+        real_save(state, path)
+
+    monkeypatch.setattr(torch, "save", save_while_there_is_room)
+    with pytest.raises(RunError, match=r"No space left on device.*last checkpoint are kept"):
+        train(experiment)
+    folder = runs.folder_of(experiment)
+    assert runs.read_checkpoint(folder, torch.device("cpu"))["iteration"] == saved[-1]
+    assert not list(folder.glob(".checkpoint*"))
+
+
+def test_forecast_grows_with_the_number_of_iterations() -> None:
+    short, long = tiny(epochs=1), tiny(epochs=200)
+    assert 0 < training.estimate_seconds(short, device="cpu") < training.estimate_seconds(long, device="cpu")
+
+
+@pytest.mark.real_data
+def test_real_mnist_is_learned_within_a_fraction_of_an_epoch(real_data_root: Path, own_store: Path) -> None:
+    run = train(named_experiment("mnist-l2", "quick", data="real", epochs=0.2, test_size=2000))
+    assert run.test_accuracy > 0.9
+    assert math.isfinite(run.metrics["test_loss"])
