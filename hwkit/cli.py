@@ -82,7 +82,9 @@ def _data(options: argparse.Namespace) -> int:
     rows = data.status_table()
     print(f"data sets in {data_root()}")
     for row in rows:
-        print("  ".join(f"{value:<{width}}" for value, width in zip(row.values(), (12, 10, 10, 40), strict=False)))
+        print(f"{row['data set']:<10} {row['status']:<9} {row['images']} images, {row['source']}, in {row['location']}")
+        for line in row["detail"].splitlines():
+            print(f"{'':<10} {line}")
     return 1 if any(row["status"] == "damaged" for row in rows) else 0
 
 
@@ -126,7 +128,10 @@ def _value(text: str) -> Any:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors in one line that begins as all of ours do."""
+    """Errors in one line that begins as all of ours do; options by their whole names only."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
 
     def error(self, message: str) -> None:
         print(f"hwkit: {message}; `{self.prog} --help` tells what there is", file=sys.stderr)

@@ -290,7 +290,7 @@ def _examples_figure(run: Run, shown: Sequence[Example], channels: int, per_row:
     layers = analysis.activations(run, torch.stack([one.image for one in shown])) if channels else {}
     chosen = {layer: _strongest_channels(maps, channels) for layer, maps in layers.items()}
     width = (theme.WIDTH - 1.4) / len(shown) / per_row  # cm, of one channel; the rest is for the colour scale
-    heights = [4.2] + [0.65 + math.ceil(len(numbers) / per_row) * width * 1.25 for numbers in chosen.values()]
+    heights = [4.2] + [0.85 + math.ceil(len(numbers) / per_row) * width * 1.3 for numbers in chosen.values()]
     figure = theme.new_figure(height=sum(heights))
     rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).flatten()
     for place, one in zip(rows[0].subfigures(1, len(shown), squeeze=False).flatten(), shown, strict=True):
@@ -315,7 +315,9 @@ def _draw_example(place: SubFigure, run: Run, shown: Example, *, beside: bool) -
     )
     picture, bars = place.subplots(1, 2, width_ratios=(1, 1.15 if beside else 3))
     _draw_image(picture, shown.image)
-    picture.set_xlabel(f"true: {shown.label_name}\npredicted: {shown.predicted_name}")
+    # The bars' axis label keeps this place free; asking for more would make room for long names and shrink the image.
+    caption = f"true: {shown.label_name}\npredicted: {shown.predicted_name}"
+    picture.text(0, -0.07, caption, transform=picture.transAxes, verticalalignment="top", in_layout=False)
     values = shown.probabilities.numpy()
     colours = [NEUTRAL] * len(values)
     colours[shown.predicted] = theme.WRONG
@@ -358,7 +360,11 @@ def _draw_channels(place: SubFigure, layer: str, maps: Tensor, numbers: Sequence
                 cmap="viridis",
             )
             ax.text(left, top, f"{number}", fontsize=6, verticalalignment="bottom")
-        ax.set(xlim=(0, per_row * step_x), ylim=(math.ceil(len(numbers) / per_row) * step_y, -0.25 * height))
+        ax.set_anchor("W")
+        ax.set(
+            xlim=(0, per_row * step_x),
+            ylim=(math.ceil(len(numbers) / per_row) * step_y - 0.25 * height, -0.25 * height),
+        )
         ax.set_aspect("equal")
     # Labels of one width keep the channels of all layers in line.
     style = {"ticks": MaxNLocator(2), "format": "%.1f", "extend": "max", "extendfrac": 0.08}
@@ -386,7 +392,7 @@ def confusion_matrix(run: Run, *, ax: Axes | None = None) -> Figure:
     ax.imshow(np.where(diagonal, 0.85, np.nan), cmap="gray", vmin=0, vmax=1)
     for row, column in np.ndindex(values.shape):
         count = values[row, column]
-        if count:
+        if count or row == column:
             bright = row != column and count > 0.4 * largest
             ax.text(
                 column,
@@ -423,7 +429,7 @@ def mismatch_gallery(run: Run, count: int = 24) -> Figure:
     if found.empty or count < 1:
         raise RunError(f"{run.name} has {len(found)} mismatches, and {count} were asked for; there is nothing to show")
     found = found.head(count)
-    figure = theme.new_figure(height=_gallery_height(run, found))
+    figure = theme.new_figure(height=_gallery_height(run, len(found)))
     _draw_gallery(figure, run, found)
     return figure
 
@@ -442,7 +448,7 @@ def mismatch_changes(a: Run, b: Run, count: int = 16) -> Figure:
     if count < 1:
         raise RunError(f"count must be 1 or more, not {count}")
     parts = list(zip(("only {b} gets wrong", "only {a} gets wrong"), analysis.changed_mismatches(a, b), strict=True))
-    heights = [_gallery_height(a, found.head(count)) + 0.8 for _, found in parts]
+    heights = [_gallery_height(a, min(count, len(found))) + 0.8 for _, found in parts]
     figure = theme.new_figure(height=sum(heights))
     for place, (title, found) in zip(figure.subfigures(2, 1, height_ratios=heights), parts, strict=True):
         title = title.format(a=a.name, b=b.name)
@@ -458,31 +464,31 @@ def mismatch_changes(a: Run, b: Run, count: int = 16) -> Figure:
     return figure
 
 
-GALLERY_COLUMNS = 8
+def _gallery_grid(run: Run, count: int) -> tuple[int, int, float, str]:
+    """How to lay out a gallery of `count` images: rows, columns, height of a row in cm, and "→" between the names.
+
+    Two digits fit beside each other over an image; CIFAR-10's names do not, and the stand-in's need wider images.
+    """
+    longest = max(map(len, analysis.class_names(run)))
+    columns, height, arrow = (8, 2.4, " → ") if longest <= 3 else (8 if longest <= 10 else 6, 2.8, "\n→ ")
+    return max(1, math.ceil(count / columns)), columns, height * 8 / columns, arrow
 
 
-def _gallery_height(run: Run, found: pd.DataFrame) -> float:
-    """The height of a gallery in cm."""
-    return max(1, math.ceil(len(found) / GALLERY_COLUMNS)) * (2.4 if _names_are_short(run) else 2.8)
-
-
-def _names_are_short(run: Run) -> bool:
-    """Whether two class names fit beside each other over an image, as digits do and CIFAR-10's classes do not."""
-    return max(map(len, analysis.class_names(run))) <= 3
+def _gallery_height(run: Run, count: int) -> float:
+    rows, _, height, _ = _gallery_grid(run, count)
+    return rows * height
 
 
 def _draw_gallery(place: Figure | SubFigure, run: Run, found: pd.DataFrame) -> None:
-    """The images of some rows of `analysis.predictions`, in rows of eight."""
-    rows = max(1, math.ceil(len(found) / GALLERY_COLUMNS))
-    axes = place.subplots(rows, GALLERY_COLUMNS, squeeze=False).flatten()
-    for ax in axes:
-        ax.axis("off")
+    """The images of some rows of `analysis.predictions`, each under "true → predicted"."""
+    rows, columns, _, arrow = _gallery_grid(run, len(found))
+    axes = place.subplots(rows, columns, squeeze=False).flatten()
     images = analysis.test_set(run).test_images
-    separator = " → " if _names_are_short(run) else "\n→ "
     for ax, row in zip(axes, found.itertuples(index=False), strict=False):
-        ax.axis("on")
         _draw_image(ax, images[row.index])
-        ax.set_title(f"{row.label_name}{separator}{row.predicted_name}", fontsize=7.5)
+        ax.set_title(f"{row.label_name}{arrow}{row.predicted_name}", fontsize=7)
+    for ax in axes[len(found) :]:
+        ax.axis("off")
 
 
 # --- Data -------------------------------------------------------------------------------------------------------
@@ -550,6 +556,7 @@ def _draw_mosaic(ax: Axes, rows: Sequence[Tensor], names: Sequence[str], columns
         for column, image in enumerate(images):
             canvas[:, row * step_y : row * step_y + height, column * step_x : column * step_x + width] = image
     _draw_image(ax, canvas)
+    ax.set_anchor("W")  # room for the names is reckoned from the left edge that the axes have before they are fitted
     ax.spines[:].set_visible(False)
     ax.set_yticks([row * step_y + height / 2 for row in range(len(rows))], names)
     ax.tick_params(axis="y", length=0)

@@ -96,6 +96,12 @@ def compare_with_seed(*runs: Run) -> ResultTable:
     return ResultTable(tuple(result_row(run) for run in runs))
 
 
+def seed_notes(rows: Sequence[dict[str, Any]]) -> str:
+    """What has to be known about the seed report's numbers for these rows, as a sentence; empty if nothing."""
+    notes = [f"{row['name']}: {row['seed_note']}" for row in rows if row["seed_note"]]
+    return f"On the seed report's numbers: {'; '.join(notes)}." if notes else ""
+
+
 def accuracy_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Result rows as `plots.accuracy_comparison` takes them: dataset, accuracy, low, high and seed, by name."""
     frame = pd.DataFrame(list(rows))
@@ -118,7 +124,6 @@ def unique_rows(tables: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, An
 
 def _readable(row: dict[str, Any]) -> dict[str, str]:
     accuracy, seed = row["test_accuracy"], row["seed_accuracy"]
-    note = f" ({row['seed_note']})" if row["seed_note"] else ""
     stand_in = "" if row["data"] == "real" else f" ({row['data']} data)"
     return {
         "run": row["name"] + stand_in,
@@ -127,6 +132,6 @@ def _readable(row: dict[str, Any]) -> dict[str, str]:
         "train accuracy": f"{row['train_accuracy']:.4f}",
         "test accuracy": f"{accuracy:.4f}",
         "95 % interval": f"{row['test_accuracy_low']:.4f} to {row['test_accuracy_high']:.4f}",
-        "seed report": "–" if seed is None else f"{seed:.4f}{note}",
+        "seed report": "–" if seed is None else f"{seed:.4f}",
         "difference": "–" if seed is None else f"{accuracy - seed:+.4f}".replace("-", "−"),
     }

@@ -283,7 +283,7 @@ def _opening(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return ""
     from hwkit import plots
-    from hwkit.results import ResultTable, accuracy_frame
+    from hwkit.results import ResultTable, accuracy_frame, seed_notes
 
     figure = plots.accuracy_comparison(accuracy_frame(rows))
     drawn = io.BytesIO()
@@ -305,6 +305,7 @@ def _opening(rows: Sequence[dict[str, Any]]) -> str:
             '{#fig-summary fig-alt="Test accuracies of all runs as dots with intervals"}',
             _pipe_table(frame),
             f": All runs: test accuracy over the whole test set{against}. {{#tbl-summary}}",
+            seed_notes(rows),
         ]
     )
 

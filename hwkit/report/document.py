@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hwkit.errors import ReportError
-from hwkit.report import tree
+from hwkit.report import tables, tree
 from hwkit.report.images import CSS_PIXELS_PER_INCH, ImageStore
 from hwkit.report.tree import Element
 from hwkit.report.words import Words
@@ -98,6 +98,8 @@ class DocumentBuilder:
             return self._image(content)
         if kind == "Figure":
             return self._figure(content)
+        if kind == "Table":
+            tables.join_index_names(element)
         if kind in ("Para", "Plain"):
             return self._line(kind, content)
         return None

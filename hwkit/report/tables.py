@@ -83,6 +83,21 @@ def layouts(table: Element, width: float) -> list[TableLayout]:
     return [TableLayout(head, body, alignments, max(scale, 0.4), wrapped)]
 
 
+def join_index_names(table: Element) -> None:
+    """Put the names of a DataFrame's index, which pandas gives a row of their own, into the head row above it."""
+    head_rows = table["c"][3][1]
+    if len(head_rows) < 2:
+        return
+    above, names = (row[1] for row in head_rows[-2:])
+    named = [bool(tree.text_of(cell[4]).strip()) for cell in names]
+    free = [not tree.text_of(cell[4]).strip() for cell in above]
+    spans = any(cell[2] > 1 or cell[3] > 1 for cell in above + names)
+    if spans or len(above) != len(names) or any(n and not f for n, f in zip(named, free, strict=True)):
+        return
+    head_rows[-2][1] = [name if has_name else cell for has_name, name, cell in zip(named, names, above, strict=True)]
+    del head_rows[-1]
+
+
 def alignments(table: Element) -> list[str]:
     """How each column of a pandoc table is aligned: "left", "right" (numbers) or "center"."""
     _, _, column_specs, (_, head_rows), bodies, _ = table["c"]

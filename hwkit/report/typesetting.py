@@ -182,7 +182,7 @@ def _head(
         "tallest": f"{height - 25:.0f}mm",
         "contents": "true" if settings.contents else "false",
         # Reports show little code, so that captioned figures may move to the top or bottom of a page.
-        "placement": "auto" if settings.theme == "report" else "none",
+        "placement": "none",
         "words-contents": typst_string(words_of(settings.language).contents),
     }
     lines = "\n".join(f"  {key}: {value}," for key, value in values.items())

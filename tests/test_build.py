@@ -1,0 +1,153 @@
+"""A report built from end to end in the smoke profile on the stand-in data."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pypdf
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from hwkit.errors import ExperimentError, ParameterError, ReportError
+from hwkit.report.build import Report, build_report
+from hwkit.report.execute import read_notebook
+
+ROOT = Path(__file__).parents[1]
+
+
+def text_of(pdf: Path) -> str:
+    """The text of a PDF, with white space squeezed."""
+    return " ".join(" ".join(page.extract_text() for page in pypdf.PdfReader(pdf).pages).split())
+
+
+@pytest.fixture(scope="module")
+def notebooks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The two task notebooks, and between them one whose second cell fails."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    failing = new_notebook(
+        cells=[
+            new_code_cell('profile = "quick"\ndivisor = 0', metadata={"tags": ["parameters"]}),
+            new_markdown_cell("# A chapter that fails"),
+            new_code_cell("1 / divisor"),
+            new_markdown_cell("## Never reached"),
+        ]
+    )
+    nbformat.write(failing, folder / "03_failing.ipynb")
+    return [ROOT / "notebooks" / "01_mnist.ipynb", folder / "03_failing.ipynb", ROOT / "notebooks" / "02_cifar10.ipynb"]
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[str]:
+    """What the build says."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def report(
+    store: Path, notebooks: list[Path], tmp_path_factory: pytest.TempPathFactory, lines: list[str]
+) -> Report:
+    output = tmp_path_factory.mktemp("build")
+    settings = output / "report.toml"
+    settings.write_text('title = "A test report"\nauthor = ["Ada Lovelace"]\ncourse = "Testing"\ndate = 2026-01-31\n')
+    parameters = {"data": "stand-in", "pairs": 1, "device": "cpu"}
+    return build_report(
+        "smoke", notebooks=notebooks, parameters=parameters, settings=settings, output=output, say=lines.append
+    )
+
+
+def test_the_title_page_says_who_what_and_how(report: Report) -> None:
+    first = pypdf.PdfReader(report.pdf).pages[0].extract_text()
+    for text in ("A test report", "Ada Lovelace", "Testing", "31 January 2026", "smoke", "stand-in", "Training time"):
+        assert text in first
+
+
+def test_every_section_of_the_notebooks_is_in_the_pdf_and_the_html(report: Report) -> None:
+    text, html = text_of(report.pdf), report.html.read_text()
+    for name in ("01_mnist", "02_cifar10"):
+        cells = read_notebook(ROOT / "notebooks" / f"{name}.ipynb")["cells"]
+        prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        headings = re.findall(r"^#+ (.+?) \{#", prose, re.MULTILINE)
+        assert len(headings) > 5
+        for heading in headings:
+            assert heading in text
+            assert heading in html
+
+
+def test_figures_and_tables_are_numbered_without_gaps_and_no_reference_is_open(report: Report) -> None:
+    text = text_of(report.pdf)
+    for kind in ("Figure", "Table"):
+        numbers = sorted({int(n) for n in re.findall(rf"{kind} (\d+):", text)})
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert len(numbers) > 5
+    assert "?fig" not in text
+    assert "?tbl" not in text
+    assert not [warning for warning in report.warnings if "refer" in warning]
+
+
+def test_a_failing_notebook_is_named_with_cell_and_error_and_does_not_stop_the_others(
+    report: Report, lines: list[str]
+) -> None:
+    (failed,) = report.failures
+    assert failed.notebook.name == "03_failing.ipynb"
+    assert failed.failure == "cell 3 (In [2]): ZeroDivisionError: division by zero"
+    assert any("03_failing.ipynb failed in cell 3" in line for line in lines)
+    text = text_of(report.pdf)
+    assert "ZeroDivisionError" in text
+    assert "stopped at" in text
+    assert "An Exception was encountered" not in text
+
+
+def test_the_stand_in_is_announced_and_not_compared_with_the_seed_report(report: Report, lines: list[str]) -> None:
+    assert any("stand-in" in line for line in lines)
+    assert "drawn by hwkit itself" in text_of(report.pdf)
+    results = pd.read_csv(report.csv)
+    assert set(results["data"]) == {"stand-in"}
+    assert results["seed_accuracy"].isna().all()
+
+
+def test_the_results_hold_the_runs_and_what_reproduces_them(report: Report) -> None:
+    results = pd.read_csv(report.csv)
+    assert results["name"].tolist() == ["mnist", "mnist-l2", "cifar10", "cifar10-l2"]
+    assert (results["test_accuracy_low"] < results["test_accuracy"]).all()
+    assert (results["test_accuracy"] < results["test_accuracy_high"]).all()
+    assert {"l2", "epochs", "batch_size", "seed", "fingerprint", "environment_torch"} <= set(results.columns)
+
+
+def test_a_second_build_executes_only_what_failed(
+    report: Report, notebooks: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hwkit import training
+
+    monkeypatch.setattr(training, "fit", lambda *_, **__: pytest.fail("trained again"))
+    outputs = [report.pdf.parent / "notebooks" / path.name for path in notebooks]
+    before = [path.stat().st_mtime_ns for path in outputs]
+    again = build_report(
+        "smoke",
+        notebooks=notebooks,
+        parameters={"data": "stand-in", "pairs": 1, "device": "cpu", "divisor": 2},
+        settings=report.pdf.parent / "report.toml",
+        output=report.pdf.parent,
+    )
+    after = [path.stat().st_mtime_ns for path in outputs]
+    assert [execution.notebook.name for execution in again.executions] == ["03_failing.ipynb"]
+    assert not again.failures
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]
+    assert "Never reached" in text_of(again.pdf)
+
+
+def test_nothing_is_executed_for_bad_input(notebooks: list[Path], tmp_path: Path) -> None:
+    for error, parameters in (
+        (ParameterError, {"epoch": 3}),
+        (ExperimentError, {"epochs": 0}),
+        (ExperimentError, {"seed": -1}),
+    ):
+        with pytest.raises(error):
+            build_report("smoke", notebooks=notebooks, parameters={"data": "stand-in", **parameters}, output=tmp_path)
+    (tmp_path / "no.ipynb").write_text(json.dumps({"no": "notebook"}))
+    with pytest.raises(ReportError, match="is not a Jupyter notebook"):
+        build_report("smoke", notebooks=[tmp_path / "no.ipynb"], output=tmp_path)
+    assert not (tmp_path / "notebooks").exists()

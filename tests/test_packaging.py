@@ -1,0 +1,67 @@
+"""pip and conda users get the same thing, importing is cheap, and notebooks are committed clean."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import hwkit
+from hwkit.experiment import EXPERIMENTS
+from hwkit.report.execute import declared_parameters, read_notebook
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_conda_and_pip_install_the_same_thing() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    assert f"python{PROJECT['requires-python']}" in conda
+    # Everything but Python, pip and make comes from pyproject.toml, with the extra that the Makefile installs.
+    assert {re.split("[<>=]", entry)[0] for entry in conda} == {"python", "pip", "make"}
+    extras = re.search(r"^EXTRAS := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1)
+    assert pip == [f"-e .[{extras}]"]
+
+
+def test_every_dependency_has_a_tested_minimum_version() -> None:
+    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    for requirement in (requirement for group in groups for requirement in group):
+        assert requirement.startswith("hwkit[") or ">=" in requirement
+
+
+def test_every_public_name_exists() -> None:
+    for name in hwkit.__all__:
+        assert getattr(hwkit, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = hwkit.nothing
+
+
+def test_importing_hwkit_imports_nothing_heavy() -> None:
+    code = "import hwkit, sys; print([m for m in ('torch', 'matplotlib', 'pandas', 'IPython') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_committed_without_outputs_and_with_short_cells(path: Path) -> None:
+    for cell in json.loads(path.read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"]
+            assert cell["execution_count"] is None
+            lines = [line for line in "".join(cell["source"]).splitlines() if line and not line.startswith("#")]
+            assert len(lines) <= 10 or "parameters" in cell["metadata"].get("tags", [])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_declare_what_the_report_asks_of_them(path: Path) -> None:
+    notebook = read_notebook(path)
+    assert {"profile", "seed", "device", "data"} <= set(declared_parameters(notebook))
+    assert set(notebook["metadata"]["hwkit"]["experiments"]) <= set(EXPERIMENTS)
