@@ -98,6 +98,16 @@ def accuracy_curves(run: Run, *, ax: Axes | None = None) -> Figure:
 
 
 @_themed
+def training_curves(run: Run) -> Figure:
+    """Learning curve and accuracy curves of one run side by side; see `learning_curve` and `accuracy_curves`."""
+    figure = theme.new_figure(height=6.4)
+    left, right = figure.subplots(1, 2)
+    learning_curve(run, ax=left)
+    accuracy_curves(run, ax=right)
+    return figure
+
+
+@_themed
 def accuracy_panels(runs: Sequence[Run], titles: Sequence[str] | None = None) -> Figure:
     """The accuracy curves of several runs side by side, two in a row, with one accuracy axis for all.
 

@@ -7,11 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from hwkit import data, training
 from hwkit.experiment import named_experiment
 from hwkit.paths import data_root
 from hwkit.runs import Run
+
+
+# One thread each, in child processes too: the networks of the tests are so small that more threads only wait for each
+# other, and for those of whatever else runs on the machine.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -93,8 +93,8 @@ def test_a_failing_notebook_is_named_with_cell_and_error_and_does_not_stop_the_o
 ) -> None:
     (failed,) = report.failures
     assert failed.notebook.name == "03_failing.ipynb"
-    assert failed.failure == "cell 3 (In [2]): ZeroDivisionError: division by zero"
-    assert any("03_failing.ipynb failed in cell 3" in line for line in lines)
+    assert failed.failure == "cell 4 (In [3]): ZeroDivisionError: division by zero"
+    assert any("03_failing.ipynb failed in cell 4" in line for line in lines)
     text = text_of(report.pdf)
     assert "ZeroDivisionError" in text
     assert "stopped at" in text

@@ -66,7 +66,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], *, prog
     from papermill.exceptions import PapermillExecutionError
 
     check_parameters(notebook, parameters)
-    kernel = read_notebook(notebook)["metadata"].get("kernelspec", {}).get("name", "python3")
+    kernel = read_notebook(notebook)["metadata"].get("kernelspec", {})
     output.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     failure = None
@@ -75,7 +75,8 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], *, prog
             str(notebook),
             str(output),
             dict(parameters),
-            kernel_name=kernel,
+            kernel_name=kernel.get("name", "python3"),
+            language=kernel.get("language", "python"),
             cwd=str(notebook.parent),
             progress_bar=progress,
             extra_arguments=["--IPKernelApp.log_level=ERROR"],  # or each kernel warns of its loopback connection
