@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from hwkit.results import compare_with_seed
     from hwkit.training import train
 
-_MODULES = ("analysis", "data", "devices", "errors", "experiment", "inference", "models", "notebook", "plots", "prose", "results")
+_MODULES = (
+    "analysis",
+    "data",
+    "devices",
+    "errors",
+    "experiment",
+    "inference",
+    "models",
+    "notebook",
+    "plots",
+    "prose",
+    "results",
+)
 _MODULES += ("runs", "training")
 _HOMES = {
     "Experiment": "hwkit.experiment",

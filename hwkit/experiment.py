@@ -220,7 +220,6 @@ def named_experiment(name: str, profile: str = "quick", **overrides: Any) -> Exp
     return Experiment.from_dict({**schedule, **definition, **label})
 
 
-
 def _label(name: str, changes: Mapping[str, Any]) -> str:
     """The name, with what makes this experiment another one than the report's of that name in brackets."""
     definition = {**DATASET_DEFAULTS[EXPERIMENTS[name]["dataset"]], **EXPERIMENTS[name]}

@@ -85,7 +85,9 @@ def use_store(folder: str) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"store={folder!r} cannot be used: {error.strerror}; name a folder that can be written") from None
+        raise RunError(
+            f"store={folder!r} cannot be used: {error.strerror}; name a folder that can be written"
+        ) from None
     os.environ["HWKIT_HOME"] = str(path)
 
 

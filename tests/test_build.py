@@ -47,9 +47,7 @@ def lines() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def report(
-    store: Path, notebooks: list[Path], tmp_path_factory: pytest.TempPathFactory, lines: list[str]
-) -> Report:
+def report(store: Path, notebooks: list[Path], tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> Report:
     output = tmp_path_factory.mktemp("build")
     settings = output / "report.toml"
     settings.write_text('title = "A test report"\nauthor = ["Ada Lovelace"]\ncourse = "Testing"\ndate = 2026-01-31\n')

@@ -78,7 +78,11 @@ def test_a_wrong_command_line_is_one_line_and_status_2(
 
 
 def test_a_damaged_run_is_named_and_the_others_are_listed(
-    trained_run: Run, trained_run_l2: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    trained_run: Run,
+    trained_run_l2: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     for run in (trained_run, trained_run_l2):
         shutil.copytree(run.folder, tmp_path / run.folder.name)

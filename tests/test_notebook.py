@@ -28,7 +28,9 @@ def test_declared_parameters_pass(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_misspelt_parameter_is_an_error_that_names_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     run_cells(monkeypatch, "import hwkit", DECLARED, "# Parameters\nepoch = 3\n")
-    with pytest.raises(ParameterError, match=r"no parameter 'epoch'; did you mean 'epochs'\? known: profile, l2, epochs"):
+    with pytest.raises(
+        ParameterError, match=r"no parameter 'epoch'; did you mean 'epochs'\? known: profile, l2, epochs"
+    ):
         notebook.check_parameters()
 
 
