@@ -47,7 +47,7 @@ _HOMES = {
     "use_store": "hwkit.notebook",
 }
 
-__all__ = ["__version__", *_MODULES, *_HOMES]  # noqa: PLE0604
+__all__ = ["__version__", *_MODULES, *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

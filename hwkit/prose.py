@@ -110,7 +110,8 @@ def confusion_summary(run: Run, count: int = 3) -> Markdown:
     listed = ", ".join(f"{label} taken for {predicted} ({times})" for (label, predicted), times in most.items())
     by_class = analysis.per_class_accuracy(run)
     return Markdown(
-        f"{len(mistakes)} of {len(run.labels)} test images are misclassified. The most frequent confusions are {listed}. "
+        f"{len(mistakes)} of {len(run.labels)} test images are misclassified. "
+        f"The most frequent confusions are {listed}. "
         f"Recognised best is {by_class.idxmax()} ({percent(by_class.max())}), worst {by_class.idxmin()} "
         f"({percent(by_class.min())})."
     )

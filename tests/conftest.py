@@ -14,7 +14,6 @@ from hwkit.experiment import named_experiment
 from hwkit.paths import data_root
 from hwkit.runs import Run
 
-
 # One thread each, in child processes too: the networks of the tests are so small that more threads only wait for each
 # other, and for those of whatever else runs on the machine.
 os.environ["OMP_NUM_THREADS"] = "1"

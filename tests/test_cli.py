@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hwkit import runs
+from hwkit import data, runs
 from hwkit.cli import main
-from hwkit.errors import HwkitError
+from hwkit.errors import DataError
 from hwkit.runs import Run
 
 TRAIN = ["train", "mnist-l2", "--profile", "smoke", "--data", "stand-in", "--device", "cpu", "--no-progress"]
@@ -106,7 +106,5 @@ def test_data_tells_of_missing_and_damaged_files(
     (tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte").write_bytes(b"\x00" * 100)
     assert main(["data"]) == 1
     assert "train-images-idx3-ubyte" in capsys.readouterr().out
-    with pytest.raises(HwkitError):
-        from hwkit import data
-
+    with pytest.raises(DataError, match="train-images-idx3-ubyte"):
         data.load("mnist")

@@ -16,8 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from hwkit.errors import ReportError
 from hwkit.paths import project_root
-from hwkit.report.execute import Execution, check_parameters, declared_parameters, execute, outputs_of_kind
-from hwkit.report.execute import read_notebook
+from hwkit.report.execute import (
+    Execution,
+    check_parameters,
+    declared_parameters,
+    execute,
+    outputs_of_kind,
+    read_notebook,
+)
 from hwkit.report.settings import ReportSettings
 
 if TYPE_CHECKING:
@@ -300,7 +306,8 @@ def _opening(rows: Sequence[dict[str, Any]]) -> str:
     return "\n\n".join(
         [
             "# Summary {#sec-summary}",
-            f"@fig-summary and @tbl-summary set all runs of this report side by side{against}. {why if has_seed else ''}",
+            f"@fig-summary and @tbl-summary set all runs of this report side by side{against}. "
+            f"{why if has_seed else ''}",
             f"![Test accuracy of each run with its 95 % interval{against}.](data:image/svg+xml;base64,{picture})"
             '{#fig-summary fig-alt="Test accuracies of all runs as dots with intervals"}',
             _pipe_table(frame),
