@@ -300,7 +300,8 @@ def _examples_figure(run: Run, shown: Sequence[Example], channels: int, per_row:
     layers = analysis.activations(run, torch.stack([one.image for one in shown])) if channels else {}
     chosen = {layer: _strongest_channels(maps, channels) for layer, maps in layers.items()}
     width = (theme.WIDTH - 1.4) / len(shown) / per_row  # cm, of one channel; the rest is for the colour scale
-    heights = [4.2] + [0.85 + math.ceil(len(numbers) / per_row) * width * 1.3 for numbers in chosen.values()]
+    # Low enough for two pairs, with their captions, on a page of A4.
+    heights = [4.2] + [0.6 + math.ceil(len(numbers) / per_row) * width * 1.3 for numbers in chosen.values()]
     figure = theme.new_figure(height=sum(heights))
     rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).flatten()
     for place, one in zip(rows[0].subfigures(1, len(shown), squeeze=False).flatten(), shown, strict=True):

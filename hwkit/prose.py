@@ -121,9 +121,8 @@ def pair_caption(pair: Pair) -> str:
     """The caption of a figure that shows a pair."""
     mismatch, counterpart = pair.mismatch, pair.counterpart
     return (
-        f"Left: {example_phrase(mismatch)} Right: {example_phrase(counterpart)} Of all correctly classified images of "
-        f"{counterpart.label_name} it is the one whose hidden responses are most like those of the left one "
-        f"(cosine {pair.similarity:.2f})."
+        f"Left: {example_phrase(mismatch)} Right: {example_phrase(counterpart)} "
+        f"Cosine of their hidden responses: {pair.similarity:.2f}."
     )
 
 
@@ -145,13 +144,13 @@ def example_phrase(example: Example) -> str:
     return f"test image {example.index}, of class {example.label_name}, {verdict}."
 
 
-def pair_table(pairs: list[Pair]) -> pd.DataFrame:
-    """The full probability vectors of the images of pairs; a row per class, a column per image."""
+def pair_table(run: Run, pairs: list[Pair]) -> pd.DataFrame:
+    """The full probability vectors of the images of pairs of a run; a row per class, a column per image."""
     columns = {}
     for example in (example for pair in pairs for example in (pair.mismatch, pair.counterpart)):
         true = "" if example.correct else f" → {example.predicted_name}"
         columns[f"{example.index}: {example.label_name}{true}"] = [f"{p:.4f}" for p in example.probabilities.tolist()]
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns, index=pd.Index(analysis.class_names(run), name="class"))
 
 
 def percent(share: float, decimals: int = 1) -> str:
