@@ -13,7 +13,6 @@ import datetime
 import hashlib
 import json
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -43,36 +42,25 @@ VERSIONS = ("none", "faulty", "repaired")  # of the penalty
 WEIGHTS = ("conv1.weight", "conv2.weight", "fc1.weight", "fc2.weight")
 TRAINING_IMAGES = data.DATASETS["mnist"].train_size
 
-_SMALL = {"train_size": 2000, "test_size": 1000, "validation_size": 200}
-_WHOLE = {"train_size": 55000, "validation_size": 5000}  # the split of TensorFlow 1's MNIST reader
-# How long each framework trains. The penalty shows within a few hundred steps; only the TensorFlow run without one is
-# a result of its own, and goes on for `iterations` where the others stop after `penalty_iterations`. The step sizes are
-# constant, so all versions are trained alike as far as they go.
+_PART = {"train_size": 2000, "test_size": 1000, "validation_size": 200}
+_ALL = {"train_size": 55000, "validation_size": 5000}  # the split of TensorFlow 1's MNIST reader
+_FAST = {"learning_rate": 1e-3}  # of Adam; ten times the seed report's, for schedules much shorter than its own
+_SEED = {"learning_rate": 1e-4, "batch_size": 500, "record_every": 20}
+# How long each framework trains. What a penalty does shows within `penalty_iterations`. The TensorFlow run without one
+# is a result of its own, and goes on to `iterations`: 1650 batches of 100 are three epochs, the seed report's 8000 of
+# 500 are 73. The step sizes are constant, so that all versions are trained alike as far as they go.
 SCHEDULES: dict[str, dict[str, dict[str, Any]]] = {
     "pytorch": {
-        "smoke": {**_SMALL, "batch_size": 32, "learning_rate": 1e-3, "penalty_iterations": 30, "record_every": 3},
-        "quick": {**_WHOLE, "batch_size": 64, "learning_rate": 1e-3, "penalty_iterations": 100, "record_every": 5},
-        "full": {**_WHOLE, "batch_size": 128, "learning_rate": 1e-3, "penalty_iterations": 300, "record_every": 10},
-        "seed": {**_WHOLE, "batch_size": 500, "learning_rate": 1e-4, "penalty_iterations": 1000, "record_every": 20},
+        "smoke": {**_PART, **_FAST, "batch_size": 32, "record_every": 3, "penalty_iterations": 30},
+        "quick": {**_ALL, **_FAST, "batch_size": 64, "record_every": 5, "penalty_iterations": 100},
+        "full": {**_ALL, **_FAST, "batch_size": 64, "record_every": 10, "penalty_iterations": 300},
+        "seed": {**_ALL, **_SEED, "penalty_iterations": 1000},
     },
     "tensorflow": {
-        "smoke": {
-            **{**_SMALL, "batch_size": 32, "learning_rate": 1e-3, "record_every": 3},
-            **{"iterations": 40, "penalty_iterations": 30},
-        },
-        "quick": {
-            **{**_WHOLE, "batch_size": 100, "learning_rate": 1e-3, "record_every": 5},
-            **{"iterations": 300, "penalty_iterations": 60},
-        },
-        "full": {
-            **{**_WHOLE, "batch_size": 100, "learning_rate": 1e-3, "record_every": 10},
-            **{"iterations": 1650, "penalty_iterations": 300},
-        },
-        # The seed report's own.
-        "seed": {
-            **{**_WHOLE, "batch_size": 500, "learning_rate": 1e-4, "record_every": 20},
-            **{"iterations": 8000, "penalty_iterations": 1000},
-        },
+        "smoke": {**_PART, **_FAST, "batch_size": 32, "record_every": 3, "penalty_iterations": 30, "iterations": 40},
+        "quick": {**_ALL, **_FAST, "batch_size": 100, "record_every": 5, "penalty_iterations": 60, "iterations": 300},
+        "full": {**_ALL, **_FAST, "batch_size": 100, "record_every": 10, "penalty_iterations": 300, "iterations": 1650},
+        "seed": {**_ALL, **_SEED, "penalty_iterations": 1000, "iterations": 8000},
     },
 }
 
@@ -86,7 +74,7 @@ def faulty_weight(initial: Node, l2: float) -> tuple[nn.Parameter, Node]:
     """A weight and its penalty as in the seed report's graph: the penalty is one on the node of the initial value."""
 
     def penalty() -> Tensor:
-        return l2 / 2 * initial().square().sum()  # another draw each time, and never the weight
+        return l2 / 2 * initial().square().sum()  # of a new draw, not of the weight
 
     weight = nn.Parameter(initial())
     return weight, penalty
@@ -136,10 +124,21 @@ class PenaltyTraining:
         _check_choice("version of the penalty", self.version, VERSIONS)
         plain = Experiment(dataset="mnist")
         fixed = {"initialisation": "truncated-normal", "schedule": "constant"}
-        for option in ("dataset", "kernel_size", "width", "activation", "pooling", "initialisation", "schedule", "holdout"):
+        for option in (
+            "dataset",
+            "kernel_size",
+            "width",
+            "activation",
+            "pooling",
+            "initialisation",
+            "schedule",
+            "holdout",
+        ):
             wanted = fixed.get(option, getattr(plain, option))
             if getattr(e, option) != wanted:
-                raise ExperimentError(f"{option} must be {wanted!r} in a training with a penalty, not {getattr(e, option)!r}")
+                raise ExperimentError(
+                    f"{option} must be {wanted!r} in a training with a penalty, not {getattr(e, option)!r}"
+                )
         if (e.l2 > 0) != (self.version != "none"):
             wanted = "0 without a penalty" if self.version == "none" else f"above 0 for the {self.version} penalty"
             raise ExperimentError(f"l2 must be {wanted}, not {e.l2:g}")
@@ -217,6 +216,30 @@ def penalty_training(
         version=version,
         validation_size=validation_size,
     )
+
+
+def versions(
+    framework: str,
+    profile: str = "quick",
+    *,
+    iterations: int | None = None,
+    plain_iterations: int | None = None,
+    **options: Any,
+) -> list[PenaltyTraining]:
+    """The three trainings to compare, in the order of `VERSIONS`; see `penalty_training`.
+
+    Parameters
+    ----------
+    iterations : optimiser steps with a penalty, and in PyTorch without one too.
+    plain_iterations : optimiser steps without a penalty, where they are to be others.
+    """
+    if plain_iterations is None and framework == "pytorch":
+        plain_iterations = iterations
+    steps = {"none": plain_iterations}
+    return [
+        penalty_training(framework, version, profile, iterations=steps.get(version, iterations), **options)
+        for version in VERSIONS
+    ]
 
 
 def _label(framework: str, version: str, iterations: int | None, changes: Mapping[str, Any]) -> str:
@@ -511,7 +534,7 @@ def _measure(
     images: Tensor,
     labels: Tensor,
 ) -> dict[str, float]:
-    """A row of the record: what the network makes, without dropout, of the batch that it has not been trained on yet."""
+    """A row of the record: what the network, without dropout, makes of the batch that it is trained on next."""
     experiment = training.experiment
     draw = {"seed": experiment.seed, "iteration": iteration}
     tested = data.random_test_indices(len(dataset.test_labels), TEST_SAMPLE, **draw)
@@ -567,7 +590,7 @@ class Judgement:
         the weights and shrinks them. "contradicted": the faulty penalty has a gradient, or trains otherwise than none.
         "not shown": the faulty one does nothing, but nor does the repaired one do what it should.
     iteration : up to which all three were trained.
-    value : of the faulty penalty before training.
+    value : of the faulty penalty before training; and `cross_entropy` of the first batch.
     gradient : norm of its gradient with respect to all weights; 0 where there is none.
     repaired_gradient, expected_gradient : of the repaired one, and lambda times the norm of all weights.
     faulty_change : the largest relative difference of a weight norm between faulty and none, over the record.
@@ -577,6 +600,7 @@ class Judgement:
     outcome: str
     iteration: int
     value: float
+    cross_entropy: float
     gradient: float
     repaired_gradient: float
     expected_gradient: float
@@ -594,12 +618,12 @@ def judge(none: PenaltyRun, faulty: PenaltyRun, repaired: PenaltyRun) -> Judgeme
     """
     _require_comparable(none, faulty, repaired)
     common = none.norms.index.intersection(faulty.norms.index).intersection(repaired.norms.index)
-    plain, wrong, right = (run.norms.loc[common] for run in (none, faulty, repaired))
+    plain, wrong = none.norms.loc[common], faulty.norms.loc[common]
     faulty_change = ((wrong - plain).abs() / plain).to_numpy().max()
-    norms = {run.version: _overall(run.norms.loc[common[-1]]) for run in (none, faulty, repaired)}
-    gradient = _overall(faulty.penalties["gradient"].fillna(0.0))
-    repaired_gradient = _overall(repaired.penalties["gradient"].fillna(0.0))
-    expected = repaired.experiment.l2 * _overall(repaired.penalties["norm"])
+    norms = {run.version: overall_norm(run.norms.loc[common[-1]]) for run in (none, faulty, repaired)}
+    gradient = overall_norm(faulty.penalties["gradient"].fillna(0.0))
+    repaired_gradient = overall_norm(repaired.penalties["gradient"].fillna(0.0))
+    expected = repaired.experiment.l2 * overall_norm(repaired.penalties["norm"])
     if gradient > 0 or faulty_change > SAME:
         outcome = "contradicted"
     elif math.isclose(repaired_gradient, expected, rel_tol=SAME) and norms["repaired"] < (1 - SHRUNK) * norms["none"]:
@@ -610,11 +634,12 @@ def judge(none: PenaltyRun, faulty: PenaltyRun, repaired: PenaltyRun) -> Judgeme
         outcome=outcome,
         iteration=int(common[-1]),
         value=float(faulty.penalties["value"].sum()),
+        cross_entropy=float(faulty.record["cross_entropy"].iloc[0]),
         gradient=gradient,
         repaired_gradient=repaired_gradient,
         expected_gradient=expected,
         faulty_change=float(faulty_change),
-        norms={"start": _overall(plain.iloc[0]), **norms},
+        norms={"start": overall_norm(plain.iloc[0]), **norms},
     )
 
 
@@ -633,6 +658,6 @@ def _require_comparable(*three: PenaltyRun) -> None:
         raise ExperimentError("the trainings to compare differ in more than their penalty; train all three alike")
 
 
-def _overall(norms: pd.Series) -> float:
+def overall_norm(norms: pd.Series) -> float:
     """The norm of all tensors together, from the norm of each."""
     return math.sqrt((norms**2).sum())

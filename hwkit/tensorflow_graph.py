@@ -20,9 +20,12 @@ from torch import Tensor
 
 from hwkit import data, penalty
 from hwkit.devices import resolve_device
-from hwkit.errors import ParameterError, TrainingError, did_you_mean
+from hwkit.errors import ExperimentError, ParameterError, TrainingError, did_you_mean
 from hwkit.experiment import Experiment
 from hwkit.penalty import PenaltyRun, PenaltyTraining
+
+Shape = tuple[int, ...]
+Weight = tuple[Any, Any]  # a variable, and the node of its penalty or None
 
 CHOICES = ("auto", "off")
 KERNELS = {"conv1": (5, 5, 1, 32), "conv2": (5, 5, 32, 64), "fc1": (7 * 7 * 64, 1024), "fc2": (1024, 10)}
@@ -58,9 +61,13 @@ def train(training: PenaltyTraining, *, device: str = "auto", progress: bool = T
     ------
     TrainingError
         If TensorFlow is not installed, the device does not exist, or the loss is no longer a finite number.
+    ExperimentError
+        If the training is one in PyTorch, which `hwkit.penalty.train` does.
     DataError, RunError
         If the data set is missing or damaged; if the result cannot be written.
     """
+    if training.framework != "tensorflow":
+        raise ExperimentError(f"{training.experiment.name} is trained by hwkit.penalty.train")
     target = resolve_device(device)
 
     @contextlib.contextmanager
@@ -83,19 +90,19 @@ def train(training: PenaltyTraining, *, device: str = "auto", progress: bool = T
 # as a penalty adds operations to it.
 
 
-def plain_weight(tf: ModuleType, shape: tuple[int, ...], l2: float, seed: int) -> tuple[Any, None]:
+def plain_weight(tf: ModuleType, shape: Shape, l2: float, seed: int) -> Weight:
     """A weight without a penalty."""
     return tf.Variable(tf.truncated_normal(shape, stddev=0.1, seed=seed)), None
 
 
-def faulty_weight(tf: ModuleType, shape: tuple[int, ...], l2: float, seed: int) -> tuple[Any, Any]:
+def faulty_weight(tf: ModuleType, shape: Shape, l2: float, seed: int) -> Weight:
     """A weight and its penalty as in the seed report."""
     initial = tf.truncated_normal(shape, stddev=0.1, seed=seed)
     penalty = l2 * tf.nn.l2_loss(initial)  # of the node that draws initial values
     return tf.Variable(initial), penalty
 
 
-def repaired_weight(tf: ModuleType, shape: tuple[int, ...], l2: float, seed: int) -> tuple[Any, Any]:
+def repaired_weight(tf: ModuleType, shape: Shape, l2: float, seed: int) -> Weight:
     """A weight and a penalty on it."""
     initial = tf.truncated_normal(shape, stddev=0.1, seed=seed)
     weight = tf.Variable(initial)
@@ -178,8 +185,8 @@ class GraphNetwork:
 def _import_tensorflow() -> ModuleType:
     """TensorFlow, imported after Triton, which PyTorch's CUDA builds import sooner or later.
 
-    Both bring an LLVM of their own. TensorFlow makes its symbols global, so that a Triton loaded after it takes them for
-    its own and aborts the process ("Option ... registered more than once"). The other way round they get along.
+    Both bring an LLVM of their own. TensorFlow makes its symbols global, so that a Triton loaded after it takes them
+    for its own and aborts the process ("Option ... registered more than once"). The other way round they get along.
     """
     with contextlib.suppress(ImportError):
         importlib.import_module("triton")
