@@ -614,7 +614,7 @@ def penalty_effects(groups: Sequence[Sequence[PenaltyRun]]) -> Figure:
     groups = [list(runs) for runs in groups if runs]
     if not groups:
         raise RunError("there is no run to show; give at least one framework's")
-    figure = theme.new_figure(height=1 + 3.7 * len(groups))
+    figure = theme.new_figure(height=1 + 3.2 * len(groups))
     names = list(groups[0][0].norms)
     axes = figure.subplots(len(groups), 1 + len(names), squeeze=False)
     for row, runs in zip(axes, groups, strict=True):

@@ -176,8 +176,8 @@ def penalty_setup(groups: Sequence[Sequence[PenaltyRun]]) -> Markdown:
         longer = none.experiment.iterations > e.iterations
         further = f" ({none.experiment.iterations} without a penalty)" if longer else ""
         parts.append(
-            f"in {faulty.framework} for {e.iterations} iterations{further} with batches of {e.batch_size} and Adam at a "
-            f"learning rate of {e.learning_rate:g}"
+            f"in {faulty.framework} for {e.iterations} iterations{further} with batches of {e.batch_size} and Adam at "
+            f"a learning rate of {e.learning_rate:g}"
         )
     first = groups[0][1]
     return Markdown(
@@ -264,11 +264,10 @@ def _judgement_sentences(framework: str, found: penalty.Judgement) -> str:
     return (
         f"**{framework}, {headline}.** Before training the faulty penalty is {found.value:.2f}, beside a cross-entropy "
         f"of {found.cross_entropy:.2f}, and its gradient with respect to the weights is {gradient}. That of the "
-        f"repaired penalty has the norm {found.repaired_gradient:.4f}; λ‖w‖ is {found.expected_gradient:.4f}. After "
-        f"{found.iteration} iterations the norm of all weights has gone from {norms['start']:.2f} to "
-        f"{norms['none']:.2f} without a penalty, to {norms['faulty']:.2f} with the faulty and to "
-        f"{norms['repaired']:.2f} with the repaired one. At every record the norm of each weight tensor is {alike} "
-        f"with the faulty penalty and without one."
+        f"repaired penalty has the norm {found.repaired_gradient:.4f}; λ‖w‖ is {found.expected_gradient:.4f}. In "
+        f"{found.iteration} iterations the norm of all weights goes from {norms['start']:.2f} to {norms['none']:.2f} "
+        f"without a penalty, to {norms['faulty']:.2f} with the faulty and to {norms['repaired']:.2f} with the repaired "
+        f"one. With the faulty penalty and without, the norm of each tensor is {alike} at every record."
     )
 
 
