@@ -15,26 +15,14 @@ from typing import TYPE_CHECKING, Any
 from hwkit.version import __version__
 
 if TYPE_CHECKING:
-    from hwkit import analysis, data, experiment, models, plots, prose, results, runs, training
+    from hwkit import analysis, data, experiment, models, penalty, plots, prose, results, runs, tensorflow_graph, training
     from hwkit.experiment import Experiment, named_experiment
     from hwkit.notebook import check_parameters, markdown, show_figure, show_source, use_store
     from hwkit.results import compare_with_seed
     from hwkit.training import train
 
-_MODULES = (
-    "analysis",
-    "data",
-    "devices",
-    "errors",
-    "experiment",
-    "inference",
-    "models",
-    "notebook",
-    "plots",
-    "prose",
-    "results",
-)
-_MODULES += ("runs", "training")
+_MODULES = ("ablation", "analysis", "data", "devices", "errors", "experiment", "inference", "models", "notebook")
+_MODULES += ("penalty", "plots", "prose", "results", "runs", "tensorflow_graph", "training", "verdicts")
 _HOMES = {
     "Experiment": "hwkit.experiment",
     "named_experiment": "hwkit.experiment",

@@ -11,7 +11,7 @@ from hwkit.devices import autocast
 
 
 def predict(
-    model: nn.Module, images: Tensor, dataset: Dataset, *, precision: str = "fp32", batch_size: int = 1000
+    model: nn.Module, images: Tensor, dataset: Dataset | str, *, precision: str = "fp32", batch_size: int = 1000
 ) -> Tensor:
     """Logits, float32 (N, 10), of a network in evaluation mode for images, uint8 (N, C, H, W), on its own device."""
     device = next(model.parameters()).device

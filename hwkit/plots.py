@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,9 @@ from hwkit.data import Dataset
 from hwkit.errors import DataError, RunError
 from hwkit.runs import Run
 from hwkit.theme import NEUTRAL, RUN_COLOURS, TEST, TRAIN
+
+if TYPE_CHECKING:
+    from hwkit.penalty import PenaltyRun
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -98,7 +101,7 @@ def accuracy_curves(run: Run, *, ax: Axes | None = None) -> Figure:
 
 
 @_themed
-def training_curves(run: Run) -> Figure:
+def training_curves(run: Run | PenaltyRun) -> Figure:
     """Learning curve and accuracy curves of one run side by side; see `learning_curve` and `accuracy_curves`."""
     figure = theme.new_figure(height=6.4)
     left, right = figure.subplots(1, 2)
@@ -584,6 +587,53 @@ def _draw_image(ax: Axes, image: Tensor) -> None:
     ax.spines[:].set(visible=True, color="#DDDDDD")
 
 
+# --- The penalty without a gradient -----------------------------------------------------------------------------
+
+# A run with the faulty penalty lies exactly on the one without: the broad line below it stays visible.
+PENALTY_STYLES: dict[str, dict[str, Any]] = {
+    "none": {"color": NEUTRAL, "linewidth": 3.5, "alpha": 0.6, "label": "no penalty"},
+    "faulty": {"color": RUN_COLOURS[1], "linestyle": (0, (3, 1.5)), "label": "faulty penalty"},
+    "repaired": {"color": RUN_COLOURS[0], "label": "repaired penalty"},
+}
+
+
+@_themed
+def penalty_effects(groups: Sequence[Sequence[PenaltyRun]]) -> Figure:
+    """The penalty and the norm of each weight tensor over training, a line per version of the penalty.
+
+    A row of panels per framework, which ends where its shortest run does; the axes of values begin at zero.
+
+    Parameters
+    ----------
+    groups : the runs of each framework.
+
+    Raises
+    ------
+    RunError
+        If there is no run.
+    """
+    groups = [list(runs) for runs in groups if runs]
+    if not groups:
+        raise RunError("there is no run to show; give at least one framework's")
+    figure = theme.new_figure(height=1 + 3.2 * len(groups))
+    names = list(groups[0][0].norms)
+    axes = figure.subplots(len(groups), 1 + len(names), squeeze=False)
+    for row, runs in zip(axes, groups, strict=True):
+        end = min(run.record["iteration"].max() for run in runs)
+        for ax, name in zip(row, ["penalty", *names], strict=True):
+            for run in runs:
+                values = run.record.set_index("iteration")["penalty"] if name == "penalty" else run.norms[name]
+                ax.plot(values.index, values, **PENALTY_STYLES[run.version])
+            ax.set_title(name if name == "penalty" else f"‖{name}‖", loc="left", fontweight="bold", fontsize=7)
+            ax.set(xlim=(0, end), xlabel="iteration")
+            ax.set_ylim(0, 1.12 * max(ax.get_ylim()[1], 1e-9))
+            ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+        row[0].set_ylabel(runs[0].framework, fontweight="bold")
+    handles = [Line2D([], [], **style) for style in PENALTY_STYLES.values()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    return figure
+
+
 # --- Summary ----------------------------------------------------------------------------------------------------
 
 
@@ -629,7 +679,7 @@ def accuracy_comparison(rows: pd.DataFrame) -> Figure:
 
 
 def _as_runs(runs: Run | Sequence[Run]) -> list[Run]:
-    found = [runs] if isinstance(runs, Run) else list(runs)
+    found = list(runs) if isinstance(runs, Sequence) else [runs]
     if not found:
         raise RunError("there is no run to show; give at least one")
     return found

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from IPython.display import Markdown
 
-from hwkit import analysis
+from hwkit import analysis, penalty, tensorflow_graph
 from hwkit.analysis import Comparison, Example, Pair
 from hwkit.data import DATASETS, Dataset
+from hwkit.penalty import PenaltyRun
+from hwkit.results import result_row
 from hwkit.runs import Run, duration
 
 SMALL_GAP = 0.01  # a difference of train and test accuracy below one point is called small
@@ -151,6 +155,141 @@ def pair_table(run: Run, pairs: list[Pair]) -> pd.DataFrame:
         true = "" if example.correct else f" → {example.predicted_name}"
         columns[f"{example.index}: {example.label_name}{true}"] = [f"{p:.4f}" for p in example.probabilities.tolist()]
     return pd.DataFrame(columns, index=pd.Index(analysis.class_names(run), name="class"))
+
+
+# --- The penalty without a gradient -----------------------------------------------------------------------------
+
+
+def tensorflow_note(choice: str) -> Markdown:
+    """One line on whether this chapter has a part in TensorFlow, for the notebook's parameter `tensorflow`."""
+    if tensorflow_graph.wanted(choice):
+        return Markdown("TensorFlow is installed here, so the same is done in a TensorFlow graph, as the seed did it.")
+    reason = "was not asked for" if choice == "off" else "is not installed here (`pip install 'hwkit[tensorflow]'`)"
+    return Markdown(f"TensorFlow {reason}: what follows was computed in PyTorch only.")
+
+
+def penalty_setup(groups: Sequence[Sequence[PenaltyRun]]) -> Markdown:
+    """How the three versions were trained in each framework."""
+    parts = []
+    for none, faulty, _ in groups:
+        e = faulty.experiment
+        longer = none.experiment.iterations > e.iterations
+        further = f" ({none.experiment.iterations} without a penalty)" if longer else ""
+        parts.append(
+            f"in {faulty.framework} for {e.iterations} iterations{further} with batches of {e.batch_size} and Adam at "
+            f"a learning rate of {e.learning_rate:g}"
+        )
+    first = groups[0][1]
+    return Markdown(
+        f"The MNIST network with λ = {first.experiment.l2:g}, weights from a truncated normal with standard deviation "
+        f"0.1, biases 0.1 and dropout with probability {first.experiment.dropout:g} is trained three times, without a "
+        f"penalty, with the faulty and with the repaired one: {'; '.join(parts)}. Within a framework the three start "
+        f"from the same weights and see the same batches, drawn from {first.experiment.train_count} training images."
+    )
+
+
+def penalty_table(groups: Sequence[Sequence[PenaltyRun]]) -> pd.DataFrame:
+    """Before training, a row per weight tensor and framework: the penalty, computed twice, and its gradient's norm."""
+    rows = {}
+    for _, faulty, repaired in groups:
+        for name, expected in (repaired.experiment.l2 * repaired.penalties["norm"]).items():
+            row = {("", "λ‖w‖"): f"{expected:.5f}"}
+            for run in (faulty, repaired):
+                found = run.penalties.loc[name]
+                row[run.version, "value"] = f"{found['value']:.5f}"
+                row[run.version, "again"] = f"{found['again']:.5f}"
+                row[run.version, "gradient"] = "none" if pd.isna(found["gradient"]) else f"{found['gradient']:.5f}"
+            rows[faulty.framework, name] = row
+    table = pd.DataFrame(list(rows.values()), index=pd.MultiIndex.from_tuples(list(rows)))
+    table.columns = pd.MultiIndex.from_tuples(list(table.columns))
+    return table
+
+
+def penalty_result_table(groups: Sequence[Sequence[PenaltyRun]]) -> pd.DataFrame:
+    """What each training ended with, a row per run: norm of all weights, penalty, cross-entropy, test accuracy."""
+    rows = []
+    for run in (run for runs in groups for run in runs):
+        last, row = run.record.iloc[-1], result_row(run)
+        rows.append(
+            {
+                "framework": run.framework,
+                "penalty": run.version,
+                "iterations": f"{run.metrics['iterations']}",
+                "‖w‖": f"{penalty.overall_norm(run.norms.iloc[-1]):.2f}",
+                "its value": f"{last['penalty']:.3f}",
+                "cross-entropy": f"{last['cross_entropy']:.3f}",
+                "test accuracy": f"{run.test_accuracy:.4f}",
+                "95 % interval": f"{row['test_accuracy_low']:.4f}–{row['test_accuracy_high']:.4f}",
+            }
+        )
+    return pd.DataFrame(rows).set_index("framework")
+
+
+def penalty_verdict(groups: Sequence[Sequence[PenaltyRun]]) -> Markdown:
+    """For each framework, whether the faulty penalty did nothing and the repaired one does something; and so what."""
+    judged = {runs[0].framework: penalty.judge(*runs) for runs in groups}
+    paragraphs = [_judgement_sentences(framework, found) for framework, found in judged.items()]
+    return Markdown("\n\n".join([*paragraphs, _penalty_conclusion([found.outcome for found in judged.values()])]))
+
+
+def _penalty_conclusion(outcomes: Sequence[str]) -> str:
+    """What the outcomes mean for the seed report's conclusion."""
+    seed = "The seed report concluded that its penalty was ignored, and changed the library."
+    if "contradicted" in outcomes:
+        return f"{seed} The missing gradient does not explain that: here the faulty penalty is not ignored."
+    if "not shown" in outcomes:
+        return f"{seed} These trainings cannot tell whether the missing gradient explains that."
+    return (
+        f"{seed} The penalty was ignored, but the library was not at fault: one line was, and it is as wrong in "
+        "PyTorch. What misled was the loss, which showed a penalty of the right size all along. A look at the "
+        "gradient, or at the norm of the weights, would have told."
+    )
+
+
+def _judgement_sentences(framework: str, found: penalty.Judgement) -> str:
+    headline = {
+        "confirmed": "confirmed: the penalty was in the loss, and training could not see it",
+        "contradicted": "contradicted: the faulty penalty is not without effect",
+        "not shown": "not shown: the repaired penalty does not do what it should in so short a training either",
+    }[found.outcome]
+    alike = (
+        "the same, digit for digit,"
+        if found.faulty_change == 0
+        else f"the same to within {found.faulty_change:.1g} of its size"
+        if found.faulty_change <= penalty.SAME
+        else f"another by up to {percent(found.faulty_change)}"
+    )
+    gradient = "exactly 0" if found.gradient == 0 else f"{found.gradient:.4g}"
+    norms = found.norms
+    return (
+        f"**{framework}, {headline}.** Before training the faulty penalty is {found.value:.2f}, beside a cross-entropy "
+        f"of {found.cross_entropy:.2f}, and its gradient with respect to the weights is {gradient}. That of the "
+        f"repaired penalty has the norm {found.repaired_gradient:.4f}; λ‖w‖ is {found.expected_gradient:.4f}. In "
+        f"{found.iteration} iterations the norm of all weights goes from {norms['start']:.2f} to {norms['none']:.2f} "
+        f"without a penalty, to {norms['faulty']:.2f} with the faulty and to {norms['repaired']:.2f} with the repaired "
+        f"one. With the faulty penalty and without, the norm of each tensor is {alike} at every record."
+    )
+
+
+def tensorflow_summary(run: PenaltyRun) -> Markdown:
+    """What came of the TensorFlow network without a penalty, beside the seed report's accuracy where that compares."""
+    row, metrics = result_row(run), run.metrics
+    seed = row["seed_accuracy"]
+    against = ""
+    if seed is not None:
+        low, high = row["test_accuracy_low"], row["test_accuracy_high"]
+        side = "inside" if low <= seed <= high else "above" if seed > high else "below"
+        against = f" The seed report has {percent(seed, 2)} ({row['seed_note']}), which is {side} this interval."
+    return Markdown(
+        f"Without a penalty the TensorFlow network was trained for {metrics['iterations']} iterations in "
+        f"{duration(metrics['seconds'])} (TensorFlow {run.environment['tensorflow']}). Of the {metrics['test_images']} "
+        f"test images it classifies **{percent(run.test_accuracy, 2)}** correctly (95 % interval "
+        f"{percent(row['test_accuracy_low'], 2)} to {percent(row['test_accuracy_high'], 2)}), of the validation images "
+        f"{percent(metrics['validation_accuracy'], 2)}.{against}"
+    )
+
+
+# --- Numbers ----------------------------------------------------------------------------------------------------
 
 
 def percent(share: float, decimals: int = 1) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
 from hwkit.analysis import wilson_interval
 from hwkit.data import DATASETS
-from hwkit.runs import Run
+from hwkit.experiment import Experiment
 
 # Rides along in a notebook's outputs, so that the report finds the numbers of the runs a notebook shows.
 RESULTS_MIME = "application/vnd.hwkit.results+json"
@@ -25,9 +25,34 @@ class SeedResult:
     note: str = ""
 
 
+class Trained(Protocol):
+    """What a result row is made of: a `Run`, or anything else that trained what an `Experiment` can describe."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was trained, with its name and profile."""
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Accuracies, counts of images, iterations and seconds, and when it finished."""
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What it was trained with, as `training.describe_environment` tells it."""
+
+    @property
+    def framework(self) -> str:
+        """The library that trained it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What its folder in the store is named after."""
+
+
 # SPEC section 3: results of the report that this project grew out of.
 SEED_RESULTS = {
     "mnist": SeedResult(0.9896, "TensorFlow 1"),
+    "mnist-tensorflow": SeedResult(0.9896, "8000 iterations of 500 images, learning rate 1e-4"),
     "mnist-l2": SeedResult(0.99265, "quoted once as 0.99286"),
     "mnist-3x3": SeedResult(0.9902),
     "mnist-3x3-double": SeedResult(0.9895),
@@ -39,20 +64,22 @@ SEED_RESULTS = {
 }
 
 
-def result_row(run: Run) -> dict[str, Any]:
+def result_row(run: Trained) -> dict[str, Any]:
     """One run as a flat row: its numbers, the seed report's, and all that is needed to train it again.
 
-    Only a run on the real data under one of the report's names has a seed accuracy; others have None.
+    Only a run on the real data under one of the report's names has a seed accuracy; others have None. Rows have the
+    same columns whatever trained them.
     """
     experiment, metrics, environment = run.experiment, run.metrics, run.environment
-    count = metrics["test_images"]
-    low, high = wilson_interval(round(run.test_accuracy * count), count)
-    seed = SEED_RESULTS.get(run.name) if experiment.data == "real" else None
+    accuracy, count = metrics["test_accuracy"], metrics["test_images"]
+    low, high = wilson_interval(round(accuracy * count), count)
+    seed = SEED_RESULTS.get(experiment.name) if experiment.data == "real" else None
     return {
-        "name": run.name,
+        "name": experiment.name,
+        "framework": run.framework,
         "profile": experiment.profile,
         "data": experiment.data,
-        "test_accuracy": run.test_accuracy,
+        "test_accuracy": accuracy,
         "test_accuracy_low": low,
         "test_accuracy_high": high,
         "seed_accuracy": seed.accuracy if seed else None,
@@ -63,9 +90,9 @@ def result_row(run: Run) -> dict[str, Any]:
         "iterations": metrics["iterations"],
         "seconds": metrics["seconds"],
         "finished": metrics["finished"],
-        "fingerprint": experiment.fingerprint,
+        "fingerprint": run.fingerprint,
         **{key: value for key, value in experiment.as_dict().items() if key not in ("name", "profile", "data")},
-        **{f"environment_{key}": value for key, value in environment.items()},
+        **{f"environment_{key}": value for key, value in {"tensorflow": None, **environment}.items()},
     }
 
 
@@ -91,7 +118,7 @@ class ResultTable:
         }
 
 
-def compare_with_seed(*runs: Run) -> ResultTable:
+def compare_with_seed(*runs: Trained) -> ResultTable:
     """The closing table of a notebook: the seed report against these runs."""
     return ResultTable(tuple(result_row(run) for run in runs))
 

@@ -11,6 +11,9 @@ A run folder holds
   it is a finished run, and a file that does not match it is damaged;
 - `checkpoint.pt`: while training is under way, and never afterwards.
 
+A training that is no `Run`, because it has no weights to look into, leaves a result folder: `record.csv` as above, and
+`result.json` with everything else, which is written last and vouches for both.
+
 Every file is written beside its place and moved there, so that a crash or a full disk leaves the old one whole.
 """
 
@@ -64,6 +67,16 @@ class Run:
     def name(self) -> str:
         """The experiment's name."""
         return self.experiment.name
+
+    @property
+    def framework(self) -> str:
+        """What trained it."""
+        return "PyTorch"
+
+    @property
+    def fingerprint(self) -> str:
+        """The experiment's fingerprint."""
+        return self.experiment.fingerprint
 
     @property
     def test_accuracy(self) -> float:
@@ -253,7 +266,13 @@ def lock(
     `on_wait` is called once if there is something to wait for. Yields the folder. The operating system releases the
     lock of a process that dies. On file systems without locks (some network mounts) there is none.
     """
-    folder = folder_of(experiment, root)
+    with lock_folder(folder_of(experiment, root), on_wait) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[Path]:
+    """Hold the right to write a folder of the store; see `lock`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         guard = filelock.FileLock(folder / ".lock")
@@ -355,6 +374,35 @@ def finish(
     for leftover in folder.glob("checkpoint.pt*"):
         leftover.unlink()
     return load(folder)
+
+
+def finish_result(folder: Path, content: dict[str, Any], record: pd.DataFrame) -> None:
+    """Write the result folder of a training that is no `Run`; `result.json`, which makes it finished, comes last."""
+    write_atomically(folder / "record.csv", lambda temporary: record.to_csv(temporary, index=False))
+    content = {"format": FORMAT, **content, "files": {"record.csv": _sha256(folder / "record.csv")}}
+    write_json(folder / "result.json", {**content, "sha256": _digest_of(content)})
+
+
+def find_result(folder: Path) -> tuple[dict[str, Any], pd.DataFrame] | None:
+    """What `finish_result` wrote into a folder, content and record; None if it holds no finished result.
+
+    Raises
+    ------
+    RunError
+        If one of the files is damaged, or from a newer hwkit.
+    """
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    content = _read_json(path)
+    if isinstance(content.get("format"), int) and content["format"] > FORMAT:
+        raise RunError(f"{folder} has run format {content['format']}, this hwkit reads up to {FORMAT}; update hwkit")
+    if content.pop("sha256", None) != _digest_of(content):
+        raise RunError(f"{path} is damaged: it does not match its checksum. {_retrain_hint(folder)}")
+    record = folder / "record.csv"
+    if not record.exists() or _sha256(record) != content["files"]["record.csv"]:
+        raise RunError(f"{record} is missing or damaged. {_retrain_hint(folder)}")
+    return content, pd.read_csv(record)
 
 
 def _sha256(path: Path) -> str:

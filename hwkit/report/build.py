@@ -137,10 +137,13 @@ class _Plan:
     @property
     def key(self) -> str:
         """Changes with everything that can change what the executed notebook shows."""
+        from hwkit import tensorflow_graph
+
         versions = {name: importlib.metadata.version(name) for name in SHOWN_BY}
+        machine = [versions, platform.python_version(), tensorflow_graph.available()]
         return _digest(
             self.notebook.read_bytes(),
-            json.dumps([self.parameters, versions, platform.python_version()], sort_keys=True).encode(),
+            json.dumps([self.parameters, *machine], sort_keys=True).encode(),
             *(path.read_bytes() for path in _library_files(exporting=False)),
         )
 
