@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING, Any
 from hwkit.version import __version__
 
 if TYPE_CHECKING:
-    from hwkit import analysis, data, experiment, models, plots, prose, results, runs, training
+    from hwkit import ablation, analysis, capacity, data, experiment, models, plots, prose, results, runs, training
+    from hwkit import verdicts
     from hwkit.experiment import Experiment, named_experiment
     from hwkit.notebook import check_parameters, markdown, show_figure, show_source, use_store
     from hwkit.results import compare_with_seed
-    from hwkit.training import train
+    from hwkit.training import train, train_seeds
 
 _MODULES = ("analysis", "data", "devices", "errors", "experiment", "inference", "models", "notebook", "plots", "prose", "results")
-_MODULES += ("runs", "training")
+_MODULES += ("runs", "training", "ablation", "capacity", "verdicts")
 _HOMES = {
     "Experiment": "hwkit.experiment",
     "named_experiment": "hwkit.experiment",
     "train": "hwkit.training",
+    "train_seeds": "hwkit.training",
     "compare_with_seed": "hwkit.results",
     "check_parameters": "hwkit.notebook",
     "markdown": "hwkit.notebook",
