@@ -220,8 +220,8 @@ def finding(
     estimate = loss_difference(ablations, against, share)
     evidence = (
         f"Without the {100 * share:g} % most negative weights of `{ablations[0].layer}` the network classifies "
-        f"{verdicts.percent(accuracies[0], 2)} correctly, without {what} {verdicts.percent(accuracies[1], 2)}; "
-        f"the most negative cost {estimate} more."
+        f"{verdicts.percent(accuracies[0], 2)} correctly, without {what} {verdicts.percent(accuracies[1], 2)}. "
+        f"What the most negative cost beyond these: {estimate}."
     )
     return Finding(claim, "higher", estimate, evidence)
 

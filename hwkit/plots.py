@@ -8,6 +8,7 @@ Captions say what is seen, so figures have no title of their own.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -655,7 +656,7 @@ def ablation_curves(ablations: Sequence[Ablation]) -> Figure:
         raise RunError("there is no ablation to show; give at least one")
     columns = min(3, len(ablations))
     rows = math.ceil(len(ablations) / columns)
-    figure = theme.new_figure(height=1.2 + 4.3 * rows)
+    figure = theme.new_figure(height=1.4 + 3.7 * rows)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
     for ax, ablation in zip(axes, ablations, strict=False):
         for (choice, part), (colour, marker) in zip(
@@ -689,7 +690,7 @@ def class_effects(effects: pd.DataFrame) -> Figure:
     effects : as `ablation.class_effects` gives them.
     """
     names = list(dict.fromkeys(effects["class"]))
-    figure = theme.new_figure(height=7.4)
+    figure = theme.new_figure(height=6.2)
     panels = figure.subplots(1, 2, sharey=True)
     titles = {"recall": "its own images recognised", "false_alarms": "other images taken for it"}
     for ax, (column, title) in zip(panels, titles.items(), strict=True):
@@ -747,6 +748,29 @@ def capacity_maps(table: pd.DataFrame) -> Figure:
         ax.spines[:].set_visible(False)
     panels[0].set_ylabel("λ")
     return figure
+
+
+@_themed
+def capacity_lines(table: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
+    """Accuracy over the width, red on test and blue on training images, with a marker for each lambda.
+
+    Parameters
+    ----------
+    table : as `capacity.table` gives it.
+    """
+    ax = ax or theme.new_axes(height=5.6)
+    handles = [Line2D([], [], label=f"{kind} images", **style) for kind, style in (("training", TRAIN), ("test", TEST))]
+    for (l2, part), marker in zip(table.groupby("lambda"), itertools.cycle("os^Dv")):
+        for column, style in (("train", TRAIN), ("test", TEST)):
+            ax.plot(part["width"], part[column], marker=marker, **style)
+        handles.append(Line2D([], [], color=NEUTRAL, marker=marker, linestyle="", label=f"λ = {l2:g}"))
+    widths = sorted(table["width"].unique())
+    ax.set_xscale("log")
+    ax.set_xticks(widths, [f"{width:g}" for width in widths])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set(xlabel="width of the network", ylabel="accuracy")
+    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return _figure_of(ax)
 
 
 # --- Summary ----------------------------------------------------------------------------------------------------

@@ -170,7 +170,10 @@ def signed_weight_table(runs: Sequence[Run], parameters: Sequence[str] | None = 
 
 
 def setup_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """What sets runs apart and what they have in common to be compared: a row per run."""
+    """What sets runs apart, and how many parameters they have: a row per run.
+
+    Of the options that all of them share, only lambda and the epochs are shown.
+    """
     rows = {}
     for run in runs:
         experiment = run.experiment
@@ -184,7 +187,9 @@ def setup_table(runs: Sequence[Run]) -> pd.DataFrame:
             "parameters": f"{sum(tensor.numel() for tensor in run.final_weights.values())}",
             "epochs": f"{experiment.epochs:g}",
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
+    always = ("λ", "parameters", "epochs")
+    return frame[[column for column in frame if column in always or frame[column].nunique() > 1]]
 
 
 def pair_caption(pair: Pair) -> str:

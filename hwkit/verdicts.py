@@ -389,8 +389,8 @@ def seeds_summary(*runs: Run | Sequence[Run]) -> Markdown:
     seeds = [run.experiment.seed for run in replicates[0]]
     if len(seeds) == 1:
         return Markdown(
-            f"Every network was trained once, with seed {seeds[0]}. The intervals below say how far the choice of images may "
-            "have moved a difference; they do not say how far another seed would."
+            f"Every network was trained once, with seed {seeds[0]}. The intervals below say how far the choice of "
+            "images may have moved a difference; they do not say how far another seed would."
         )
     listed = "; ".join(
         f"`{one[0].name}` {', '.join(f'{run.test_accuracy:.4f}' for run in one)}"
@@ -398,8 +398,8 @@ def seeds_summary(*runs: Run | Sequence[Run]) -> Markdown:
         for one in replicates
     )
     return Markdown(
-        f"Every network was trained {len(seeds)} times, with the seeds {seeds[0]} to {seeds[-1]}. Test accuracies in this "
-        f"order: {listed}. Figures and counts show the first; verdicts rest on all."
+        f"Every network was trained {len(seeds)} times, with the seeds {seeds[0]} to {seeds[-1]}. Test accuracies in "
+        f"this order: {listed}. Figures and counts show the first; verdicts rest on all."
     )
 
 
