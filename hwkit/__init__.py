@@ -15,18 +15,34 @@ from typing import TYPE_CHECKING, Any
 from hwkit.version import __version__
 
 if TYPE_CHECKING:
-    from hwkit import analysis, data, experiment, models, penalty, plots, prose, results, runs, tensorflow_graph, training
+    from hwkit import (
+        ablation,
+        analysis,
+        capacity,
+        data,
+        experiment,
+        models,
+        penalty,
+        plots,
+        prose,
+        results,
+        runs,
+        tensorflow_graph,
+        training,
+        verdicts,
+    )
     from hwkit.experiment import Experiment, named_experiment
     from hwkit.notebook import check_parameters, markdown, show_figure, show_source, use_store
     from hwkit.results import compare_with_seed
-    from hwkit.training import train
+    from hwkit.training import train, train_seeds
 
-_MODULES = ("ablation", "analysis", "data", "devices", "errors", "experiment", "inference", "models", "notebook")
-_MODULES += ("penalty", "plots", "prose", "results", "runs", "tensorflow_graph", "training", "verdicts")
+_MODULES = ("ablation", "analysis", "capacity", "data", "devices", "errors", "experiment", "inference", "models")
+_MODULES += ("notebook", "penalty", "plots", "prose", "results", "runs", "tensorflow_graph", "training", "verdicts")
 _HOMES = {
     "Experiment": "hwkit.experiment",
     "named_experiment": "hwkit.experiment",
     "train": "hwkit.training",
+    "train_seeds": "hwkit.training",
     "compare_with_seed": "hwkit.results",
     "check_parameters": "hwkit.notebook",
     "markdown": "hwkit.notebook",

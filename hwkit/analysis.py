@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal
+from typing import Literal, Protocol
 
 import pandas as pd
 import torch
@@ -29,6 +29,16 @@ BATCH_SIZE = 500  # images through a network at a time: CIFAR-10's first layer m
 
 Expectation = Literal["higher", "lower", "same"]
 Verdict = Literal["confirmed", "not distinguishable at this sample size", "contradicted"]
+
+
+class HasInterval(Protocol):
+    """Anything whose true value lies between `low` and `high`: a `Comparison`, for one."""
+
+    @property
+    def low(self) -> float: ...
+
+    @property
+    def high(self) -> float: ...
 
 
 # --- Predictions over the test set ------------------------------------------------------------------------------
@@ -330,6 +340,27 @@ def pairs(run: Run, count: int) -> list[Pair]:
     return chosen
 
 
+def confusions(run: Run, first: int | str, second: int | str) -> pd.DataFrame:
+    """The mismatches between two classes, either way round, most confident first; rows of `predictions`."""
+    between = [class_label(run, first), class_label(run, second)]
+    table = mismatches(run)
+    return table[table["label"].isin(between) & table["predicted"].isin(between)].reset_index(drop=True)
+
+
+def confused_pair(runs: Sequence[Run], first: int | str, second: int | str) -> tuple[Run, Pair] | None:
+    """The most confident mismatch between two classes of the first run that has one, beside its counterpart.
+
+    None if no run confuses the two, or none that does recognises a single image of the class it takes it for.
+    """
+    for run in runs:
+        found = predicted(run)
+        known = set(found[found == run.labels].tolist())
+        for row in confusions(run, first, second).itertuples(index=False):
+            if row.predicted in known:
+                return run, pair(run, int(row.index))
+    return None
+
+
 # --- Hidden layers ----------------------------------------------------------------------------------------------
 
 
@@ -351,6 +382,22 @@ def activations(run: Run, images: Tensor) -> dict[str, Tensor]:
         module.register_forward_hook(lambda _, __, output, chunks=chunks: chunks.append(model.activation(output)))
     _forward(run, model, images)
     return {layer: torch.cat(chunks) for layer, chunks in outputs.items()}
+
+
+def neighbour_correlation(maps: Tensor) -> Tensor:
+    """How alike pixels beside each other are in maps, float (N, channels, h, w): float64 (N,), from -1 to 1.
+
+    The correlation of each pixel with its right and lower neighbours, over all channels of an image that respond at
+    all. Large patches of one colour have a correlation near 1; specks on a dark ground have one near 0.
+    """
+    values = maps.double()
+    values = values - values.mean(dim=(2, 3), keepdim=True)
+    variance = values.square().mean(dim=(2, 3))
+    right = (values[..., :, 1:] * values[..., :, :-1]).mean(dim=(2, 3))
+    below = (values[..., 1:, :] * values[..., :-1, :]).mean(dim=(2, 3))
+    responds = variance > 0
+    correlations = torch.where(responds, (right + below) / 2 / variance.clamp_min(1e-300), 0.0)
+    return correlations.sum(dim=1) / responds.sum(dim=1).clamp_min(1)
 
 
 def hidden_features(run: Run, images: Tensor) -> Tensor:
@@ -597,8 +644,8 @@ def mcnemar_p_value(only_a: int, only_b: int) -> float:
     return min(1.0, 2 * tail / 2**tosses)
 
 
-def verdict(comparison: Comparison, expected: Expectation, *, margin: float = 0.01) -> Verdict:
-    """What a comparison says of the expectation that a's accuracy is higher than, lower than or the same as b's.
+def verdict(comparison: HasInterval, expected: Expectation, *, margin: float = 0.01) -> Verdict:
+    """What a difference a - b says of the expectation that a is higher than, lower than or the same as b.
 
     "higher" and "lower" are confirmed if the whole interval of the difference lies on the expected side of 0, and
     contradicted if it lies on the other. "same" is confirmed if it lies within -margin to margin (a test of

@@ -8,6 +8,7 @@ Captions say what is seen, so figures have no title of their own.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -26,11 +27,12 @@ from torch import Tensor
 from hwkit import analysis, data, theme
 from hwkit.analysis import Example, Pair
 from hwkit.data import Dataset
-from hwkit.errors import DataError, RunError
+from hwkit.errors import DataError, RunError, did_you_mean
 from hwkit.runs import Run
 from hwkit.theme import NEUTRAL, RUN_COLOURS, TEST, TRAIN
 
 if TYPE_CHECKING:
+    from hwkit.ablation import Ablation
     from hwkit.penalty import PenaltyRun
 
 Parameters = ParamSpec("Parameters")
@@ -180,20 +182,41 @@ def _lowest_accuracy(runs: Sequence[Run]) -> float:
 
 
 @_themed
-def weight_distributions(run: Run, other: Run | None = None, *, near_zero: float = analysis.NEAR_ZERO) -> Figure:
+def weight_distributions(
+    run: Run,
+    other: Run | None = None,
+    *,
+    near_zero: float = analysis.NEAR_ZERO,
+    parameters: Sequence[str] | None = None,
+    share: str = "near_zero",
+) -> Figure:
     """The distribution of every weight and bias tensor after training, one panel each, on a logarithmic density axis.
 
     Each panel spans the middle 99.8 % of the values of every run in it. Above it stands, per run, the share of values
-    nearer to zero than `near_zero`.
+    nearer to zero than `near_zero`, or that of negative ones.
 
     Parameters
     ----------
     other : a second run, drawn over the first: regularised against not, say.
+    parameters : names of the tensors to show; default all.
+    share : "near_zero" or "negative", the share that stands above the panels.
+
+    Raises
+    ------
+    RunError
+        If no run has one of the parameters, or the share is neither.
     """
     runs = [run] if other is None else [run, other]
-    names = analysis.parameter_names(name for shown in runs for name in shown.final_weights)
+    known = analysis.parameter_names(name for shown in runs for name in shown.final_weights)
+    names = known if parameters is None else list(parameters)
+    for name in names:
+        if name not in known:
+            raise RunError(f"unknown parameter {name!r}; {did_you_mean(name, known)}")
+    shares = {"near_zero": f"share of values within ±{near_zero:g}", "negative": "share of negative values"}
+    if share not in shares:
+        raise RunError(f"unknown share {share!r}; {did_you_mean(share, shares)}")
     statistics = [analysis.weight_statistics(shown, near_zero) for shown in runs]
-    columns = 4
+    columns = 4 if len(names) > 6 else 3
     rows = math.ceil(len(names) / columns)
     figure = theme.new_figure(height=1 + 3.9 * rows)
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
@@ -202,7 +225,7 @@ def weight_distributions(run: Run, other: Run | None = None, *, near_zero: float
         ax.set_title(name, loc="left", pad=14, fontweight="bold")
         for side, table in enumerate(statistics):
             if name in table.index:
-                _write_share(ax, table.loc[name, "near_zero"], side)
+                _write_share(ax, table.loc[name, share], side)
     for ax in axes[len(names) :]:
         ax.remove()
     for ax in axes[: len(names) : columns]:
@@ -214,7 +237,7 @@ def weight_distributions(run: Run, other: Run | None = None, *, near_zero: float
         handles=handles,
         loc="outside upper center",
         ncols=2,
-        title=f"above each panel: share of values within ±{near_zero:g}",
+        title=f"above each panel: {shares[share]}",
         title_fontsize=8,
     )
     figure.supxlabel("value of the weight or bias", fontsize=8)
@@ -296,6 +319,37 @@ def pair(run: Run, shown: Pair, *, channels: int = 16) -> Figure:
     return _examples_figure(run, [shown.mismatch, shown.counterpart], channels, per_row=8)
 
 
+@_themed
+def activations_beside(a: Run, b: Run, index: int, *, channels: int = 16) -> Figure:
+    """What the convolutions of two networks make of one test image: a on the left, b on the right.
+
+    Of each layer the channels with the largest mean activation are shown, in the order of their numbers and on a colour
+    scale of their own. The channels of two networks have nothing to do with each other: compare how their maps look.
+
+    Raises
+    ------
+    RunError
+        If there is no such image, channels is below 1, or the runs were tested on different images.
+    """
+    if channels < 1:
+        raise RunError(f"channels must be 1 or more, not {channels}")
+    analysis.require_same_test_images(a, b)
+    shown = [analysis.example(run, index) for run in (a, b)]
+    layers = [analysis.activations(run, shown[0].image.unsqueeze(0)) for run in (a, b)]
+    per_row = 8
+    width = (theme.WIDTH / 2 - 1.6) / per_row
+    heights = [4.4] + [
+        0.9 + math.ceil(min(channels, maps.shape[1]) / per_row) * width * 1.3 for maps in layers[0].values()
+    ]
+    figure = theme.new_figure(height=sum(heights))
+    for side, run, one, maps in zip(figure.subfigures(1, 2), (a, b), shown, layers, strict=True):
+        places = side.subfigures(len(heights), 1, height_ratios=heights)
+        _draw_example(places[0], run, one, beside=True, title=run.name)
+        for place, (layer, values) in zip(places[1:], maps.items(), strict=True):
+            _draw_channels(place, layer, values, _strongest_channels(values, channels), per_row)
+    return figure
+
+
 def _examples_figure(run: Run, shown: Sequence[Example], channels: int, per_row: int) -> Figure:
     """Examples side by side, with `channels` channels of each convolution below, `per_row` in a row."""
     if channels < 0:
@@ -320,13 +374,12 @@ def _strongest_channels(maps: Tensor, count: int) -> list[int]:
     return sorted(means.topk(min(count, len(means))).indices.tolist())
 
 
-def _draw_example(place: SubFigure, run: Run, shown: Example, *, beside: bool) -> None:
+def _draw_example(place: SubFigure, run: Run, shown: Example, *, beside: bool, title: str | None = None) -> None:
     """An example's image and probabilities, with the whole width for them or `beside` another one's."""
     names = analysis.class_names(run)
     verdict = "correct" if shown.correct else "mismatch"
-    place.suptitle(
-        f"{verdict}, test image {shown.index}", x=0.02, horizontalalignment="left", fontsize=8, fontweight="bold"
-    )
+    title = title or f"{verdict}, test image {shown.index}"
+    place.suptitle(title, x=0.02, horizontalalignment="left", fontsize=8, fontweight="bold")
     picture, bars = place.subplots(1, 2, width_ratios=(1, 1.15 if beside else 3))
     _draw_image(picture, shown.image)
     # The bars' axis label keeps this place free; asking for more would make room for long names and shrink the image.
@@ -585,6 +638,141 @@ def _draw_image(ax: Axes, image: Tensor) -> None:
     ax.set(xticks=[], yticks=[])
     ax.grid(visible=False)
     ax.spines[:].set(visible=True, color="#DDDDDD")
+
+
+# --- Ablation and capacity ---------------------------------------------------------------------------------------
+
+
+@_themed
+def ablation_curves(ablations: Sequence[Ablation]) -> Figure:
+    """Accuracy over the share of a layer's weights that is zeroed, a panel per layer and a line per choice of weights.
+
+    Lines are means over the draws of the random choice, and its band runs from the worst draw to the best.
+
+    Raises
+    ------
+    RunError
+        If there are no ablations.
+    """
+    if not ablations:
+        raise RunError("there is no ablation to show; give at least one")
+    columns = min(3, len(ablations))
+    rows = math.ceil(len(ablations) / columns)
+    figure = theme.new_figure(height=1.4 + 3.7 * rows)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
+    for ax, ablation in zip(axes, ablations, strict=False):
+        for (choice, part), (colour, marker) in zip(
+            ablation.table.groupby("choice", sort=False), _CHOICE_STYLES, strict=True
+        ):
+            accuracies = part.groupby("share")["accuracy"].agg(["mean", "min", "max"])
+            shares = 100 * accuracies.index.to_numpy()
+            ax.plot(shares, accuracies["mean"], marker, color=colour, linestyle="-", label=choice)
+            ax.fill_between(shares, accuracies["min"], accuracies["max"], color=colour, alpha=0.25, linewidth=0)
+        ax.set_title(ablation.layer, loc="left", fontweight="bold")
+    for ax in axes[len(ablations) :]:
+        ax.remove()
+    for ax in axes[: len(ablations) : columns]:
+        ax.set_ylabel("test accuracy")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, title="weights zeroed", title_fontsize=8)
+    figure.supxlabel("share of the layer's weights that is zeroed (%)", fontsize=8)
+    return figure
+
+
+# A colour and a marker for the most negative, the most positive and random weights.
+_CHOICE_STYLES = ((RUN_COLOURS[4], "v"), (RUN_COLOURS[0], "^"), (NEUTRAL, "o"))
+
+
+@_themed
+def class_effects(effects: pd.DataFrame) -> Figure:
+    """What zeroing a class's own weights in the last layer does to it, class by class, in points.
+
+    Parameters
+    ----------
+    effects : as `ablation.class_effects` gives them.
+    """
+    names = list(dict.fromkeys(effects["class"]))
+    figure = theme.new_figure(height=6.2)
+    panels = figure.subplots(1, 2, sharey=True)
+    titles = {"recall": "its own images recognised", "false_alarms": "other images taken for it"}
+    for ax, (column, title) in zip(panels, titles.items(), strict=True):
+        for place, ((choice, part), (colour, _)) in enumerate(
+            zip(effects.groupby("choice", sort=False), _CHOICE_STYLES, strict=True)
+        ):
+            heights = np.arange(len(names)) + 0.27 * (place - 1)
+            values = 100 * part.set_index("class")[column].reindex(names)
+            ax.barh(heights, values, height=0.25, color=colour, label=choice)
+        ax.axvline(0, color="black", linewidth=0.6)
+        ax.set_title(title, loc="left", fontweight="bold")
+        ax.set_xlabel("change in percentage points")
+        ax.tick_params(axis="y", length=0)
+        ax.grid(visible=False, axis="y")
+    panels[0].set_yticks(range(len(names)), names)
+    panels[0].set_ylim(len(names) - 0.5, -0.5)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, title="weights zeroed", title_fontsize=8)
+    return figure
+
+
+@_themed
+def capacity_maps(table: pd.DataFrame) -> Figure:
+    """Train accuracy, test accuracy and their gap by lambda and width, as three maps with their numbers.
+
+    Train and test share one colour scale, so that the same shade is the same accuracy.
+
+    Parameters
+    ----------
+    table : as `capacity.table` gives it.
+    """
+    figure = theme.new_figure(height=2.6 + 1.0 * table["lambda"].nunique())
+    panels = figure.subplots(1, 3, sharey=True)
+    accuracies = table[["train", "test"]].to_numpy()
+    styles = {
+        "train": ("train accuracy", "viridis", accuracies.min(), accuracies.max()),
+        "test": ("test accuracy", "viridis", accuracies.min(), accuracies.max()),
+        "gap": ("gap, train − test", "PuOr", -table["gap"].abs().max(), table["gap"].abs().max()),
+    }
+    for ax, (column, (title, colours, low, high)) in zip(panels, styles.items(), strict=True):
+        values = table.pivot(index="lambda", columns="width", values=column)
+        ax.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto", alpha=0.85)
+        for row, column_number in np.ndindex(values.shape):
+            value = values.iloc[row, column_number]
+            dark = abs(value) > 0.6 * high if column == "gap" else value < (low + high) / 2
+            text = f"{100 * value:.1f}".replace("-", "−")
+            style = {"color": "white" if dark else "black", "fontsize": 9, "fontweight": "bold"}
+            ax.text(column_number, row, text, horizontalalignment="center", verticalalignment="center", **style)
+        ax.set_title(f"{title} (%)" if column != "gap" else f"{title} (points)", loc="left", fontweight="bold")
+        ax.set_xticks(range(values.shape[1]), [f"{width:g}" for width in values.columns])
+        ax.set_yticks(range(values.shape[0]), [f"{l2:g}" for l2 in values.index])
+        ax.set_xlabel("width of the network")
+        ax.tick_params(length=0)
+        ax.grid(visible=False)
+        ax.spines[:].set_visible(False)
+    panels[0].set_ylabel("λ")
+    return figure
+
+
+@_themed
+def capacity_lines(table: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
+    """Accuracy over the width, red on test and blue on training images, with a marker for each lambda.
+
+    Parameters
+    ----------
+    table : as `capacity.table` gives it.
+    """
+    ax = ax or theme.new_axes(height=5.6)
+    handles = [Line2D([], [], label=f"{kind} images", **style) for kind, style in (("training", TRAIN), ("test", TEST))]
+    for (l2, part), marker in zip(table.groupby("lambda"), itertools.cycle("os^Dv")):
+        for column, style in (("train", TRAIN), ("test", TEST)):
+            ax.plot(part["width"], part[column], marker=marker, **style)
+        handles.append(Line2D([], [], color=NEUTRAL, marker=marker, linestyle="", label=f"λ = {l2:g}"))
+    widths = sorted(table["width"].unique())
+    ax.set_xscale("log")
+    ax.set_xticks(widths, [f"{width:g}" for width in widths])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set(xlabel="width of the network", ylabel="accuracy")
+    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return _figure_of(ax)
 
 
 # --- The penalty without a gradient -----------------------------------------------------------------------------

@@ -121,6 +121,80 @@ def confusion_summary(run: Run, count: int = 3) -> Markdown:
     )
 
 
+def mismatch_change_summary(a: Run, b: Run) -> Markdown:
+    """How many mistakes b adds to those of a, how many it removes, and which it adds most often."""
+    added, removed = analysis.changed_mismatches(a, b)
+    shared = len(analysis.mismatches(a)) - len(removed)
+    text = (
+        f"Of {len(a.labels)} test images, `{b.name}` misclassifies {len(added)} that `{a.name}` gets right, and gets "
+        f"right {len(removed)} that `{a.name}` misclassifies; {shared} are wrong in both."
+    )
+    kinds = added.value_counts(["label_name", "predicted_name"]).head(3)
+    if len(kinds):
+        listed = ", ".join(f"{label} taken for {predicted} ({times})" for (label, predicted), times in kinds.items())
+        text += f" The kinds of mistake that it adds most often are {listed}."
+    return Markdown(text)
+
+
+def confusion_counts(runs: Sequence[Run], first: int, second: int) -> pd.DataFrame:
+    """How often two classes are confused, either way round, beside all mistakes; a row per run."""
+    names = analysis.class_names(runs[0])
+    one, other = names[first], names[second]
+    rows = {}
+    for run in runs:
+        counts = analysis.confusion(run)
+        rows[run.name] = {
+            f"{one} taken for {other}": counts.loc[one, other],
+            f"{other} taken for {one}": counts.loc[other, one],
+            "all mistakes": len(analysis.mismatches(run)),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
+
+
+def signed_weight_table(runs: Sequence[Run], parameters: Sequence[str] | None = None) -> pd.DataFrame:
+    """Mean, standard deviation, skew and share of negative values of weight tensors, a row per tensor and run."""
+    tables = [analysis.weight_statistics(run) for run in runs]
+    names = parameters or [name for name in tables[0].index if name.endswith("weight")]
+    rows = [
+        {
+            "weights": name,
+            "run": run.name,
+            "mean": _signed(table.loc[name, "mean"], 4),
+            "std": f"{table.loc[name, 'std']:.4f}",
+            "mean / std": _signed(table.loc[name, "mean"] / table.loc[name, "std"], 3),
+            "skew": _signed(table.loc[name, "skew"], 2),
+            "negative": percent(table.loc[name, "negative"]),
+        }
+        for name in names
+        for run, table in zip(runs, tables, strict=True)
+    ]
+    frame = pd.DataFrame(rows).set_index("weights")
+    return frame.drop(columns="run") if len(runs) == 1 else frame
+
+
+def setup_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """What sets runs apart, and how many parameters they have: a row per run.
+
+    Of the options that all of them share, only lambda and the epochs are shown.
+    """
+    rows = {}
+    for run in runs:
+        experiment = run.experiment
+        rows[run.name] = {
+            "λ": f"{experiment.l2:g}",
+            "first kernel": f"{experiment.kernel_size}×{experiment.kernel_size}",
+            "width": f"{experiment.width:g}",
+            "activation": experiment.activation,
+            "pooling": experiment.pooling,
+            "augmented": "yes" if experiment.augment else "no",
+            "parameters": f"{sum(tensor.numel() for tensor in run.final_weights.values())}",
+            "epochs": f"{experiment.epochs:g}",
+        }
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
+    always = ("λ", "parameters", "epochs")
+    return frame[[column for column in frame if column in always or frame[column].nunique() > 1]]
+
+
 def pair_caption(pair: Pair) -> str:
     """The caption of a figure that shows a pair."""
     mismatch, counterpart = pair.mismatch, pair.counterpart
@@ -290,6 +364,10 @@ def tensorflow_summary(run: PenaltyRun) -> Markdown:
 
 
 # --- Numbers ----------------------------------------------------------------------------------------------------
+
+
+def _signed(value: float, decimals: int) -> str:
+    return f"{value:+.{decimals}f}".replace("-", "−")
 
 
 def percent(share: float, decimals: int = 1) -> str:

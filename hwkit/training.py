@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from hwkit import data, models, runs
 from hwkit.data import Dataset
 from hwkit.devices import autocast, device_name, resolve_device, resolve_precision
-from hwkit.errors import TrainingError
+from hwkit.errors import ExperimentError, TrainingError
 from hwkit.experiment import Experiment
 from hwkit.inference import accuracy, predict
 from hwkit.runs import Run
@@ -34,6 +34,7 @@ from hwkit.version import __version__
 
 TEST_SAMPLE = 200  # random test images per record, as in the seed report
 TRAIN_SAMPLE = 10_000  # training images over which the final training accuracy is taken
+SEEDS_ON_GPU = 5  # where a run takes seconds; on a CPU five seeds would take an evening
 CHECKPOINT_SECONDS = 15.0
 
 
@@ -69,6 +70,28 @@ def train(experiment: Experiment, *, device: str = "auto", progress: bool = True
 
     with runs.lock(experiment, on_wait=on_wait) as folder:
         return runs.find(experiment) or fit(experiment, folder, target, progress=progress)
+
+
+def train_seeds(
+    experiment: Experiment, seeds: int | None = None, *, device: str = "auto", progress: bool = True
+) -> list[Run]:
+    """Train an experiment with several seeds, from its own on upwards; see `train`.
+
+    Parameters
+    ----------
+    seeds : how many; None is 1, or 5 where the device is a CUDA GPU.
+
+    Raises
+    ------
+    ExperimentError
+        If seeds is not a whole number of at least 1.
+    """
+    if seeds is None:
+        seeds = SEEDS_ON_GPU if resolve_device(device).type == "cuda" else 1
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+        raise ExperimentError(f"seeds must be a whole number of at least 1, or None for the default, not {seeds!r}")
+    own = [experiment.replace(seed=experiment.seed + step) for step in range(seeds)]
+    return [train(one, device=device, progress=progress) for one in own]
 
 
 def fit(experiment: Experiment, folder: Path, device: torch.device, *, progress: bool = True) -> Run:

@@ -454,3 +454,23 @@ def test_examples_and_comparisons_cannot_be_changed(trained_run: Run) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         analysis.example(trained_run, 0).label = 3
     assert issubclass(RunError, HwkitError)
+
+
+def test_confusions_of_two_classes_go_either_way_round(trained_run: Run) -> None:
+    table = analysis.mismatches(trained_run)
+    first, second = table.value_counts(["label", "predicted"]).index[0]
+    found = analysis.confusions(trained_run, int(first), int(second))
+    assert {*found["label"], *found["predicted"]} == {first, second}
+    assert found["predicted_probability"].is_monotonic_decreasing
+    counts = analysis.confusion(trained_run).to_numpy()
+    assert len(found) == counts[first, second] + counts[second, first]
+
+
+def test_the_pair_of_a_confusion_is_of_the_first_run_that_has_one(trained_run: Run, trained_run_l2: Run) -> None:
+    table = analysis.mismatches(trained_run)
+    first, second = map(int, table.value_counts(["label", "predicted"]).index[0])
+    run, pair = analysis.confused_pair([trained_run, trained_run_l2], first, second)
+    assert run is trained_run
+    assert {pair.mismatch.label, pair.mismatch.predicted} == {first, second}
+    assert pair.counterpart.label == pair.mismatch.predicted
+    assert analysis.confused_pair([trained_run], first, first) is None

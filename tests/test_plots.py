@@ -14,9 +14,19 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from hwkit import analysis, data, plots, theme
+from hwkit import ablation, analysis, data, plots, theme
 from hwkit.errors import DataError, RunError
 from hwkit.runs import Run
+
+GRID = pd.DataFrame(
+    {
+        "lambda": [0.0, 1e-3, 0.0, 1e-3],
+        "width": [0.5, 0.5, 1.0, 1.0],
+        "train": [0.8, 0.7, 0.9, 0.85],
+        "test": [0.75, 0.7, 0.8, 0.81],
+        "gap": [0.05, 0.0, 0.1, 0.04],
+    }
+)
 
 
 def labelled(figure: Figure, label: str) -> matplotlib.lines.Line2D:
@@ -44,6 +54,8 @@ def figures(trained_run: Run, trained_run_l2: Run, cifar_run: Run) -> dict[str, 
     cifar_pair = analysis.pairs(cifar_run, 1)[0]
     digits, colours = analysis.test_set(trained_run), analysis.test_set(cifar_run)
     rows = analysis.accuracy_table([trained_run, trained_run_l2, cifar_run], {"mnist": 0.9896})
+    ablated = ablation.ablate(trained_run, "fc2", shares=(0.0, 0.1), draws=2, images=50)
+    effects = ablation.class_effects(cifar_run, draws=1, images=50)
     return {
         "learning_curve": lambda: plots.learning_curve([trained_run, trained_run_l2]),
         "accuracy_curves": lambda: plots.accuracy_curves(trained_run),
@@ -58,6 +70,11 @@ def figures(trained_run: Run, trained_run_l2: Run, cifar_run: Run) -> dict[str, 
         "samples": lambda: plots.samples(digits),
         "augmentations": lambda: plots.augmentations(colours),
         "accuracy_comparison": lambda: plots.accuracy_comparison(rows),
+        "activations_beside": lambda: plots.activations_beside(trained_run, trained_run_l2, 3, channels=8),
+        "ablation_curves": lambda: plots.ablation_curves([ablated]),
+        "class_effects": lambda: plots.class_effects(effects),
+        "capacity_maps": lambda: plots.capacity_maps(GRID),
+        "capacity_lines": lambda: plots.capacity_lines(GRID),
     }
 
 
@@ -348,3 +365,74 @@ def test_the_summary_has_a_panel_per_data_set_and_a_hollow_mark_for_the_seed(
 def test_the_summary_says_what_is_missing() -> None:
     with pytest.raises(RunError, match="accuracy_table makes them"):
         plots.accuracy_comparison(pd.DataFrame({"dataset": ["MNIST"]}))
+
+
+# --- Ablation and capacity --------------------------------------------------------------------------------------
+
+
+def test_activations_of_two_networks_stand_beside_each_other(trained_run: Run, trained_run_l2: Run) -> None:
+    figure = plots.activations_beside(trained_run, trained_run_l2, 3, channels=4)
+    sides = [side.get_suptitle() for panel in figure.subfigs for side in panel.subfigs]
+    assert sides[0] == trained_run.name
+    assert sides[3] == trained_run_l2.name
+    assert len(pictures(figure)) == 2 * (1 + 2 * 4)
+    with pytest.raises(RunError, match="channels must be 1 or more"):
+        plots.activations_beside(trained_run, trained_run_l2, 3, channels=0)
+
+
+def test_chosen_weights_are_shown_with_their_share_of_negative_ones(trained_run: Run) -> None:
+    figure = plots.weight_distributions(trained_run, parameters=["conv1.weight"], share="negative")
+    negative = analysis.weight_statistics(trained_run).loc["conv1.weight", "negative"]
+    assert texts(figure) == [f"{100 * negative:.1f} %"]
+    with pytest.raises(RunError, match=r"unknown parameter 'conv9\.weight'"):
+        plots.weight_distributions(trained_run, parameters=["conv9.weight"])
+    with pytest.raises(RunError, match="unknown share 'positive'"):
+        plots.weight_distributions(trained_run, share="positive")
+
+
+def test_ablation_curves_are_the_means_of_the_draws(trained_run: Run) -> None:
+    ablated = ablation.ablate(trained_run, "fc2", shares=(0.0, 0.5), draws=3, images=50)
+    table = ablated.table
+    line = labelled(plots.ablation_curves([ablated]), "random")
+    drawn = table[(table["choice"] == "random") & (table["share"] == 0.5)]
+    assert line.get_ydata()[-1] == pytest.approx(drawn["accuracy"].mean())
+    with pytest.raises(RunError, match="no ablation to show"):
+        plots.ablation_curves([])
+
+
+def test_class_effects_are_bars_in_points() -> None:
+    effects = pd.DataFrame(
+        {
+            "class": ["cat", "dog"] * 3,
+            "choice": np.repeat(ablation.CHOICES, 2),
+            "recall": [0.1, 0.2, -0.1, -0.2, 0.0, 0.0],
+            "false_alarms": [0.01, 0.02, -0.01, -0.02, 0.0, 0.0],
+        }
+    )
+    left, right = plots.class_effects(effects).axes
+    assert [bar.get_width() for bar in left.patches] == pytest.approx([10, 20, -10, -20, 0, 0])
+    assert [bar.get_width() for bar in right.patches] == pytest.approx([1, 2, -1, -2, 0, 0])
+
+
+def test_capacity_maps_show_every_number_in_its_place() -> None:
+    figure = plots.capacity_maps(GRID)
+    assert texts(figure) == [
+        "80.0",
+        "90.0",
+        "70.0",
+        "85.0",
+        "75.0",
+        "80.0",
+        "70.0",
+        "81.0",
+        "5.0",
+        "10.0",
+        "0.0",
+        "4.0",
+    ]
+
+
+def test_capacity_lines_are_red_for_test_and_blue_for_train() -> None:
+    lines = plots.capacity_lines(GRID).axes[0].get_lines()
+    assert [to_hex(line.get_color()).upper() for line in lines] == [theme.TRAIN["color"], theme.TEST["color"]] * 2
+    assert list(lines[2].get_ydata()) == [0.7, 0.85]
