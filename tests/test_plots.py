@@ -18,7 +18,6 @@ from hwkit import ablation, analysis, data, plots, theme
 from hwkit.errors import DataError, RunError
 from hwkit.runs import Run
 
-
 GRID = pd.DataFrame(
     {
         "lambda": [0.0, 1e-3, 0.0, 1e-3],
