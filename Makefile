@@ -10,8 +10,8 @@ EXTRAS := dev
 
 ifdef PYTHON
   PY := $(PYTHON)
-  # One stamp per interpreter: another PYTHON is another installation.
-  STAMP := build/.setup-$(subst /,-,$(PYTHON))
+  # In the environment itself: another environment of the same name is another installation.
+  STAMP := $(shell $(PYTHON) -c 'import sys; print(sys.prefix)')/.hwkit-setup
 else
   PY := $(VENV)/bin/python
   STAMP := $(VENV)/.setup
@@ -46,7 +46,7 @@ clean:  ## delete what was built; runs, data and .venv stay
 ifdef PYTHON
 $(STAMP): pyproject.toml
 	$(PY) -m pip install --quiet --editable '.[$(EXTRAS)]'
-	@mkdir -p $(@D) && touch $@
+	@touch $@
 else
 $(STAMP): pyproject.toml
 	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

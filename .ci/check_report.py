@@ -24,10 +24,11 @@ def main(build: Path) -> int:
             pictures = [o for o in cell.get("outputs", []) if any(k.startswith("image/") for k in o.get("data", {}))]
             figures += len(pictures)
             tables += "#| label: tbl-" in source
+    # The summary at the front has one figure and one table more.
     squeezed = "".join(text.split())
     missing = [f"section {h!r}" for h in headings if "".join(h.split()) not in squeezed]
-    missing += [f"figure {n}" for n in range(1, figures + 1) if f"Figure{n}:" not in squeezed]
-    missing += [f"table {n}" for n in range(1, tables + 1) if f"Table{n}:" not in squeezed]
+    missing += [f"figure {n}" for n in range(1, figures + 2) if f"Figure{n}:" not in squeezed]
+    missing += [f"table {n}" for n in range(1, tables + 2) if f"Table{n}:" not in squeezed]
     missing += [f"section {h!r} of the HTML" for h in headings if h.split("{")[0].strip() not in html]
     results = pd.read_csv(build / "results.csv")
     missing += ["results.csv: rows"] * results.empty

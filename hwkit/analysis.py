@@ -315,8 +315,8 @@ def pairs(run: Run, count: int) -> list[Pair]:
     RunError
         If count is negative.
     """
-    if count < 0:
-        raise RunError(f"count must be 0 or more, not {count}")
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise RunError(f"the number of pairs must be a whole number, 0 or more, not {count!r}")
     found = predicted(run)
     # A class without a single correct image, as after very short training, has no counterpart to offer.
     known = set(found[found == run.labels].tolist())
@@ -695,33 +695,6 @@ def changed_mismatches(a: Run, b: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     added = b_mismatches[~b_mismatches["index"].isin(a_mismatches["index"])]
     removed = a_mismatches[~a_mismatches["index"].isin(b_mismatches["index"])]
     return added.reset_index(drop=True), removed.reset_index(drop=True)
-
-
-def accuracy_table(runs: Sequence[Run], seed_accuracies: Mapping[str, float] | None = None) -> pd.DataFrame:
-    """Measured accuracies with their intervals beside those of the seed report, a row per run.
-
-    Parameters
-    ----------
-    seed_accuracies : the seed report's, by experiment name; a run that it lacks gets NaN.
-
-    Returns
-    -------
-    By the experiment's name: `dataset` (its title), `accuracy`, `low`, `high`, `seed`
-    """
-    rows = []
-    for run in runs:
-        low, high = accuracy_interval(run)
-        rows.append(
-            {
-                "name": run.name,
-                "dataset": data.DATASETS[run.experiment.dataset].title,
-                "accuracy": run.test_accuracy,
-                "low": low,
-                "high": high,
-                "seed": (seed_accuracies or {}).get(run.name, math.nan),
-            }
-        )
-    return pd.DataFrame(rows, columns=["name", "dataset", "accuracy", "low", "high", "seed"]).set_index("name")
 
 
 def _quantile(level: float) -> float:

@@ -24,11 +24,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"hwkit: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
-        print(f"\nhwkit: {interrupt or 'interrupted'}", file=sys.stderr)
+        print(f"\nhwkit: {str(interrupt) or 'interrupted; run it again to continue'}", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        print(f"hwkit: {error.name} is not installed; reports need `pip install 'hwkit[report]'`", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        where = error.filename or "the disk"
+        print(f"hwkit: cannot use {where}: {error.strerror or error}; check its permissions", file=sys.stderr)
+        return 2
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -91,10 +98,13 @@ def _data(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from hwkit.report.build import build_report
 
+    parameters = dict(_assignment(text) for text in options.parameter)
+    if options.profile and "profile" in parameters:
+        raise ParameterError(f"the profile is given twice: {options.profile!r} and {parameters['profile']!r}; give one")
     report = build_report(
-        options.profile,
+        options.profile or parameters.pop("profile", None),
         notebooks=[Path(path) for path in options.notebooks],
-        parameters=dict(_assignment(text) for text in options.parameter),
+        parameters=parameters,
         settings=options.settings,
         output=options.output,
         force=options.force,
@@ -123,7 +133,7 @@ def _value(text: str) -> Any:
     """A Python literal if the text is one (1, 0.5, True), else the text itself."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
 
 

@@ -6,11 +6,13 @@ import dataclasses
 import hashlib
 import json
 import math
+import numbers
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hwkit.data import DATASETS, batches_per_epoch
+from hwkit.data import DATASETS, SOURCES, batches_per_epoch
 from hwkit.errors import ExperimentError, did_you_mean
 from hwkit.models import ACTIVATIONS, INITIALISATIONS, KERNEL_SIZES, POOLINGS
 
@@ -18,7 +20,6 @@ from hwkit.models import ACTIVATIONS, INITIALISATIONS, KERNEL_SIZES, POOLINGS
 # runs of older code are never taken for runs of this code.
 TRAINING_VERSION = 1
 
-SOURCES = ("auto", "real", "stand-in")
 SCHEDULES = ("constant", "one-cycle")
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -170,7 +171,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     # Minutes on two CPU cores, over the whole data sets.
     "quick": {
         "mnist": {**_ONE_CYCLE, "learning_rate": 2e-3, "epochs": 1},
-        "cifar10": {**_ONE_CYCLE, "learning_rate": 2e-3, "epochs": 3},
+        "cifar10": {**_ONE_CYCLE, "learning_rate": 2e-3, "epochs": 1},
     },
     # As accurate as the seed report.
     "full": {
@@ -216,21 +217,19 @@ def named_experiment(name: str, profile: str = "quick", **overrides: Any) -> Exp
     # Only the seed report trained its regularised MNIST network otherwise than the plain one.
     regularised = f"{dataset} with l2" if definition.get("l2") else dataset
     schedule = schedules.get(regularised) or schedules.get(dataset, {})
-    label = {"name": _label(name, changes), "profile": profile}
-    return Experiment.from_dict({**schedule, **definition, **label})
+    plain = Experiment.from_dict({**schedule, **EXPERIMENTS[name], "name": name, "profile": profile})
+    return plain.replace(name=_label(plain, changes), **changes)
 
 
-def _label(name: str, changes: Mapping[str, Any]) -> str:
-    """The name, with what makes this experiment another one than the report's of that name in brackets."""
-    definition = {**DATASET_DEFAULTS[EXPERIMENTS[name]["dataset"]], **EXPERIMENTS[name]}
-    fields = Experiment.__dataclass_fields__
+def _label(plain: Experiment, changes: Mapping[str, Any]) -> str:
+    """The name, with what makes this experiment another one than the profile's of that name in brackets."""
     differing = [
         f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
         for option, value in changes.items()
-        if option not in ("data", "seed", "precision", "record_every")
-        and value != definition.get(option, fields[option].default)
+        if option not in ("data", "seed", "precision", "record_every", "name", "profile")
+        and value != getattr(plain, option)
     ]
-    return f"{name}[{', '.join(differing)}]" if differing else name
+    return f"{plain.name}[{', '.join(differing)}]" if differing else plain.name
 
 
 # --- Validation -------------------------------------------------------------------------------------------------
@@ -254,12 +253,12 @@ def _number(
     def check(field: str, value: Any) -> Any:
         if value is None and optional:
             return None
-        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        whole = isinstance(value, numbers.Integral) or (isinstance(value, float) and value.is_integer())
         wanted = "a whole number" if kind is int else "a number"
-        if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and not whole):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or (kind is int and not whole):
             raise ExperimentError(f"{field} must be {wanted}, not {value!r}")
         inside = low < value < high if exclusive else low <= value <= high
-        if not (math.isfinite(value) and inside):
+        if not inside or abs(value) > sys.float_info.max:  # beyond it, an integer is no float any more
             above = f"{'above' if exclusive else 'at least'} {low:g}"
             below = "" if high == math.inf else f" and {'below' if exclusive else 'at most'} {high:g}"
             raise ExperimentError(f"{field} must be {wanted} {above}{below}, not {value!r}")
@@ -298,7 +297,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "learning_rate": _number(float, 0, exclusive=True),
     "schedule": _choice(SCHEDULES),
     "batch_size": _number(int, 1, 50000),
-    "epochs": _number(float, 0, exclusive=True),
+    "epochs": _number(float, 0, 100_000, exclusive=True),
     "holdout": _number(int, 0, 40000),
     "train_size": _number(int, 1, optional=True),
     "test_size": _number(int, 1, optional=True),

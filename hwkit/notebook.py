@@ -72,9 +72,11 @@ def use_store(folder: str) -> None:
 
     Raises
     ------
-    RunError
-        If the folder cannot be made.
+    RunError, ParameterError
+        If the folder cannot be made, or is no text.
     """
+    if not isinstance(folder, str):
+        raise ParameterError(f"store must be a folder's name in quotes, not {folder!r}")
     if not folder:
         return
     path = Path(folder).expanduser()

@@ -19,13 +19,13 @@ def project_root() -> Path:
 def data_root() -> Path:
     """The folder of the data sets, in torchvision's layout: `$HWKIT_DATA`, else `data` in the project."""
     chosen = os.environ.get("HWKIT_DATA")
-    return Path(chosen).expanduser() if chosen else project_root() / "data"
+    return Path(os.path.expanduser(chosen)) if chosen else project_root() / "data"
 
 
 def store_root() -> Path:
     """The folder of the runs: `$HWKIT_HOME`, else `runs` in the project."""
     chosen = os.environ.get("HWKIT_HOME")
-    return Path(chosen).expanduser() if chosen else project_root() / "runs"
+    return Path(os.path.expanduser(chosen)) if chosen else project_root() / "runs"
 
 
 def _is_project(folder: Path) -> bool:
@@ -34,9 +34,6 @@ def _is_project(folder: Path) -> bool:
         return False
     try:
         facts = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
-    except (
-        OSError,
-        ValueError,
-    ):  # somebody else's folder: a missing or unreadable file only means "not this one"
-        return False
+    except (OSError, ValueError):
+        return False  # a missing or unreadable file only means that this is somebody else's folder
     return facts.get("project", {}).get("name") == "hwkit"

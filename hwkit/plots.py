@@ -831,7 +831,7 @@ def accuracy_comparison(rows: pd.DataFrame) -> Figure:
 
     Parameters
     ----------
-    rows : as `analysis.accuracy_table` gives them: by name, with columns `dataset`, `accuracy`, `low`, `high` and
+    rows : as `results.accuracy_frame` gives them: by name, with columns `dataset`, `accuracy`, `low`, `high` and
         `seed`, NaN where the seed report has none.
 
     Raises
@@ -842,7 +842,7 @@ def accuracy_comparison(rows: pd.DataFrame) -> Figure:
     missing = [column for column in ("dataset", "accuracy", "low", "high", "seed") if column not in rows]
     if missing or rows.empty:
         problem = f"lack the column {missing[0]!r}" if missing else "are none"
-        raise RunError(f"the rows {problem}; analysis.accuracy_table makes them")
+        raise RunError(f"the rows {problem}; results.accuracy_frame makes them")
     parts = list(rows.groupby("dataset", sort=False))
     counts = [len(part) for _, part in parts]
     figure = theme.new_figure(height=2.2 + 0.65 * sum(counts) + 1.1 * len(parts))

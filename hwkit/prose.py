@@ -27,7 +27,7 @@ def data_summary(dataset: Dataset) -> Markdown:
     )
     if dataset.source == "stand-in":
         text += (
-            f" **These pictures are drawn by hwkit itself, because {facts.title} was not to be had. "
+            f" **These pictures are drawn by hwkit itself and stand in for {facts.title}. "
             "Nothing below is a result on the real data, and none of it is compared with the seed report.**"
         )
     return Markdown(text)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -42,6 +43,15 @@ from hwkit.errors import ExperimentError, RunError, did_you_mean
 from hwkit.experiment import Experiment
 from hwkit.paths import store_root
 
+CHECKPOINT_KEYS = {
+    "model",
+    "optimizer",
+    "iteration",
+    "rows",
+    "seconds",
+    "random_state",
+    "environment",
+}
 FORMAT = 1  # of the run folder; a later version of hwkit must go on reading it
 RECORD_COLUMNS = (
     "iteration",
@@ -334,19 +344,27 @@ def write_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     write_atomically(folder / "checkpoint.pt", lambda temporary: torch.save(state, temporary))
 
 
-def read_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The state of an unfinished training, or None if there is none that can be read.
+def read_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The state of an unfinished training, on the CPU, or None if there is none that can be read.
 
     A damaged checkpoint is set aside as `checkpoint.pt.damaged`: training then starts again from its beginning.
     """
     path = folder / "checkpoint.pt"
-    if not path.exists():
-        return None
     try:
-        return torch.load(path, map_location=device, weights_only=True)
-    except Exception:  # torch names no class for "this is not a file that I wrote"
-        path.replace(path.with_name("checkpoint.pt.damaged"))
+        content = path.read_bytes()
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}. Nothing is lost; run again") from error
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception:  # torch names no class for "this is not a file that I wrote"
+        state = None
+    if not isinstance(state, dict) or set(state) != CHECKPOINT_KEYS:
+        write_atomically(path.with_name("checkpoint.pt.damaged"), lambda temporary: temporary.write_bytes(content))
+        path.unlink()
+        return None
+    return state
 
 
 def finish(
@@ -363,6 +381,8 @@ def finish(
     """Write what a finished training leaves behind; `metrics.json`, which makes it a finished run, comes last."""
     write_json(folder / "experiment.json", experiment.as_dict())
     write_json(folder / "environment.json", environment)
+    # Written when training began, but a folder that was copied or damaged meanwhile may not have them any more.
+    write_tensors(folder / "initial.safetensors", models.build(experiment).state_dict())
     write_tensors(folder / "final.safetensors", weights)
     write_tensors(folder / "predictions.safetensors", {"logits": logits, "labels": labels})
     write_atomically(folder / "record.csv", lambda temporary: record.to_csv(temporary, index=False))
@@ -371,9 +391,18 @@ def finish(
     files = {name: _sha256(folder / name) for name in hashed}
     metrics = {"format": FORMAT, **metrics, "files": files}
     write_json(folder / "metrics.json", {**metrics, "sha256": _digest_of(metrics)})
-    for leftover in folder.glob("checkpoint.pt*"):
-        leftover.unlink()
+    tidy(folder)
     return load(folder)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what a killed process may have left behind. Only for the holder of the folder's lock."""
+    leftovers = list(folder.glob(".*.????????"))  # the temporary files of write_atomically
+    if is_finished(folder):
+        leftovers += folder.glob("checkpoint.pt*")
+    for path in leftovers:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def finish_result(folder: Path, content: dict[str, Any], record: pd.DataFrame) -> None:

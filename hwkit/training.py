@@ -69,6 +69,7 @@ def train(experiment: Experiment, *, device: str = "auto", progress: bool = True
             tqdm.write(f"{experiment.name}: another process is training this run; waiting for it", file=sys.stderr)
 
     with runs.lock(experiment, on_wait=on_wait) as folder:
+        runs.tidy(folder)
         return runs.find(experiment) or fit(experiment, folder, target, progress=progress)
 
 
@@ -135,6 +136,8 @@ def fit(experiment: Experiment, folder: Path, device: torch.device, *, progress:
                     state.save()
                 if state.iteration == experiment.iterations:
                     break
+        # Evaluating takes seconds, in which the last steps could be lost.
+        state.save()
     return state.finish()
 
 
@@ -156,7 +159,8 @@ class TrainingState:
         self.rows: list[tuple[float, ...]] = []
         self.seconds_before = 0.0
         self.random_state = None
-        checkpoint = runs.read_checkpoint(folder, device)
+        self.environment = describe_environment(device, self.precision, dataset)
+        checkpoint = runs.read_checkpoint(folder)
         if checkpoint is None:
             runs.write_json(folder / "experiment.json", experiment.as_dict())
             runs.write_tensors(folder / "initial.safetensors", initial)
@@ -166,9 +170,13 @@ class TrainingState:
             self.iteration = checkpoint["iteration"]
             self.rows = checkpoint["rows"]
             self.seconds_before = checkpoint["seconds"]
+            before = checkpoint["environment"]
             # Another kind of device has another kind of generator: a run that moves goes on with fresh numbers.
-            if checkpoint["device"] == device.type:
+            if before["device"] == device.type:
                 self.random_state = checkpoint["random_state"]
+            # A run that went on under other conditions says so.
+            if {**before, "began_as": None} != {**self.environment, "began_as": None}:
+                self.environment["began_as"] = before
         self.started_at = self.saved_at = time.monotonic()
 
     @property
@@ -192,11 +200,7 @@ class TrainingState:
     def record(self, loss: Tensor, logits: Tensor, labels: Tensor) -> dict[str, str]:
         """Add a row to the record: loss, accuracy on this batch and on 200 random test images."""
         if not math.isfinite(loss.item()):
-            raise TrainingError(
-                f"{self.experiment.name}: the loss became {loss.item()} at iteration {self.iteration}. The last good "
-                f"checkpoint is kept in {self.folder}; lower the learning rate "
-                f"({self.experiment.learning_rate:g}) or use precision='fp32'"
-            )
+            raise self._diverged(f"the loss became {loss.item()} at iteration {self.iteration}")
         sample = data.random_test_indices(
             len(self.dataset.test_labels), TEST_SAMPLE, seed=self.experiment.seed, iteration=self.iteration
         ).to(self.device)
@@ -222,6 +226,12 @@ class TrainingState:
             "test": f"{test_accuracy:.3f}",
         }
 
+    def _diverged(self, what: str) -> TrainingError:
+        return TrainingError(
+            f"{self.experiment.name}: {what}. The last good checkpoint is kept in {self.folder}; lower the learning "
+            f"rate ({self.experiment.learning_rate:g}) or use precision='fp32'"
+        )
+
     def save(self) -> None:
         """Write a checkpoint, unless the weights have stopped being numbers: then the last good one stays."""
         if all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters()):
@@ -231,17 +241,27 @@ class TrainingState:
                 "iteration": self.iteration,
                 "rows": self.rows,
                 "seconds": self.seconds,
-                "device": self.device.type,
+                "environment": self.environment,
                 "random_state": self._random_generator().get_state(),
             }
             runs.write_checkpoint(self.folder, state)
         self.saved_at = time.monotonic()
 
     def finish(self) -> Run:
-        """Evaluate the trained network and write the finished run."""
+        """Evaluate the trained network and write the finished run.
+
+        Raises
+        ------
+        TrainingError
+            If the network computes anything but finite numbers.
+        RunError
+            If the run cannot be written; the checkpoint stays.
+        """
         dataset, count = self.dataset, min(TRAIN_SAMPLE, len(self.dataset.train_labels))
         logits = predict(self.model, dataset.test_images, dataset, precision="fp32")
-        train_logits = predict(self.model, dataset.train_images[:count], dataset, precision=self.precision)
+        train_logits = predict(self.model, dataset.train_images[:count], dataset, precision="fp32")
+        if not logits.isfinite().all():
+            raise self._diverged("the outputs of the trained network are not all finite")
         metrics = {
             "test_accuracy": accuracy(logits, dataset.test_labels),
             "test_loss": F.cross_entropy(logits, dataset.test_labels).item(),
@@ -259,7 +279,7 @@ class TrainingState:
             logits=logits,
             labels=dataset.test_labels,
             record=pd.DataFrame(self.rows, columns=runs.RECORD_COLUMNS),
-            environment=describe_environment(self.device, self.precision, dataset),
+            environment=self.environment,
             metrics=metrics,
         )
 
@@ -329,7 +349,7 @@ def describe_environment(device: torch.device, precision: str, dataset: Dataset)
     return {
         "hwkit": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "platform": platform.platform(),
         "device": device.type,
         "device_name": device_name(device),

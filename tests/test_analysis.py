@@ -6,7 +6,6 @@ import dataclasses
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -439,15 +438,6 @@ def test_changed_mismatches_are_those_of_one_run_only(small_run: Run) -> None:
     assert added["predicted"].tolist() == [0, 2]
     assert removed["index"].tolist() == [4, 2]
     assert removed["predicted"].tolist() == [0, 1]
-
-
-def test_the_accuracy_table_has_the_seed_report_where_it_has_the_run(trained_run: Run, trained_run_l2: Run) -> None:
-    table = analysis.accuracy_table([trained_run, trained_run_l2], {"mnist": 0.9896})
-    assert table["accuracy"].tolist() == [trained_run.test_accuracy, trained_run_l2.test_accuracy]
-    assert table.loc["mnist", "seed"] == 0.9896
-    assert np.isnan(table.loc["mnist-l2", "seed"])
-    assert (table["low"] < table["accuracy"]).all()
-    assert (table["accuracy"] < table["high"]).all()
 
 
 def test_examples_and_comparisons_cannot_be_changed(trained_run: Run) -> None:

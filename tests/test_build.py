@@ -142,6 +142,7 @@ def test_nothing_is_executed_for_bad_input(notebooks: list[Path], tmp_path: Path
         (ParameterError, {"epoch": 3}),
         (ExperimentError, {"epochs": 0}),
         (ExperimentError, {"seed": -1}),
+        (ExperimentError, {"l2": -1}),
     ):
         with pytest.raises(error):
             build_report("smoke", notebooks=notebooks, parameters={"data": "stand-in", **parameters}, output=tmp_path)

@@ -46,7 +46,7 @@ def test_an_empty_store_says_how_to_fill_it(own_store: Path, capsys: pytest.Capt
     [
         (["train", "mnits"], "unknown experiment 'mnits'; did you mean 'mnist'?"),
         (["train", "mnist", "--l2", "-1"], "l2 must be a number at least 0, not -1"),
-        (["train", "mnist", "--epochs", "0"], "epochs must be a number above 0, not 0"),
+        (["train", "mnist", "--epochs", "0"], "epochs must be a number above 0 and below 100000, not 0"),
         (["train", "mnist", "--profile", "fast"], "unknown profile 'fast'"),
         (["train", "mnist", "--device", "abacus"], "device 'abacus' is not here"),
         (["show", "nothing"], "no run 'nothing'"),
@@ -54,7 +54,7 @@ def test_an_empty_store_says_how_to_fill_it(own_store: Path, capsys: pytest.Capt
         (["report", "missing.ipynb"], "notebook missing.ipynb cannot be read"),
         (["report", "--profile", "fast"], "unknown profile 'fast'"),
         (["report", "-p", "epoch=3"], "has no parameter 'epoch'; did you mean 'epochs'?"),
-        (["report", "-p", "epochs=0"], "epochs must be a number above 0, not 0"),
+        (["report", "-p", "epochs=0"], "epochs must be a number above 0 and below 100000, not 0"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(

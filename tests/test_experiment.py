@@ -78,6 +78,10 @@ def test_overrides_of_none_keep_the_profiles_value() -> None:
 def test_a_changed_experiment_is_labelled_as_such() -> None:
     assert named_experiment("mnist", "quick", l2=0.01, kernel_size=5).name == "mnist[l2=0.01]"
     assert named_experiment("mnist", "quick", seed=3, data="real").name == "mnist"
+    assert named_experiment("mnist", "full", epochs=1).name == "mnist[epochs=1]"
+    assert named_experiment("mnist", "seed", learning_rate=1e-3).name == "mnist[learning_rate=0.001]"
+    full = named_experiment("cifar10", "full")
+    assert named_experiment("cifar10", "full", epochs=full.epochs) == full
 
 
 @pytest.mark.parametrize(
@@ -89,14 +93,16 @@ def test_a_changed_experiment_is_labelled_as_such() -> None:
         ({"l2": -1e-3}, "l2 must be a number at least 0, not -0.001"),
         ({"l2": math.nan}, "l2 must be a number at least 0, not nan"),
         ({"l2": "0.1"}, "l2 must be a number, not '0.1'"),
-        ({"epochs": 0}, "epochs must be a number above 0, not 0"),
-        ({"epochs": math.inf}, "epochs must be a number above 0, not inf"),
+        ({"l2": 10**400}, "l2 must be a number at least 0, not 1000"),
+        ({"epochs": 0}, "epochs must be a number above 0 and below 100000, not 0"),
+        ({"epochs": math.inf}, "epochs must be a number above 0 and below 100000, not inf"),
         ({"batch_size": 2.5}, "batch_size must be a whole number, not 2.5"),
         ({"batch_size": True}, "batch_size must be a whole number, not True"),
         ({"dropout": 1.0}, "dropout must be a number at least 0 and at most 0.95, not 1.0"),
         ({"kernel_size": 4}, "unknown kernel_size of mnist 4; known: 1, 3, 5, 7, 9"),
         ({"activation": "gelu"}, "unknown activation 'gelu'"),
         ({"augment": True}, "augment=True does not fit mnist"),
+        ({"epochs": 1e308}, "epochs must be a number above 0 and below 100000"),
         ({"train_size": 70000}, "train_size must be at most 60000"),
         ({"train_size": 58000, "holdout": 5000}, "train_size must be at most 55000"),
     ],

@@ -14,7 +14,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from hwkit import ablation, analysis, data, plots, theme
+from hwkit import ablation, analysis, data, plots, results, theme
 from hwkit.errors import DataError, RunError
 from hwkit.runs import Run
 
@@ -47,13 +47,19 @@ def titles(figure: Figure) -> list[str]:
     return [ax.get_title() for ax in figure.axes if ax.get_title()]
 
 
+def accuracies(runs: list[Run], seed: dict[str, float]) -> pd.DataFrame:
+    """The rows of a summary, with the seed report's accuracies as if the runs were on real data."""
+    rows = results.accuracy_frame([results.result_row(run) for run in runs])
+    return rows.assign(seed=rows.index.map(seed).astype(float))
+
+
 @pytest.fixture
 def figures(trained_run: Run, trained_run_l2: Run, cifar_run: Run) -> dict[str, Callable[[], Figure]]:
     """Every figure of the report, by name."""
     pair = analysis.pairs(trained_run, 1)[0]
     cifar_pair = analysis.pairs(cifar_run, 1)[0]
     digits, colours = analysis.test_set(trained_run), analysis.test_set(cifar_run)
-    rows = analysis.accuracy_table([trained_run, trained_run_l2, cifar_run], {"mnist": 0.9896})
+    rows = accuracies([trained_run, trained_run_l2, cifar_run], {"mnist": 0.9896})
     ablated = ablation.ablate(trained_run, "fc2", shares=(0.0, 0.1), draws=2, images=50)
     effects = ablation.class_effects(cifar_run, draws=1, images=50)
     return {
@@ -352,7 +358,7 @@ def test_digits_are_not_augmented(trained_run: Run) -> None:
 def test_the_summary_has_a_panel_per_data_set_and_a_hollow_mark_for_the_seed(
     trained_run: Run, trained_run_l2: Run, cifar_run: Run
 ) -> None:
-    rows = analysis.accuracy_table([trained_run, trained_run_l2, cifar_run], {"mnist": 0.9896, "cifar10": 0.7901})
+    rows = accuracies([trained_run, trained_run_l2, cifar_run], {"mnist": 0.9896, "cifar10": 0.7901})
     figure = plots.accuracy_comparison(rows)
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["MNIST", "CIFAR-10"]
     (seed,) = [line for line in figure.axes[0].get_lines() if line.get_label() == "seed report"]
@@ -363,7 +369,7 @@ def test_the_summary_has_a_panel_per_data_set_and_a_hollow_mark_for_the_seed(
 
 
 def test_the_summary_says_what_is_missing() -> None:
-    with pytest.raises(RunError, match="accuracy_table makes them"):
+    with pytest.raises(RunError, match="accuracy_frame makes them"):
         plots.accuracy_comparison(pd.DataFrame({"dataset": ["MNIST"]}))
 
 

@@ -13,6 +13,7 @@ from hwkit import runs
 from hwkit.errors import RunError
 from hwkit.runs import Run
 
+# All that a finished run holds beside metrics.json.
 FILES = (
     "experiment.json",
     "environment.json",
@@ -114,7 +115,7 @@ def test_an_unfinished_folder_is_no_run(trained_run: Run, copy: Path) -> None:
 
 def test_a_damaged_checkpoint_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 and then nothing")
-    assert runs.read_checkpoint(tmp_path, torch.device("cpu")) is None
+    assert runs.read_checkpoint(tmp_path) is None
     assert (tmp_path / "checkpoint.pt.damaged").exists()
 
 
@@ -124,7 +125,7 @@ def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
             return Path.touch, (tmp_path / "ran",)
 
     torch.save({"iteration": Attack()}, tmp_path / "checkpoint.pt")
-    assert runs.read_checkpoint(tmp_path, torch.device("cpu")) is None
+    assert runs.read_checkpoint(tmp_path) is None
     assert not (tmp_path / "ran").exists()
 
 

@@ -23,6 +23,10 @@ from hwkit.runs import Run
 TINY = {"data": "stand-in", "dropout": 0.5, "train_size": 640, "test_size": 200, "batch_size": 32, "record_every": 5}
 
 
+FILES = ("experiment.json", "environment.json", "record.csv")
+FILES += ("initial.safetensors", "final.safetensors", "predictions.safetensors")
+
+
 def tiny(**changes: object) -> Experiment:
     return named_experiment("cifar10-l2", "smoke", **{**TINY, **changes})
 
@@ -129,6 +133,8 @@ from hwkit import training
 from hwkit.experiment import Experiment
 import json
 training.CHECKPOINT_SECONDS = 0.0
+fit = training.fit
+training.fit = lambda *arguments, **options: print("trained") or fit(*arguments, **options)
 training.train(Experiment.from_dict(json.loads(sys.argv[1])), device="cpu", progress=False)
 """
 
@@ -138,7 +144,7 @@ def start_child(experiment: Experiment, store: Path) -> subprocess.Popen[str]:
 
     environment = {**os.environ, "HWKIT_HOME": str(store)}
     arguments = [sys.executable, "-c", CHILD, json.dumps(experiment.as_dict())]
-    return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
@@ -162,7 +168,7 @@ def test_a_killed_training_goes_on_to_the_bit_for_bit_same_result(
     child.communicate()
     assert child.returncode != 0
     assert not runs.is_finished(folder)
-    assert 0 < runs.read_checkpoint(folder, torch.device("cpu"))["iteration"] < experiment.iterations
+    assert 0 < runs.read_checkpoint(folder)["iteration"] < experiment.iterations
 
     monkeypatch.setenv("HWKIT_HOME", str(tmp_path / "killed"))
     resumed = train(experiment)
@@ -176,7 +182,9 @@ def test_a_killed_training_goes_on_to_the_bit_for_bit_same_result(
 def test_two_processes_that_want_the_same_run_train_it_once(tmp_path: Path) -> None:
     experiment = tiny(epochs=5)
     children = [start_child(experiment, tmp_path) for _ in range(2)]
-    assert [child.wait() for child in children] == [0, 0]
+    said = [child.communicate()[0] for child in children]
+    assert [child.returncode for child in children] == [0, 0]
+    assert sorted(said) == ["", "trained\n"]
     found, problems = runs.list_runs(tmp_path)
     assert len(found) == 1
     assert not problems
@@ -187,6 +195,47 @@ def test_a_loss_that_is_no_number_stops_and_is_never_a_finished_run(own_store: P
     with pytest.raises(TrainingError, match=r"loss became (nan|inf).*lower the learning rate"):
         train(experiment)
     assert runs.find(experiment) is None
+
+
+def test_a_network_that_computes_no_numbers_is_never_a_finished_run(own_store: Path) -> None:
+    experiment = tiny(learning_rate=1e30, schedule="constant", precision="fp32", epochs=0.01)
+    assert experiment.iterations == 1
+    with pytest.raises(TrainingError, match="not all finite"):
+        train(experiment)
+    assert runs.find(experiment) is None
+
+
+def test_a_failing_evaluation_keeps_the_last_step(own_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = tiny()
+    real_finish = runs.finish
+    monkeypatch.setattr(runs, "finish", lambda *_, **__: (_ for _ in ()).throw(RunError("no space")))
+    with pytest.raises(RunError):
+        train(experiment)
+    assert runs.read_checkpoint(runs.folder_of(experiment))["iteration"] == experiment.iterations
+    monkeypatch.setattr(runs, "finish", real_finish)
+    assert train(experiment).metrics["iterations"] == experiment.iterations
+
+
+def test_leftovers_of_killed_processes_are_removed(own_store: Path) -> None:
+    experiment = tiny()
+    folder = runs.folder_of(experiment)
+    folder.mkdir(parents=True)
+    (folder / ".checkpoint.pt.abcd1234").write_bytes(b"half")
+    train(experiment)
+    assert {path.name for path in folder.iterdir()} - {".lock"} == {*FILES, "metrics.json"}
+
+
+def test_a_run_continued_elsewhere_says_how_it_began(own_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = tiny()
+    monkeypatch.setattr(runs, "finish", lambda *_, **__: (_ for _ in ()).throw(RunError("no space")))
+    with pytest.raises(RunError):
+        train(experiment)
+    monkeypatch.undo()
+    monkeypatch.setenv("HWKIT_HOME", str(own_store))
+    monkeypatch.setattr(training, "device_name", lambda device: "another machine")
+    environment = train(experiment).environment
+    assert environment["device_name"] == "another machine"
+    assert environment["began_as"]["device_name"] != "another machine"
 
 
 def test_an_unknown_device_is_named_with_those_that_exist() -> None:
@@ -217,7 +266,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(own_store: Path, monkeypatch: pyt
     with pytest.raises(RunError, match=r"No space left on device.*last checkpoint are kept"):
         train(experiment)
     folder = runs.folder_of(experiment)
-    assert runs.read_checkpoint(folder, torch.device("cpu"))["iteration"] == saved[-1]
+    assert runs.read_checkpoint(folder)["iteration"] == saved[-1]
     assert not list(folder.glob(".checkpoint*"))
 
 

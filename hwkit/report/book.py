@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import nbformat
 from hwkit.errors import ReportError
 from hwkit.report.document import Part
 from hwkit.report.exporters import NotebookMarkdownExporter, build_document
+from hwkit.report.files import replace_file
 from hwkit.report.html_writer import write_html
 from hwkit.report.images import ImageStore
 from hwkit.report.markdown import chunk
@@ -86,10 +85,10 @@ def build_book(
         source = typeset(document, settings, facts, system_fonts=system_fonts)
         pdf_content, formula_warnings = compile_pdf(source, system_fonts=system_fonts)
         warnings = [*source.warnings, *formula_warnings]
-        _replace(pdf, pdf_content)
+        replace_file(pdf, pdf_content)
     if html is not None:
         html_content = write_html(document, settings, facts).encode()
-        _replace(html, html_content)
+        replace_file(html, html_content)
     return BookInfo(
         pages=page_count(pdf_content),
         pdf_bytes=len(pdf_content),
@@ -113,19 +112,3 @@ def _part(path: Path, images: ImageStore, image_folders: Sequence[Path], warning
     warnings += [f"{path.stem}, {warning}" for warning in resources["hwkit_warnings"]]
     title = str(notebook.metadata.get("title") or path.stem.replace("_", " "))
     return Part(path.stem, markdown, [path.parent, *image_folders], resources["hwkit_attachments"], chapter=title)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            file.write(content)
-        try:
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except OSError:
-            os.unlink(file.name)
-            raise
-    except OSError as error:
-        raise ReportError(f"{path} cannot be written: {error}") from error

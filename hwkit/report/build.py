@@ -7,8 +7,8 @@ import hashlib
 import importlib.metadata
 import io
 import json
-import os
 import platform
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from hwkit.report.execute import (
     outputs_of_kind,
     read_notebook,
 )
+from hwkit.report.files import replace_file
 from hwkit.report.settings import ReportSettings
 
 if TYPE_CHECKING:
@@ -90,12 +91,18 @@ def build_report(
     notebooks = list(notebooks or sorted((root / "notebooks").glob("*.ipynb")))
     if not notebooks:
         raise ReportError(f"there are no notebooks in {root / 'notebooks'}; run this in the project's folder")
+    for name, count in Counter(notebook.name for notebook in notebooks).items():
+        if count > 1:
+            raise ReportError(f"{count} notebooks are named {name}, and would overwrite each other; rename all but one")
+    if settings and not settings.exists():
+        raise ReportError(f"there is no settings file {settings}")
     report_settings = ReportSettings.load(settings or root / "report.toml")
     parameters = dict(parameters or {})
     device = resolve_device(parameters.get("device", "auto"))
     profile = profile or ("full" if device.type == "cuda" else "quick")
-    plans = [_plan(notebook, {"profile": profile, **parameters}, required=parameters) for notebook in notebooks]
+    plans = [_plan(notebook, {"profile": profile, **parameters}) for notebook in notebooks]
     _require_all_used(parameters, plans)
+    _make_folder(output / "notebooks")
 
     state = _State(output / "state.json")
     todo = [plan for plan in plans if force or not state.is_current(plan, output)]
@@ -110,6 +117,8 @@ def build_report(
     executions = []
     for number, plan in enumerate(todo, start=1):
         say(f"[{number}/{len(todo)}] {plan.notebook.name}")
+        # What an interrupted execution leaves in the output's place must not pass for the one before.
+        state.forget(plan)
         execution = execute(plan.notebook, plan.output(output), plan.parameters)
         state.remember(plan, execution)
         executions.append(execution)
@@ -124,44 +133,39 @@ def build_report(
 
 @dataclass(frozen=True)
 class _Plan:
-    """One notebook of a report with the parameters it gets."""
+    """One notebook of a report with the parameters it gets.
+
+    `key` changes with everything that can change what the executed notebook shows.
+    """
 
     notebook: Path
     parameters: dict[str, Any]
     experiments: tuple[Experiment, ...]
     stand_ins: tuple[str, ...]
+    key: str
 
     def output(self, folder: Path) -> Path:
         return folder / "notebooks" / self.notebook.name
 
-    @property
-    def key(self) -> str:
-        """Changes with everything that can change what the executed notebook shows."""
-        from hwkit import tensorflow_graph
 
-        versions = {name: importlib.metadata.version(name) for name in SHOWN_BY}
-        machine = [versions, platform.python_version(), tensorflow_graph.available()]
-        return _digest(
-            self.notebook.read_bytes(),
-            json.dumps([self.parameters, *machine], sort_keys=True).encode(),
-            *(path.read_bytes() for path in _library_files(exporting=False)),
-        )
-
-
-def _plan(notebook: Path, parameters: Mapping[str, Any], required: Mapping[str, Any]) -> _Plan:
+def _plan(notebook: Path, parameters: Mapping[str, Any]) -> _Plan:
     """The plan for a notebook, with a data source that is decided once, here, and not by each kernel on its own.
 
     The notebook's metadata lists, under hwkit.experiments, the named experiments that it shows.
     """
     from hwkit import data
-    from hwkit.experiment import named_experiment, option_names
+    from hwkit.experiment import EXPERIMENTS, named_experiment, option_names
 
     content = read_notebook(notebook)
     declared = declared_parameters(content)
     given = {name: value for name, value in parameters.items() if name in declared}
     names = content["metadata"].get("hwkit", {}).get("experiments", [])
-    options = {name: value for name, value in given.items() if name in option_names() and name != "l2"}
-    experiments = [named_experiment(name, given.get("profile", "quick"), **options) for name in names]
+    options = {name: value for name, value in given.items() if name in option_names()}
+    experiments = []
+    for name in names:
+        # A notebook's lambda is that of its regularised networks.
+        fitting = {k: v for k, v in options.items() if k != "l2" or "l2" in EXPERIMENTS[name]}
+        experiments.append(named_experiment(name, given.get("profile", "quick"), **fitting))
     stand_ins = []
     if experiments and "data" in declared:
         sources = {e.dataset: data.resolve_source(e.dataset, e.data) for e in experiments}
@@ -169,8 +173,28 @@ def _plan(notebook: Path, parameters: Mapping[str, Any], required: Mapping[str, 
         experiments = [experiment.replace(data=given["data"]) for experiment in experiments]
         if given["data"] == "stand-in":
             titles = " and ".join(data.DATASETS[dataset].title for dataset in sources)
-            stand_ins = [f"{titles}: no real data here; a drawn stand-in set takes its place, and the report says so"]
-    return _Plan(notebook, given, tuple(experiments), tuple(stand_ins))
+            stand_ins = [f"{titles}: a drawn stand-in set takes the place of the real data, and the report says so"]
+    return _Plan(notebook, given, tuple(experiments), tuple(stand_ins), _key(notebook, given))
+
+
+def _key(notebook: Path, parameters: Mapping[str, Any]) -> str:
+    """A digest of a notebook, its parameters, the library and the packages that draw what it shows."""
+    from hwkit import tensorflow_graph
+
+    versions = {name: importlib.metadata.version(name) for name in SHOWN_BY}
+    machine = [versions, platform.python_version(), tensorflow_graph.available()]
+    return _digest(
+        notebook.read_bytes(),
+        json.dumps([parameters, *machine], sort_keys=True, default=str).encode(),
+        *(path.read_bytes() for path in _library_files(exporting=False)),
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReportError(f"cannot make {folder}: {error.strerror}; name a folder to write to with --output") from None
 
 
 def _require_all_used(parameters: Mapping[str, Any], plans: Sequence[_Plan]) -> None:
@@ -197,9 +221,9 @@ class _State:
         self.path = path
         try:
             self.content = json.loads(path.read_text())
-        except (OSError, ValueError):  # nothing built yet, or not by this version: everything is built anew
-            self.content = {}
-        self.content.setdefault("notebooks", {})
+            self.content["notebooks"].items()
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            self.content = {"notebooks": {}}  # nothing built yet, or not by this version: everything is built anew
 
     def is_current(self, plan: _Plan, output: Path) -> bool:
         known = self.content["notebooks"].get(plan.notebook.name, {})
@@ -214,10 +238,13 @@ class _State:
         self.content["notebooks"][plan.notebook.name] = {"key": key, "seconds": round(execution.seconds, 1)}
         self.save()
 
+    def forget(self, plan: _Plan) -> None:
+        """Drop what is known of a notebook, because its output is about to change."""
+        self.content["notebooks"].pop(plan.notebook.name, None)
+        self.save()
+
     def save(self) -> None:
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self.content, indent=2) + "\n")
-        os.replace(temporary, self.path)
+        replace_file(self.path, (json.dumps(self.content, indent=2) + "\n").encode())
 
 
 # --- What comes out ---------------------------------------------------------------------------------------------
@@ -243,6 +270,8 @@ def _export(
     if state.content.get("report") == key and all(path.exists() for path in (pdf, html, csv)):
         return Report(pdf, html, csv, tuple(executions), reused, state.content["pages"], ())
 
+    import pandas as pd
+
     from hwkit.report.book import build_book
     from hwkit.results import RESULTS_MIME, unique_rows
     from hwkit.runs import duration
@@ -256,7 +285,7 @@ def _export(
     }
     if failed:
         facts["Incomplete"] = ", ".join(f"{e.notebook.stem} stopped at {e.failure}" for e in failed)
-    _write_csv(csv, rows)
+    replace_file(csv, pd.DataFrame(rows).to_csv(index=False).encode())
     info = build_book(executed, settings=settings, facts=facts, opening=_opening(rows), pdf=pdf, html=html)
     state.content |= {"report": key, "pages": info.pages}
     state.save()
@@ -265,12 +294,12 @@ def _export(
 
 def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """What the title page says of the runs: data, device, training time."""
+    from hwkit.data import DATASETS
     from hwkit.runs import duration
 
     if not rows:
         return {}
-    titles = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
-    sources = {titles[row["dataset"]]: row["data"] for row in rows}
+    sources = {DATASETS[row["dataset"]].title: row["data"] for row in rows}
     data = [
         title if source == "real" else f"{title}: drawn stand-in, not the real data"
         for title, source in sources.items()
@@ -327,14 +356,6 @@ def _pipe_table(frame: Any) -> str:
         "|" + "|".join([":--", *["--:"] * (len(frame.columns) - 1)]) + "|",
     ]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in frame.itertuples(index=False))])
-
-
-def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    import pandas as pd
-
-    temporary = path.with_suffix(".tmp")
-    pd.DataFrame(list(rows)).to_csv(temporary, index=False)
-    os.replace(temporary, path)
 
 
 def _library_files(*, exporting: bool) -> list[Path]:
