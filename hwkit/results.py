@@ -156,9 +156,9 @@ def _readable(row: dict[str, Any]) -> dict[str, str]:
         "run": row["name"] + stand_in,
         "λ": f"{row['l2']:g}",
         "epochs": f"{row['epochs']:.3g}",
-        "train accuracy": f"{row['train_accuracy']:.4f}",
-        "test accuracy": f"{accuracy:.4f}",
-        "95 % interval": f"{row['test_accuracy_low']:.4f} to {row['test_accuracy_high']:.4f}",
+        "train": f"{row['train_accuracy']:.4f}",
+        "test": f"{accuracy:.4f}",
+        "95 % interval": f"{row['test_accuracy_low']:.4f}–{row['test_accuracy_high']:.4f}",
         "seed report": "–" if seed is None else f"{seed:.4f}",
         "difference": "–" if seed is None else f"{accuracy - seed:+.4f}".replace("-", "−"),
     }

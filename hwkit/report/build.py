@@ -343,7 +343,7 @@ def _opening(rows: Sequence[dict[str, Any]]) -> str:
             f"![Test accuracy of each run with its 95 % interval{against}.](data:image/svg+xml;base64,{picture})"
             '{#fig-summary fig-alt="Test accuracies of all runs as dots with intervals"}',
             _pipe_table(frame),
-            f": All runs: test accuracy over the whole test set{against}. {{#tbl-summary}}",
+            f": All runs: accuracy on training images and on the whole test set{against}. {{#tbl-summary}}",
             seed_notes(rows),
         ]
     )
