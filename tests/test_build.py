@@ -13,6 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hwkit.errors import ExperimentError, ParameterError, ReportError
+from hwkit.report import build
 from hwkit.report.build import Report, build_report
 from hwkit.report.execute import read_notebook
 
@@ -135,6 +136,39 @@ def test_a_second_build_executes_only_what_failed(
     assert not again.failures
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]
     assert "Never reached" in text_of(again.pdf)
+
+
+def test_an_interrupted_execution_is_not_taken_for_a_finished_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook = tmp_path / "small.ipynb"
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Small"), new_code_cell("print('whole')")]), notebook)
+    output = tmp_path / "build"
+    assert len(build_report("smoke", notebooks=[notebook], output=output).executions) == 1
+    assert not build_report("smoke", notebooks=[notebook], output=output).executions
+
+    def interrupted(source: Path, target: Path, parameters: object) -> None:
+        nbformat.write(new_notebook(cells=[new_markdown_cell("# Half of it")]), target)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(build, "execute", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build_report("smoke", notebooks=[notebook], output=output, force=True)
+    again = build_report("smoke", notebooks=[notebook], output=output)
+    assert len(again.executions) == 1
+    assert "whole" in text_of(again.pdf)
+
+
+def test_notebooks_of_one_name_and_missing_settings_are_errors(tmp_path: Path) -> None:
+    paths = [tmp_path / folder / "same.ipynb" for folder in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        nbformat.write(new_notebook(), path)
+    with pytest.raises(ReportError, match=r"2 notebooks are named same\.ipynb"):
+        build_report("smoke", notebooks=paths, output=tmp_path / "build")
+    with pytest.raises(ReportError, match="there is no settings file"):
+        build_report("smoke", notebooks=paths[:1], settings=tmp_path / "no.toml", output=tmp_path / "build")
 
 
 def test_nothing_is_executed_for_bad_input(notebooks: list[Path], tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def test_an_empty_store_says_how_to_fill_it(own_store: Path, capsys: pytest.Capt
         (["report", "missing.ipynb"], "notebook missing.ipynb cannot be read"),
         (["report", "--profile", "fast"], "unknown profile 'fast'"),
         (["report", "-p", "epoch=3"], "has no parameter 'epoch'; did you mean 'epochs'?"),
+        (["report", "--profile", "quick", "-p", "profile=smoke"], "the profile is given twice: 'quick' and 'smoke'"),
         (["report", "-p", "epochs=0"], "epochs must be a number above 0 and below 100000, not 0"),
     ],
 )
