@@ -33,8 +33,8 @@ def test_one_author_needs_no_list():
 
 
 def test_paths_are_taken_from_the_files_folder(tmp_path):
-    (tmp_path / "report.toml").write_text('bibliography = "refs.bib"\n')
-    assert ReportSettings.load(tmp_path / "report.toml").bibliography == str(tmp_path / "refs.bib")
+    (tmp_path / "report.toml").write_text('theme = "own.typ"\n')
+    assert ReportSettings.load(tmp_path / "report.toml").theme == str(tmp_path / "own.typ")
 
 
 def test_a_misspelt_key_is_named_with_its_value_and_the_known_keys(tmp_path):

@@ -30,8 +30,7 @@ class ReportSettings:
     """What a report says about itself and how it is set.
 
     Each field is a key of `report.toml`; `author` may be one name or a list of names. `theme` is one of
-    `THEMES` or the path of a Typst file. `bibliography` is the path of a BibTeX file. `date` is a date, or
-    any text; left out, it is today.
+    `THEMES` or the path of a Typst file. `date` is a date, or any text; left out, it is today.
 
     Raises
     ------
@@ -51,10 +50,9 @@ class ReportSettings:
     theme: str = "report"
     contents: bool = True
     number_sections: bool = True
-    bibliography: str = ""
 
     def __post_init__(self) -> None:
-        for key in ("title", "subtitle", "course", "language", "paper", "font", "theme", "bibliography"):
+        for key in ("title", "subtitle", "course", "language", "paper", "font", "theme"):
             _require(isinstance(getattr(self, key), str), key, getattr(self, key), "a text in quotes")
         for key in ("contents", "number_sections"):
             _require(isinstance(getattr(self, key), bool), key, getattr(self, key), "true or false")
@@ -92,7 +90,7 @@ class ReportSettings:
     def load(cls, path: Path | None) -> ReportSettings:
         """The settings in the TOML file at `path`; the defaults if there is none.
 
-        Paths in the file (`bibliography`, a theme of one's own) are taken from the file's folder.
+        The path of a theme of one's own is taken from the file's folder.
 
         Raises
         ------
@@ -151,7 +149,7 @@ def _normalised(key: str, value: object, folder: Path | None) -> object:
         return tuple(value) if isinstance(value, list) else value
     if key == "date" and isinstance(value, datetime.datetime):
         return value.date()
-    is_path = key == "bibliography" or (key == "theme" and isinstance(value, str) and value.endswith(".typ"))
+    is_path = key == "theme" and isinstance(value, str) and value.endswith(".typ")
     if is_path and isinstance(value, str) and value and folder is not None:
         return str(folder / value)
     return value
