@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hwkit.experiment import Experiment
 
 # Starting a kernel, importing torch and drawing the figures of one notebook on two CPU cores, for the forecast only.
-NOTEBOOK_SECONDS = 30.0
+NOTEBOOK_SECONDS = 15.0
 # Packages whose version can change what a notebook shows.
 SHOWN_BY = ("torch", "torchvision", "matplotlib", "seaborn", "pandas")
 
