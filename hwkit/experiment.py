@@ -168,7 +168,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "mnist": {**_ONE_CYCLE, **_SMALL},
         "cifar10": {**_ONE_CYCLE, **_SMALL},
     },
-    # Minutes on two CPU cores, over the whole data sets.
+    # Minutes on two CPU cores: one epoch over the whole data sets.
     "quick": {
         "mnist": {**_ONE_CYCLE, "learning_rate": 2e-3, "epochs": 1},
         "cifar10": {**_ONE_CYCLE, "learning_rate": 2e-3, "epochs": 1},
