@@ -186,11 +186,7 @@ def load(folder: Path) -> Run:
     if not is_finished(folder):
         state = "is unfinished" if (folder / "checkpoint.pt").exists() else "holds no run"
         raise RunError(f"{folder} {state}; `hwkit runs` lists the finished ones")
-    metrics = _read_json(folder / "metrics.json")
-    if isinstance(metrics.get("format"), int) and metrics["format"] > FORMAT:
-        raise RunError(f"{folder} has run format {metrics['format']}, this hwkit reads up to {FORMAT}; update hwkit")
-    if metrics.pop("sha256", None) != _digest_of(metrics):
-        raise RunError(f"{folder / 'metrics.json'} is damaged: it does not match its checksum. {_retrain_hint(folder)}")
+    metrics = _read_vouched(folder / "metrics.json")
     path = Run(folder, None, metrics)._verified("experiment.json")  # type: ignore[arg-type]
     try:
         experiment = Experiment.from_dict(_read_json(path))
@@ -381,7 +377,6 @@ def finish(
     """Write what a finished training leaves behind; `metrics.json`, which makes it a finished run, comes last."""
     write_json(folder / "experiment.json", experiment.as_dict())
     write_json(folder / "environment.json", environment)
-    # Written when training began, but a folder that was copied or damaged meanwhile may not have them any more.
     write_tensors(folder / "initial.safetensors", models.build(experiment).state_dict())
     write_tensors(folder / "final.safetensors", weights)
     write_tensors(folder / "predictions.safetensors", {"logits": logits, "labels": labels})
@@ -423,11 +418,7 @@ def find_result(folder: Path) -> tuple[dict[str, Any], pd.DataFrame] | None:
     path = folder / "result.json"
     if not path.exists():
         return None
-    content = _read_json(path)
-    if isinstance(content.get("format"), int) and content["format"] > FORMAT:
-        raise RunError(f"{folder} has run format {content['format']}, this hwkit reads up to {FORMAT}; update hwkit")
-    if content.pop("sha256", None) != _digest_of(content):
-        raise RunError(f"{path} is damaged: it does not match its checksum. {_retrain_hint(folder)}")
+    content = _read_vouched(path)
     record = folder / "record.csv"
     if not record.exists() or _sha256(record) != content["files"]["record.csv"]:
         raise RunError(f"{record} is missing or damaged. {_retrain_hint(folder)}")
@@ -442,6 +433,18 @@ def _sha256(path: Path) -> str:
 def _digest_of(metrics: dict[str, Any]) -> str:
     """SHA-256 of the metrics, by which `metrics.json` vouches for itself as it does for the other files."""
     return hashlib.sha256(json.dumps(metrics, sort_keys=True).encode()).hexdigest()
+
+
+def _read_vouched(path: Path) -> dict[str, Any]:
+    """The content of a `metrics.json` or `result.json`, after checking its format and its own checksum."""
+    content = _read_json(path)
+    if isinstance(content.get("format"), int) and content["format"] > FORMAT:
+        raise RunError(
+            f"{path.parent} has run format {content['format']}, this hwkit reads up to {FORMAT}; update hwkit"
+        )
+    if content.pop("sha256", None) != _digest_of(content):
+        raise RunError(f"{path} is damaged: it does not match its checksum. {_retrain_hint(path.parent)}")
+    return content
 
 
 def _read_json(path: Path) -> dict[str, Any]:

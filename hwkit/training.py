@@ -152,7 +152,6 @@ class TrainingState:
         self.dataset = dataset
         self.device = device
         self.precision = resolve_precision(experiment.precision, device)
-        initial = {name: value.clone() for name, value in model.state_dict().items()}
         self.model = model.to(device, memory_format=torch.channels_last).train()
         self.optimizer = make_optimizer(model, experiment)
         self.iteration = 0
@@ -163,7 +162,6 @@ class TrainingState:
         checkpoint = runs.read_checkpoint(folder)
         if checkpoint is None:
             runs.write_json(folder / "experiment.json", experiment.as_dict())
-            runs.write_tensors(folder / "initial.safetensors", initial)
         else:
             self.model.load_state_dict(checkpoint["model"])
             self.optimizer.load_state_dict(checkpoint["optimizer"])
@@ -174,9 +172,10 @@ class TrainingState:
             # Another kind of device has another kind of generator: a run that moves goes on with fresh numbers.
             if before["device"] == device.type:
                 self.random_state = checkpoint["random_state"]
-            # A run that went on under other conditions says so.
-            if {**before, "began_as": None} != {**self.environment, "began_as": None}:
-                self.environment["began_as"] = before
+            # A run that went on under other conditions says so, however often it was continued since.
+            began_as = before.pop("began_as", None) or (before if before != self.environment else None)
+            if began_as:
+                self.environment["began_as"] = began_as
         self.started_at = self.saved_at = time.monotonic()
 
     @property

@@ -225,17 +225,20 @@ def test_leftovers_of_killed_processes_are_removed(own_store: Path) -> None:
     assert {path.name for path in folder.iterdir()} - {".lock"} == {*FILES, "metrics.json"}
 
 
-def test_a_run_continued_elsewhere_says_how_it_began(own_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    experiment = tiny()
-    monkeypatch.setattr(runs, "finish", lambda *_, **__: (_ for _ in ()).throw(RunError("no space")))
-    with pytest.raises(RunError):
-        train(experiment)
-    monkeypatch.undo()
-    monkeypatch.setenv("HWKIT_HOME", str(own_store))
+def test_a_run_continued_elsewhere_says_how_it_began_however_often(
+    own_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment, here = tiny(), training.device_name(torch.device("cpu"))
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "finish", lambda *_, **__: (_ for _ in ()).throw(RunError("no space")))
+        for machine in (here, "another machine", "another machine"):
+            patched.setattr(training, "device_name", lambda device, machine=machine: machine)
+            with pytest.raises(RunError):
+                train(experiment)
     monkeypatch.setattr(training, "device_name", lambda device: "another machine")
     environment = train(experiment).environment
     assert environment["device_name"] == "another machine"
-    assert environment["began_as"]["device_name"] != "another machine"
+    assert environment["began_as"]["device_name"] == here
 
 
 def test_an_unknown_device_is_named_with_those_that_exist() -> None:
