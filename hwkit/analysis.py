@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from hwkit import data, models, standin
+from hwkit import data, models, sources, standin
 from hwkit.data import Dataset
 from hwkit.errors import RunError, did_you_mean
 from hwkit.runs import Run
@@ -73,7 +73,7 @@ def test_set(run: Run) -> Dataset:
 def class_names(run: Run) -> tuple[str, ...]:
     """The names of the ten classes, by label."""
     dataset = run.experiment.dataset
-    return standin.CLASSES[dataset] if run.experiment.data == "stand-in" else data.DATASETS[dataset].classes
+    return standin.CLASSES[dataset] if run.experiment.data == "stand-in" else sources.DATASETS[dataset].classes
 
 
 def class_label(run: Run, name: int | str) -> int:
@@ -417,7 +417,7 @@ def hidden_features(run: Run, images: Tensor) -> Tensor:
 @torch.inference_mode()
 def _forward(run: Run, model: torch.nn.Module, images: Tensor) -> None:
     """Run images, uint8 (N, C, H, W), through a network for the sake of its hooks."""
-    shape = (data.DATASETS[run.experiment.dataset].channels, *(data.DATASETS[run.experiment.dataset].size,) * 2)
+    shape = (sources.DATASETS[run.experiment.dataset].channels, *(sources.DATASETS[run.experiment.dataset].size,) * 2)
     if images.dtype != torch.uint8 or images.ndim != 4 or not len(images) or tuple(images.shape[1:]) != shape:
         raise RunError(
             f"images must be uint8 (N, {', '.join(map(str, shape))}), not {images.dtype} {tuple(images.shape)}; "

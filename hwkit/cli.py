@@ -83,10 +83,10 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from hwkit import data
+    from hwkit import sources
     from hwkit.paths import data_root
 
-    rows = data.status_table()
+    rows = sources.status_table()
     print(f"data sets in {data_root()}")
     for row in rows:
         print(f"{row['data set']:<10} {row['status']:<9} {row['images']} images, {row['source']}, in {row['location']}")

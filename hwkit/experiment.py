@@ -12,14 +12,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hwkit.data import DATASETS, SOURCES, batches_per_epoch
 from hwkit.errors import ExperimentError, did_you_mean
-from hwkit.models import ACTIVATIONS, INITIALISATIONS, KERNEL_SIZES, POOLINGS
+from hwkit.sources import DATASETS, SOURCES
 
 # Part of every fingerprint: raise it when the same experiment would train to another result than before, so that
 # runs of older code are never taken for runs of this code.
 TRAINING_VERSION = 1
 
+# Kernel sizes that fit each network: odd ones, and for the unpadded CIFAR-10 network those that end at 2x2 pixels.
+KERNEL_SIZES = {"mnist": (1, 3, 5, 7, 9), "cifar10": (3, 5)}
+ACTIVATIONS = ("relu", "selu")
+POOLINGS = ("max", "average")
+INITIALISATIONS = ("pytorch", "truncated-normal")
 SCHEDULES = ("constant", "one-cycle")
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -105,9 +109,14 @@ class Experiment:
         return self.train_size or DATASETS[self.dataset].train_size - self.holdout
 
     @property
+    def batches_per_epoch(self) -> int:
+        """Number of batches in a pass over the training images."""
+        return batches_per_epoch(self.train_count, self.batch_size)
+
+    @property
     def iterations(self) -> int:
         """Number of optimiser steps."""
-        return max(1, round(self.epochs * batches_per_epoch(self.train_count, self.batch_size)))
+        return max(1, round(self.epochs * self.batches_per_epoch))
 
     @property
     def fingerprint(self) -> str:
@@ -131,6 +140,13 @@ class Experiment:
         """The same experiment with some fields changed; an unknown field is an ExperimentError."""
         check_options(changes)
         return dataclasses.replace(self, **changes)
+
+
+def batches_per_epoch(count: int, batch_size: int) -> int:
+    """How many batches an epoch over `count` images has: full ones only, but at least one."""
+    if count < 1 or batch_size < 1:
+        raise ExperimentError(f"{count} images in batches of {batch_size}: both must be 1 or more")
+    return max(1, count // batch_size)
 
 
 def option_names() -> list[str]:

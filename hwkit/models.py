@@ -7,18 +7,17 @@ report (`conv1.weight`, `fc1.bias`, ...); every variant of it is one of these tw
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from hwkit.experiment import Experiment
+from hwkit import experiment as options
+from hwkit.experiment import Experiment
 
-ACTIVATIONS = {"relu": F.relu, "selu": F.selu}
-POOLINGS = {"max": F.max_pool2d, "average": F.avg_pool2d}
+ACTIVATIONS = dict(zip(options.ACTIVATIONS, (F.relu, F.selu), strict=True))
+POOLINGS = dict(zip(options.POOLINGS, (F.max_pool2d, F.avg_pool2d), strict=True))
 
 
 def activated_pool(model: nn.Module, x: Tensor) -> Tensor:
@@ -118,9 +117,6 @@ class CifarCNN(nn.Module):
 
 
 MODELS: dict[str, type[nn.Module]] = {"mnist": MnistCNN, "cifar10": CifarCNN}
-# Kernel sizes that fit each network: odd ones, and for the unpadded CIFAR-10 network those that end at 2x2 pixels.
-KERNEL_SIZES = {"mnist": (1, 3, 5, 7, 9), "cifar10": (3, 5)}
-INITIALISATIONS = ("pytorch", "truncated-normal")
 
 
 def build(experiment: Experiment) -> nn.Module:

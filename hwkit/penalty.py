@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from hwkit import data, models, runs
+from hwkit import data, models, runs, sources
 from hwkit.data import Dataset
 from hwkit.devices import autocast, resolve_device, resolve_precision
 from hwkit.errors import ExperimentError, TrainingError, did_you_mean
@@ -40,7 +40,7 @@ PENALTY_VERSION = 1
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
 VERSIONS = ("none", "faulty", "repaired")  # of the penalty
 WEIGHTS = ("conv1.weight", "conv2.weight", "fc1.weight", "fc2.weight")
-TRAINING_IMAGES = data.DATASETS["mnist"].train_size
+TRAINING_IMAGES = sources.DATASETS["mnist"].train_size
 
 _PART = {"train_size": 2000, "test_size": 1000, "validation_size": 200}
 _ALL = {"train_size": 55000, "validation_size": 5000}  # the split of TensorFlow 1's MNIST reader
@@ -209,7 +209,7 @@ def penalty_training(
         }
     )
     steps = usual if iterations is None else iterations
-    per_epoch = data.batches_per_epoch(experiment.train_count, experiment.batch_size)
+    per_epoch = experiment.batches_per_epoch
     return PenaltyTraining(
         experiment=experiment.replace(epochs=steps / per_epoch),
         framework=framework,
@@ -444,7 +444,7 @@ def load_or_fit(
     progress: bool,
 ) -> PenaltyRun:
     """The finished result of a training; if there is none, train the network that `network` opens, and write it."""
-    source = data.resolve_source("mnist", training.experiment.data)
+    source = sources.resolve_source("mnist", training.experiment.data)
     training = dataclasses.replace(training, experiment=training.experiment.replace(data=source))
     found = find(training)
     if found:
@@ -468,7 +468,7 @@ def fit(
     measured, again, gradients = network.penalties(), network.penalties(), network.penalty_gradients()
     norms = network.norms()
     penalties = [[norms[name], measured[name], again[name], gradients[name]] for name in measured]
-    per_epoch = data.batches_per_epoch(experiment.train_count, experiment.batch_size)
+    per_epoch = experiment.batches_per_epoch
     rows: list[dict[str, float]] = []
     started = time.monotonic()
     bar = tqdm(total=experiment.iterations, desc=experiment.name, unit="it", disable=not progress, mininterval=0.5)

@@ -24,7 +24,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from torch import Tensor
 
-from hwkit import analysis, data, theme
+from hwkit import analysis, data, sources, theme
 from hwkit.analysis import Example, Pair
 from hwkit.data import Dataset
 from hwkit.errors import DataError, RunError, did_you_mean
@@ -598,7 +598,7 @@ def augmentations(dataset: Dataset, count: int = 10, seed: int = 0, *, ax: Axes 
     DataError
         If the images have no colour, which are not augmented, or there are not so many.
     """
-    if data.DATASETS[dataset.name].channels != 3:
+    if sources.DATASETS[dataset.name].channels != 3:
         raise DataError(f"{dataset.title} is not augmented, only colour images are; take cifar10")
     if not 1 <= count <= len(dataset.train_images):
         raise DataError(f"count must be 1 to {len(dataset.train_images)}, the training images there are, not {count}")

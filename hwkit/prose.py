@@ -9,10 +9,11 @@ from IPython.display import Markdown
 
 from hwkit import analysis, penalty, tensorflow_graph
 from hwkit.analysis import Comparison, Example, Pair
-from hwkit.data import DATASETS, Dataset
+from hwkit.data import Dataset
 from hwkit.penalty import PenaltyRun
 from hwkit.results import result_row
 from hwkit.runs import Run, duration
+from hwkit.sources import DATASETS
 
 SMALL_GAP = 0.01  # a difference of train and test accuracy below one point is called small
 

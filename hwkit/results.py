@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import pandas as pd
 
 from hwkit.analysis import wilson_interval
-from hwkit.data import DATASETS
 from hwkit.experiment import Experiment
+from hwkit.sources import DATASETS
 
 # Rides along in a notebook's outputs, so that the report finds the numbers of the runs a notebook shows.
 RESULTS_MIME = "application/vnd.hwkit.results+json"

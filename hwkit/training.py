@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from hwkit import data, models, runs
+from hwkit import data, models, runs, sources
 from hwkit.data import Dataset
 from hwkit.devices import autocast, device_name, resolve_device, resolve_precision
 from hwkit.errors import ExperimentError, TrainingError
@@ -59,7 +59,7 @@ def train(experiment: Experiment, *, device: str = "auto", progress: bool = True
         On Ctrl-C, after a checkpoint was written: the same call continues from there.
     """
     target = resolve_device(device)
-    experiment = experiment.replace(data=data.resolve_source(experiment.dataset, experiment.data))
+    experiment = experiment.replace(data=sources.resolve_source(experiment.dataset, experiment.data))
     finished = runs.find(experiment)
     if finished:
         return finished
@@ -107,7 +107,7 @@ def fit(experiment: Experiment, folder: Path, device: torch.device, *, progress:
     )
     model = models.build(experiment)
     state = TrainingState(experiment, folder, model, dataset, device)
-    per_epoch = data.batches_per_epoch(experiment.train_count, experiment.batch_size)
+    per_epoch = experiment.batches_per_epoch
 
     with state.random_numbers(), deferred_interrupt() as interrupted, state.bar(shown=progress) as bar:
         while state.iteration < experiment.iterations:
@@ -210,7 +210,7 @@ class TrainingState:
         self.rows.append(
             (
                 self.iteration,
-                self.iteration / data.batches_per_epoch(self.experiment.train_count, self.experiment.batch_size),
+                self.iteration / self.experiment.batches_per_epoch,
                 loss.item() + penalty,
                 penalty,
                 train_accuracy,
@@ -389,7 +389,7 @@ def deferred_interrupt() -> Iterator[Any]:
 def estimate_seconds(experiment: Experiment, *, device: str = "auto") -> float:
     """Expected training time of an experiment on this machine, from a few timed steps on random images."""
     target = resolve_device(device)
-    facts = data.DATASETS[experiment.dataset]
+    facts = sources.DATASETS[experiment.dataset]
     model = models.build(experiment).to(target, memory_format=torch.channels_last).train()
     optimizer = make_optimizer(model, experiment)
     precision = resolve_precision(experiment.precision, target)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hwkit import data, training
+from hwkit import sources, training
 from hwkit.experiment import named_experiment
 from hwkit.paths import data_root
 from hwkit.runs import Run
@@ -62,7 +62,7 @@ def cifar_run(store: Path) -> Run:
 def real_data_root() -> Path:
     """The folder of the real data sets; skips the test where they are not."""
     root = data_root()
-    for name in data.DATASETS:
-        if any(check.status != "ok" for check in data.check(name, root, checksums=False)):
-            pytest.skip(f"the real {data.DATASETS[name].title} is not in {root}; set HWKIT_DATA")
+    for name in sources.DATASETS:
+        if any(check.status != "ok" for check in sources.check(name, root, checksums=False)):
+            pytest.skip(f"the real {sources.DATASETS[name].title} is not in {root}; set HWKIT_DATA")
     return root

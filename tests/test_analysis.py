@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hwkit import analysis, data, models
+from hwkit import analysis, models, sources
 from hwkit.analysis import Comparison
 from hwkit.errors import HwkitError, RunError
 from hwkit.experiment import Experiment
@@ -261,7 +261,7 @@ def test_statistics_list_every_tensor_in_the_order_of_the_network(trained_run: R
 
 
 def test_every_network_lists_its_parameters_layer_by_layer() -> None:
-    for dataset in data.DATASETS:
+    for dataset in sources.DATASETS:
         names = [name for name, _ in models.build(Experiment(dataset=dataset)).named_parameters()]
         assert analysis.parameter_names(sorted(names)) == names
 

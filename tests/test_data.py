@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from torchvision import transforms
 from torchvision.transforms.v2 import functional
 
-from hwkit import data, paths
-from hwkit.data import DATASETS, DataFile
+from hwkit import data, paths, sources
 from hwkit.errors import DataError, ExperimentError
+from hwkit.sources import DATASETS, DataFile
 
 TRAIN, TEST = 30, 20  # images in the miniature MNIST
 IMAGES = "MNIST/raw/train-images-idx3-ubyte"
@@ -38,7 +38,7 @@ def no_network(monkeypatch):
         asked.extend(addresses)
         raise OSError("no network in this test")
 
-    monkeypatch.setattr(data, "_require_network", refuse)
+    monkeypatch.setattr(sources, "_require_network", refuse)
     return asked
 
 
@@ -52,11 +52,11 @@ def miniature(monkeypatch, tmp_path) -> Path:
     for file in DATASETS["mnist"].files:
         count = TRAIN if "train" in file.path else TEST
         if "images" in file.path:
-            header = data._idx_header(count, 28, 28)
+            header = sources.idx_header(count, 28, 28)
             pixels = torch.randint(0, 256, (count * 28 * 28,), dtype=torch.uint8, generator=generator)
             content = header + pixels.numpy().tobytes()
         else:
-            header = data._idx_header(count)
+            header = sources.idx_header(count)
             content = header + bytes(label % 10 for label in range(count))
         (root / file.path).write_bytes(content)
         files.append(DataFile(file.path, len(content), header, hashlib.sha256(content).hexdigest()))
@@ -182,7 +182,7 @@ def test_the_real_sets_are_read_as_torchvision_reads_them(real_data_root, name):
         assert torch.equal(functional.pil_to_tensor(image), dataset.test_images[index])
         assert label == dataset.test_labels[index]
         assert dataset.classes[label] in reference.classes[label]
-    assert {file.status for file in data.check(name, real_data_root)} == {"ok"}
+    assert {file.status for file in sources.check(name, real_data_root)} == {"ok"}
 
 
 # -------------------------------------------------------------------------------------- missing and damaged files
@@ -205,10 +205,10 @@ def test_without_files_and_network_real_is_an_error_that_says_how_to_get_them(tm
 
 
 def test_the_network_is_asked_once_per_process_and_never_against_ones_will(tmp_path, no_network):
-    assert data.resolve_source("mnist", root=tmp_path, download=False) == "stand-in"
+    assert sources.resolve_source("mnist", root=tmp_path, download=False) == "stand-in"
     assert no_network == []
     for _ in range(3):
-        assert data.resolve_source("mnist", root=tmp_path) == "stand-in"
+        assert sources.resolve_source("mnist", root=tmp_path) == "stand-in"
     assert no_network == list(DATASETS["mnist"].addresses)
 
 
@@ -264,7 +264,7 @@ def test_a_damaged_file_is_an_error_that_names_it_and_the_remedy(miniature, no_n
     with pytest.raises(DataError, match=f"train-images-idx3-ubyte .*{detail}.*Delete it and run again"):
         data.load("mnist", source, miniature)
     assert no_network == [], "a damaged file was downloaded over"
-    assert [file.status for file in data.check("mnist", miniature)] == ["damaged", "ok", "ok", "ok"]
+    assert [file.status for file in sources.check("mnist", miniature)] == ["damaged", "ok", "ok", "ok"]
 
 
 @pytest.mark.parametrize(("damage", "detail"), DAMAGES)
@@ -288,7 +288,7 @@ def test_one_flipped_bit_in_the_real_mnist_is_found(real_data_root, tmp_path):
     (tmp_path / "MNIST/raw").mkdir(parents=True)
     for file in DATASETS["mnist"].files:
         (tmp_path / file.path).symlink_to(Path(real_data_root).resolve() / file.path)
-    assert data.resolve_source("mnist", "real", tmp_path) == "real"
+    assert sources.resolve_source("mnist", "real", tmp_path) == "real"
     labels = tmp_path / "MNIST/raw/t10k-labels-idx1-ubyte"
     content = labels.read_bytes()
     labels.unlink()
@@ -317,7 +317,7 @@ def test_a_data_root_that_is_a_file_is_an_error(tmp_path):
 
 def test_the_status_table_says_what_is_there_and_what_is_wrong(miniature):
     _cut_off(miniature / IMAGES)
-    mnist, cifar10 = data.status_table(miniature)
+    mnist, cifar10 = sources.status_table(miniature)
 
     assert (mnist["status"], cifar10["status"]) == ("damaged", "missing")
     assert "cut off" in mnist["detail"]
@@ -352,26 +352,26 @@ def test_only_the_missing_file_is_replaced(miniature, mirror):
     before = (miniature / IMAGES).stat().st_ino
     (miniature / LABELS).unlink()
 
-    assert data.resolve_source("mnist", "real", miniature) == "real"
-    assert {file.status for file in data.check("mnist", miniature)} == {"ok"}
+    assert sources.resolve_source("mnist", "real", miniature) == "real"
+    assert {file.status for file in sources.check("mnist", miniature)} == {"ok"}
     assert (miniature / IMAGES).stat().st_ino == before
 
 
 def test_an_interrupted_download_is_never_taken_for_data_and_the_next_one_succeeds(mirror, tmp_path, monkeypatch):
     root = tmp_path / "new"
-    fetch = data._fetch
+    fetch = sources._fetch
 
     def interrupted(facts, folder, staging):
         fetch(facts, folder, staging)
         _cut_off(staging / IMAGES)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(data, "_fetch", interrupted)
+    monkeypatch.setattr(sources, "_fetch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        data.resolve_source("mnist", root=root)
-    assert data.resolve_source("mnist", root=root, download=False) == "stand-in"
+        sources.resolve_source("mnist", root=root)
+    assert sources.resolve_source("mnist", root=root, download=False) == "stand-in"
 
-    monkeypatch.setattr(data, "_fetch", fetch)
+    monkeypatch.setattr(sources, "_fetch", fetch)
     assert data.load("mnist", root=root).source == "real"
 
 
@@ -385,11 +385,11 @@ def test_a_download_with_the_wrong_contents_is_refused(mirror, tmp_path, monkeyp
 
 
 def test_two_processes_that_want_the_same_set_download_it_once(mirror, tmp_path, monkeypatch):
-    fetch, calls = data._fetch, []
-    monkeypatch.setattr(data, "_fetch", lambda *arguments: (calls.append(1), fetch(*arguments)))
+    fetch, calls = sources._fetch, []
+    monkeypatch.setattr(sources, "_fetch", lambda *arguments: (calls.append(1), fetch(*arguments)))
     results: list[str] = []
     threads = [
-        threading.Thread(target=lambda: results.append(data.resolve_source("mnist", root=tmp_path / "new")))
+        threading.Thread(target=lambda: results.append(sources.resolve_source("mnist", root=tmp_path / "new")))
         for _ in range(2)
     ]
     for thread in threads:
@@ -402,7 +402,7 @@ def test_two_processes_that_want_the_same_set_download_it_once(mirror, tmp_path,
 
 
 def test_a_network_that_swallows_everything_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "NETWORK_TIMEOUT", 0.2)
+    monkeypatch.setattr(sources, "NETWORK_TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         monkeypatch.setitem(DATASETS, "mnist", replace(DATASETS["mnist"], addresses=(address,)))
@@ -411,7 +411,7 @@ def test_a_network_that_swallows_everything_is_given_up(tmp_path, monkeypatch):
 
 
 def test_downloading_leaves_the_timeout_of_sockets_as_it_was(mirror, tmp_path):
-    data.resolve_source("mnist", root=tmp_path / "new")
+    sources.resolve_source("mnist", root=tmp_path / "new")
 
     assert socket.getdefaulttimeout() is None
 

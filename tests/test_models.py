@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hwkit import models
+from hwkit import experiment, models
 from hwkit.experiment import EXPERIMENTS, named_experiment
 
 MNIST = {
@@ -55,13 +55,13 @@ def test_parameter_table_has_the_counts_of_the_report(name: str) -> None:
     assert table["count"].to_dict() == COUNTS[name]
 
 
-@pytest.mark.parametrize("kernel_size", models.KERNEL_SIZES["cifar10"])
+@pytest.mark.parametrize("kernel_size", experiment.KERNEL_SIZES["cifar10"])
 def test_cifar_network_takes_every_kernel_size_it_offers(kernel_size: int) -> None:
     model = models.CifarCNN(kernel_size=kernel_size)
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
-@pytest.mark.parametrize("kernel_size", models.KERNEL_SIZES["mnist"])
+@pytest.mark.parametrize("kernel_size", experiment.KERNEL_SIZES["mnist"])
 def test_mnist_network_takes_every_kernel_size_it_offers(kernel_size: int) -> None:
     model = models.MnistCNN(kernel_size=kernel_size)
     assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)

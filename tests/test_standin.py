@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwkit import standin
-from hwkit.data import DATASETS, normalise
+from hwkit.data import normalise
+from hwkit.sources import DATASETS
 
 
 @pytest.mark.parametrize("name", list(DATASETS))

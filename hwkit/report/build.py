@@ -153,7 +153,7 @@ def _plan(notebook: Path, parameters: Mapping[str, Any]) -> _Plan:
 
     The notebook's metadata lists, under hwkit.experiments, the named experiments that it shows.
     """
-    from hwkit import data
+    from hwkit import sources
     from hwkit.experiment import EXPERIMENTS, named_experiment, option_names
 
     content = read_notebook(notebook)
@@ -168,11 +168,11 @@ def _plan(notebook: Path, parameters: Mapping[str, Any]) -> _Plan:
         experiments.append(named_experiment(name, given.get("profile", "quick"), **fitting))
     stand_ins = []
     if experiments and "data" in declared:
-        sources = {e.dataset: data.resolve_source(e.dataset, e.data) for e in experiments}
-        given["data"] = "stand-in" if "stand-in" in sources.values() else "real"
+        found = {e.dataset: sources.resolve_source(e.dataset, e.data) for e in experiments}
+        given["data"] = "stand-in" if "stand-in" in found.values() else "real"
         experiments = [experiment.replace(data=given["data"]) for experiment in experiments]
         if given["data"] == "stand-in":
-            titles = " and ".join(data.DATASETS[dataset].title for dataset in sources)
+            titles = " and ".join(sources.DATASETS[dataset].title for dataset in found)
             stand_ins = [f"{titles}: a drawn stand-in set takes the place of the real data, and the report says so"]
     return _Plan(notebook, given, tuple(experiments), tuple(stand_ins), _key(notebook, given))
 
@@ -294,8 +294,8 @@ def _export(
 
 def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """What the title page says of the runs: data, device, training time."""
-    from hwkit.data import DATASETS
     from hwkit.runs import duration
+    from hwkit.sources import DATASETS
 
     if not rows:
         return {}
