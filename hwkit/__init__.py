@@ -22,27 +22,33 @@ if TYPE_CHECKING:
         data,
         experiment,
         models,
+        parallel,
         penalty,
         plots,
         prose,
         results,
         runs,
+        sources,
         tensorflow_graph,
         training,
         verdicts,
     )
     from hwkit.experiment import Experiment, named_experiment
     from hwkit.notebook import check_parameters, markdown, show_figure, show_source, use_store
+    from hwkit.parallel import train_all, train_seeds
     from hwkit.results import compare_with_seed
-    from hwkit.training import train, train_seeds
+    from hwkit.training import train, with_seeds
 
 _MODULES = ("ablation", "analysis", "capacity", "data", "devices", "errors", "experiment", "inference", "models")
-_MODULES += ("notebook", "penalty", "plots", "prose", "results", "runs", "tensorflow_graph", "training", "verdicts")
+_MODULES += ("notebook", "parallel", "penalty", "plots", "prose", "results", "runs", "sources", "tensorflow_graph")
+_MODULES += ("training", "verdicts")
 _HOMES = {
     "Experiment": "hwkit.experiment",
     "named_experiment": "hwkit.experiment",
     "train": "hwkit.training",
-    "train_seeds": "hwkit.training",
+    "train_all": "hwkit.parallel",
+    "train_seeds": "hwkit.parallel",
+    "with_seeds": "hwkit.training",
     "compare_with_seed": "hwkit.results",
     "check_parameters": "hwkit.notebook",
     "markdown": "hwkit.notebook",

@@ -11,8 +11,8 @@ import pandas as pd
 from hwkit.devices import resolve_device
 from hwkit.errors import ExperimentError, did_you_mean
 from hwkit.experiment import EXPERIMENTS, Experiment, named_experiment
+from hwkit.parallel import train_all
 from hwkit.runs import Run
-from hwkit.training import train
 from hwkit.verdicts import gap_of
 
 
@@ -22,6 +22,11 @@ class Grid:
 
     lambdas: tuple[float, ...]
     widths: tuple[float, ...]
+
+    @property
+    def places(self) -> list[tuple[float, float]]:
+        """Every pair of a lambda and a width."""
+        return [(l2, width) for width in self.widths for l2 in self.lambdas]
 
 
 # The runs of width 1 are those of other chapters. On two CPU cores, narrower ones add less than a minute each to
@@ -75,8 +80,9 @@ _OF_THE_GRID = ("cifar10", "cifar10-l2", "cifar10-l2-strong")
 
 def train_grid(grid: Grid, profile: str, *, device: str = "auto", **options: Any) -> dict[tuple[float, float], Run]:
     """The runs of a grid by (lambda, width); those that are finished are loaded."""
-    places = [(l2, width) for width in grid.widths for l2 in grid.lambdas]
-    return {place: train(experiment(profile, *place, **options), device=device) for place in places}
+    places = grid.places
+    trained = train_all([experiment(profile, *place, **options) for place in places], device=device)
+    return dict(zip(places, trained, strict=True))
 
 
 def table(runs: dict[tuple[float, float], Run]) -> pd.DataFrame:

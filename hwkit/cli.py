@@ -114,6 +114,7 @@ def _report(options: argparse.Namespace) -> int:
         print(f"{name}: up to date")
     for warning in report.warnings:
         print(f"warning: {warning}")
+    print("time: " + ", ".join(f"{step} {seconds:.1f} s" for step, seconds in report.seconds.items()))
     print(f"{report.pdf} ({report.pages} pages)\n{report.html}\n{report.csv}")
     for execution in report.failures:
         print(f"hwkit: {execution.notebook.name} failed in {execution.failure}", file=sys.stderr)

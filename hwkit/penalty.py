@@ -33,6 +33,7 @@ from hwkit.experiment import PROFILES, Experiment, check_options
 from hwkit.inference import accuracy, predict
 from hwkit.paths import store_root
 from hwkit.training import TEST_SAMPLE, TRAIN_SAMPLE, deferred_interrupt, describe_environment, make_optimizer
+from hwkit.training import resolved as resolved_experiment
 
 # Part of every fingerprint: raise it when the same training would come out otherwise than before.
 PENALTY_VERSION = 1
@@ -154,6 +155,16 @@ class PenaltyTraining:
         """Twelve hex digits that name the result folder: equal for trainings of the same thing."""
         decisive = [PENALTY_VERSION, self.framework, self.version, self.validation_size, self.experiment.fingerprint]
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:12]
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self.experiment.name
+
+    @property
+    def iterations(self) -> int:
+        """Number of optimiser steps."""
+        return self.experiment.iterations
 
     @property
     def folder(self) -> Path:
@@ -327,6 +338,11 @@ def find(training: PenaltyTraining) -> PenaltyRun | None:
     return PenaltyRun(training, content["metrics"], content["environment"], record, penalties)
 
 
+def resolved(training: PenaltyTraining) -> PenaltyTraining:
+    """The same training with a data source that is decided; see `hwkit.training.resolved`."""
+    return dataclasses.replace(training, experiment=resolved_experiment(training.experiment))
+
+
 def train(training: PenaltyTraining, *, device: str = "auto", progress: bool = True) -> PenaltyRun:
     """Train in PyTorch, or load the result if it is there.
 
@@ -444,8 +460,7 @@ def load_or_fit(
     progress: bool,
 ) -> PenaltyRun:
     """The finished result of a training; if there is none, train the network that `network` opens, and write it."""
-    source = sources.resolve_source("mnist", training.experiment.data)
-    training = dataclasses.replace(training, experiment=training.experiment.replace(data=source))
+    training = resolved(training)
     found = find(training)
     if found:
         return found

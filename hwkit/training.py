@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,13 @@ SEEDS_ON_GPU = 5  # where a run takes seconds; on a CPU five seeds would take an
 CHECKPOINT_SECONDS = 15.0
 
 
-def train(experiment: Experiment, *, device: str = "auto", progress: bool = True) -> Run:
+def train(
+    experiment: Experiment,
+    *,
+    device: str = "auto",
+    progress: bool = True,
+    on_record: Callable[[dict[str, float]], None] | None = None,
+) -> Run:
     """Train an experiment, or load its run if it is finished, or continue it if it was interrupted.
 
     Parameters
@@ -46,6 +52,7 @@ def train(experiment: Experiment, *, device: str = "auto", progress: bool = True
     experiment : what to train.
     device : "auto" (cuda, else mps, else cpu), or a torch device such as "cpu" or "cuda:1".
     progress : show a progress bar with iteration, loss and accuracies.
+    on_record : is called with each new row of the record, columns `runs.RECORD_COLUMNS`.
 
     Raises
     ------
@@ -59,7 +66,7 @@ def train(experiment: Experiment, *, device: str = "auto", progress: bool = True
         On Ctrl-C, after a checkpoint was written: the same call continues from there.
     """
     target = resolve_device(device)
-    experiment = experiment.replace(data=sources.resolve_source(experiment.dataset, experiment.data))
+    experiment = resolved(experiment)
     finished = runs.find(experiment)
     if finished:
         return finished
@@ -70,13 +77,22 @@ def train(experiment: Experiment, *, device: str = "auto", progress: bool = True
 
     with runs.lock(experiment, on_wait=on_wait) as folder:
         runs.tidy(folder)
-        return runs.find(experiment) or fit(experiment, folder, target, progress=progress)
+        return runs.find(experiment) or fit(experiment, folder, target, progress=progress, on_record=on_record)
 
 
-def train_seeds(
-    experiment: Experiment, seeds: int | None = None, *, device: str = "auto", progress: bool = True
-) -> list[Run]:
-    """Train an experiment with several seeds, from its own on upwards; see `train`.
+def resolved(experiment: Experiment) -> Experiment:
+    """The same experiment with a data source that is decided, downloading the data if need be.
+
+    Raises
+    ------
+    DataError
+        As `sources.resolve_source` does.
+    """
+    return experiment.replace(data=sources.resolve_source(experiment.dataset, experiment.data))
+
+
+def with_seeds(experiments: Sequence[Experiment], seeds: int | None = None, device: str = "auto") -> list[Experiment]:
+    """Each experiment with several seeds, from its own on upwards.
 
     Parameters
     ----------
@@ -91,11 +107,17 @@ def train_seeds(
         seeds = SEEDS_ON_GPU if resolve_device(device).type == "cuda" else 1
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise ExperimentError(f"seeds must be a whole number of at least 1, or None for the default, not {seeds!r}")
-    own = [experiment.replace(seed=experiment.seed + step) for step in range(seeds)]
-    return [train(one, device=device, progress=progress) for one in own]
+    return [one.replace(seed=one.seed + step) for one in experiments for step in range(seeds)]
 
 
-def fit(experiment: Experiment, folder: Path, device: torch.device, *, progress: bool = True) -> Run:
+def fit(
+    experiment: Experiment,
+    folder: Path,
+    device: torch.device,
+    *,
+    progress: bool = True,
+    on_record: Callable[[dict[str, float]], None] | None = None,
+) -> Run:
     """The training loop, from the last checkpoint in `folder` if there is one, to a finished run."""
     dataset = data.load(
         experiment.dataset,
@@ -124,7 +146,13 @@ def fit(experiment: Experiment, folder: Path, device: torch.device, *, progress:
             for images, labels in epoch_batches:
                 loss, logits = state.step(data.normalise(images, dataset), labels)
                 if state.iteration % experiment.record_every == 0 or state.iteration == experiment.iterations:
-                    bar.set_postfix(state.record(loss, logits, labels), refresh=False)
+                    row = state.record(loss, logits, labels)
+                    bar.set_postfix_str(
+                        f"loss {row['loss']:.3f}, train {row['train_accuracy']:.3f}, test {row['test_accuracy']:.3f}",
+                        refresh=False,
+                    )
+                    if on_record:
+                        on_record(row)
                 bar.update()
                 if interrupted():
                     state.save()
@@ -196,8 +224,8 @@ class TrainingState:
         self.optimizer.zero_grad()
         return loss.detach(), logits.detach()
 
-    def record(self, loss: Tensor, logits: Tensor, labels: Tensor) -> dict[str, str]:
-        """Add a row to the record: loss, accuracy on this batch and on 200 random test images."""
+    def record(self, loss: Tensor, logits: Tensor, labels: Tensor) -> dict[str, float]:
+        """Add a row to the record, and return it: loss, accuracy on this batch and on 200 random test images."""
         if not math.isfinite(loss.item()):
             raise self._diverged(f"the loss became {loss.item()} at iteration {self.iteration}")
         sample = data.random_test_indices(
@@ -205,25 +233,18 @@ class TrainingState:
         ).to(self.device)
         sample_logits = predict(self.model, self.dataset.test_images[sample], self.dataset, precision=self.precision)
         penalty = l2_penalty(self.model, self.experiment.l2).item()
-        train_accuracy = accuracy(logits, labels)
-        test_accuracy = accuracy(sample_logits, self.dataset.test_labels[sample])
-        self.rows.append(
-            (
-                self.iteration,
-                self.iteration / self.experiment.batches_per_epoch,
-                loss.item() + penalty,
-                penalty,
-                train_accuracy,
-                test_accuracy,
-                learning_rate_at(self.iteration, self.experiment),
-                round(self.seconds, 3),
-            )
+        row = (
+            self.iteration,
+            self.iteration / self.experiment.batches_per_epoch,
+            loss.item() + penalty,
+            penalty,
+            accuracy(logits, labels),
+            accuracy(sample_logits, self.dataset.test_labels[sample]),
+            learning_rate_at(self.iteration, self.experiment),
+            round(self.seconds, 3),
         )
-        return {
-            "loss": f"{loss.item() + penalty:.3f}",
-            "train": f"{train_accuracy:.3f}",
-            "test": f"{test_accuracy:.3f}",
-        }
+        self.rows.append(row)
+        return dict(zip(runs.RECORD_COLUMNS, row, strict=True))
 
     def _diverged(self, what: str) -> TrainingError:
         return TrainingError(

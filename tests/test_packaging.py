@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 import hwkit
-from hwkit.experiment import EXPERIMENTS
 from hwkit.report.execute import declared_parameters, read_notebook
+from hwkit.sources import DATASETS
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -64,4 +64,4 @@ def test_notebooks_are_committed_without_outputs_and_with_short_cells(path: Path
 def test_notebooks_declare_what_the_report_asks_of_them(path: Path) -> None:
     notebook = read_notebook(path)
     assert {"profile", "seed", "device", "data"} <= set(declared_parameters(notebook))
-    assert set(notebook["metadata"]["hwkit"]["experiments"]) <= set(EXPERIMENTS)
+    assert set(notebook["metadata"]["hwkit"]["datasets"]) <= set(DATASETS)

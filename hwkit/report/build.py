@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import base64
+import ctypes
+import dataclasses
 import hashlib
 import importlib.metadata
+import importlib.util
 import io
 import json
+import os
 import platform
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwkit.errors import ReportError
+from hwkit.errors import HwkitError, ReportError
 from hwkit.paths import project_root
 from hwkit.report.execute import (
     Execution,
@@ -25,20 +30,24 @@ from hwkit.report.execute import (
     read_notebook,
 )
 from hwkit.report.files import replace_file
+from hwkit.report.planning import planned_trainings
 from hwkit.report.settings import ReportSettings
 
 if TYPE_CHECKING:
-    from hwkit.experiment import Experiment
+    from hwkit.parallel import Training
+    from hwkit.processes import Outcome
 
-# Starting a kernel, importing torch and drawing the figures of one notebook on two CPU cores, for the forecast only.
-NOTEBOOK_SECONDS = 15.0
+NOTEBOOK_SECONDS = 10.0  # one notebook of the report on one CPU core, runs loaded and figures drawn; for the forecast
 # Packages whose version can change what a notebook shows.
 SHOWN_BY = ("torch", "torchvision", "matplotlib", "seaborn", "pandas")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a build left behind: the files, how each notebook went, and what the reader should be told."""
+    """What a build left behind: the files, how each notebook went, and what the reader should be told.
+
+    `seconds` tells where the time went, by the name of the step.
+    """
 
     pdf: Path
     html: Path
@@ -47,6 +56,7 @@ class Report:
     reused: tuple[str, ...]
     pages: int
     warnings: tuple[str, ...]
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def failures(self) -> list[Execution]:
@@ -66,8 +76,9 @@ def build_report(
 ) -> Report:
     """Execute notebooks and export them as one report: report.pdf, report.html, results.csv and the notebooks.
 
-    A notebook that was executed before with the same text, parameters, library and data is not executed again. One
-    that fails does not stop the others; it is named in the result, and the report shows how far it came.
+    What the notebooks are going to train is trained first, and then they are executed, as many at a time as the machine
+    takes. A notebook that was executed before with the same text, parameters, library and data is not executed again.
+    One that fails does not stop the others; it is named in the result, and the report shows how far it came.
 
     Parameters
     ----------
@@ -84,8 +95,7 @@ def build_report(
     ExperimentError, ParameterError, DataError, ReportError
         For what is wrong before anything is executed, or if the PDF cannot be made.
     """
-    from hwkit.devices import resolve_device
-
+    started = time.monotonic()
     root = project_root()
     output = output or root / "build"
     notebooks = list(notebooks or sorted((root / "notebooks").glob("*.ipynb")))
@@ -98,37 +108,50 @@ def build_report(
         raise ReportError(f"there is no settings file {settings}")
     report_settings = ReportSettings.load(settings or root / "report.toml")
     parameters = dict(parameters or {})
-    device = resolve_device(parameters.get("device", "auto"))
-    profile = profile or ("full" if device.type == "cuda" else "quick")
+    device = str(parameters.get("device", "auto"))
+    profile = profile or _default_profile(device)
     plans = [_plan(notebook, {"profile": profile, **parameters}) for notebook in notebooks]
     _require_all_used(parameters, plans)
     _make_folder(output / "notebooks")
 
     state = _State(output / "state.json")
     todo = [plan for plan in plans if force or not state.is_current(plan, output)]
-    say(f"profile {profile} on {device}, {len(plans)} notebooks, {len(plans) - len(todo)} of them up to date")
+    say(f"profile {profile}, {len(plans)} notebooks, {len(plans) - len(todo)} of them up to date")
     for source in sorted({line for plan in plans for line in plan.stand_ins}):
         say(source)
-    if todo:
-        from hwkit.runs import duration
-
-        say(f"this should take about {duration(_expected_seconds(todo, str(device)))}")
-
+    clock = {"planning": time.monotonic() - started}
     executions = []
-    for number, plan in enumerate(todo, start=1):
-        say(f"[{number}/{len(todo)}] {plan.notebook.name}")
-        # What an interrupted execution leaves in the output's place must not pass for the one before.
-        state.forget(plan)
-        execution = execute(plan.notebook, plan.output(output), plan.parameters)
-        state.remember(plan, execution)
-        executions.append(execution)
-        if execution.failure:
-            say(f"{plan.notebook.name} failed in {execution.failure}")
-
-    return _export(plans, executions, report_settings, profile, output, state)
+    if todo:
+        missing = _missing_trainings(todo)
+        say(_forecast(missing, todo, device))
+        clock["planning"] = time.monotonic() - started
+        _train(missing, device, say)
+        clock["training"] = time.monotonic() - started - sum(clock.values())
+        executions = _execute(todo, output, state, device, say)
+        clock["notebooks"] = time.monotonic() - started - sum(clock.values())
+    report = _export(plans, executions, report_settings, profile, output, state)
+    clock["document"] = time.monotonic() - started - sum(clock.values())
+    return dataclasses.replace(report, seconds=clock)
 
 
 # --- What to run ------------------------------------------------------------------------------------------------
+
+
+def _default_profile(device: str) -> str:
+    """ "full" where there is a CUDA GPU to train on, and "quick" elsewhere."""
+    if device.startswith("cpu") or not _has_cuda_driver():  # PyTorch would know, but takes seconds to import
+        return "quick"
+    from hwkit.devices import resolve_device
+
+    return "full" if resolve_device(device).type == "cuda" else "quick"
+
+
+def _has_cuda_driver() -> bool:
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -140,7 +163,6 @@ class _Plan:
 
     notebook: Path
     parameters: dict[str, Any]
-    experiments: tuple[Experiment, ...]
     stand_ins: tuple[str, ...]
     key: str
 
@@ -151,38 +173,28 @@ class _Plan:
 def _plan(notebook: Path, parameters: Mapping[str, Any]) -> _Plan:
     """The plan for a notebook, with a data source that is decided once, here, and not by each kernel on its own.
 
-    The notebook's metadata lists, under hwkit.experiments, the named experiments that it shows.
+    The notebook's metadata lists, under hwkit.datasets, the data sets that it needs.
     """
     from hwkit import sources
-    from hwkit.experiment import EXPERIMENTS, named_experiment, option_names
 
     content = read_notebook(notebook)
     declared = declared_parameters(content)
     given = {name: value for name, value in parameters.items() if name in declared}
-    names = content["metadata"].get("hwkit", {}).get("experiments", [])
-    options = {name: value for name, value in given.items() if name in option_names()}
-    experiments = []
-    for name in names:
-        # A notebook's lambda is that of its regularised networks.
-        fitting = {k: v for k, v in options.items() if k != "l2" or "l2" in EXPERIMENTS[name]}
-        experiments.append(named_experiment(name, given.get("profile", "quick"), **fitting))
+    datasets = content["metadata"].get("hwkit", {}).get("datasets", [])
     stand_ins = []
-    if experiments and "data" in declared:
-        found = {e.dataset: sources.resolve_source(e.dataset, e.data) for e in experiments}
-        given["data"] = "stand-in" if "stand-in" in found.values() else "real"
-        experiments = [experiment.replace(data=given["data"]) for experiment in experiments]
+    if datasets and "data" in declared:
+        found = [sources.resolve_source(name, given.get("data", "auto")) for name in datasets]
+        given["data"] = "stand-in" if "stand-in" in found else "real"
         if given["data"] == "stand-in":
-            titles = " and ".join(sources.DATASETS[dataset].title for dataset in found)
+            titles = " and ".join(sources.DATASETS[name].title for name in datasets)
             stand_ins = [f"{titles}: a drawn stand-in set takes the place of the real data, and the report says so"]
-    return _Plan(notebook, given, tuple(experiments), tuple(stand_ins), _key(notebook, given))
+    return _Plan(notebook, given, tuple(stand_ins), _key(notebook, given))
 
 
 def _key(notebook: Path, parameters: Mapping[str, Any]) -> str:
     """A digest of a notebook, its parameters, the library and the packages that draw what it shows."""
-    from hwkit import tensorflow_graph
-
     versions = {name: importlib.metadata.version(name) for name in SHOWN_BY}
-    machine = [versions, platform.python_version(), tensorflow_graph.available()]
+    machine = [versions, platform.python_version(), importlib.util.find_spec("tensorflow") is not None]
     return _digest(
         notebook.read_bytes(),
         json.dumps([parameters, *machine], sort_keys=True, default=str).encode(),
@@ -205,13 +217,72 @@ def _require_all_used(parameters: Mapping[str, Any], plans: Sequence[_Plan]) -> 
                 check_parameters(plan.notebook, {name: value})
 
 
-def _expected_seconds(plans: Sequence[_Plan], device: str) -> float:
-    """Training time of the runs that are missing, measured on a few steps of each, and a lump for each notebook."""
-    from hwkit import runs
-    from hwkit.training import estimate_seconds
+def _missing_trainings(plans: Sequence[_Plan]) -> list[Training]:
+    """What the notebooks are going to train and what is not trained yet, each once."""
+    from hwkit import parallel
 
-    missing = {e.fingerprint: e for plan in plans for e in plan.experiments if runs.find(e) is None}
-    return sum(estimate_seconds(e, device=device) for e in missing.values()) + NOTEBOOK_SECONDS * len(plans)
+    wanted = [one for plan in plans for one in planned_trainings(read_notebook(plan.notebook), plan.parameters)]
+    return parallel.unfinished([parallel.resolved(one) for one in wanted])
+
+
+def _forecast(missing: Sequence[Training], plans: Sequence[_Plan], device: str) -> str:
+    """How long training and notebooks should take, from a few steps of each kind of network."""
+    from hwkit import parallel
+    from hwkit.runs import duration
+
+    places = parallel.places(device)
+    training = sum(parallel.expected_seconds(one, device) for one in missing) / max(1, min(places, len(missing)))
+    notebooks = NOTEBOOK_SECONDS * len(plans) / min(places, len(plans))
+    what = f"{len(missing)} networks to train, {len(plans)} notebooks to execute"
+    return f"{what}: this should take about {duration(training + notebooks)}"
+
+
+def _train(missing: Sequence[Training], device: str, say: Callable[[str], None]) -> None:
+    """Train side by side; what fails here fails again, and is shown, in the notebook that wants it."""
+    from hwkit import parallel
+
+    try:
+        parallel.train_all(missing, device=device, say=say)
+    except HwkitError as error:
+        say(f"training failed: {error}")
+
+
+def _execute(
+    plans: Sequence[_Plan], output: Path, state: _State, device: str, say: Callable[[str], None]
+) -> list[Execution]:
+    """Execute notebooks side by side, those first that took longest last time."""
+    from hwkit import parallel
+    from hwkit.processes import Job, run_jobs
+    from hwkit.runs import duration
+
+    plans = sorted(plans, key=state.seconds, reverse=True)
+    workers = min(parallel.places(device), len(plans))
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    executions: list[Execution] = []
+
+    def started(number: int) -> None:
+        # What an interrupted execution leaves in the output's place must not pass for the one before.
+        state.forget(plans[number])
+
+    def ended(number: int, outcome: Outcome) -> None:
+        plan = plans[number]
+        failed = Execution(plan.notebook, plan.output(output), 0.0, str(outcome.error))
+        execution = failed if outcome.error else outcome.value
+        state.remember(plan, execution)
+        executions.append(execution)
+        how = f"failed in {execution.failure}" if execution.failure else duration(execution.seconds)
+        say(f"[{len(executions)}/{len(plans)}] {plan.notebook.name}: {how}")
+
+    jobs = [Job(_execute_in_process, (plan.notebook, plan.output(output), plan.parameters, threads)) for plan in plans]
+    run_jobs(jobs, workers, on_start=started, on_end=ended)
+    return executions
+
+
+def _execute_in_process(
+    tell: Callable[[Any], None], notebook: Path, output: Path, parameters: Mapping[str, Any], threads: int
+) -> Execution:
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    return execute(notebook.absolute(), output.absolute(), parameters, progress=False)
 
 
 class _State:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,22 +72,38 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], *, prog
     started = time.monotonic()
     failure = None
     try:
-        papermill.execute_notebook(
-            str(notebook),
-            str(output),
-            dict(parameters),
-            kernel_name=kernel.get("name", "python3"),
-            language=kernel.get("language", "python"),
-            cwd=str(notebook.parent),
-            progress_bar=progress,
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # or each kernel warns of its loopback connection
-        )
+        with _forked_kernels():
+            papermill.execute_notebook(
+                str(notebook),
+                str(output),
+                dict(parameters),
+                kernel_name=kernel.get("name", "python3"),
+                language=kernel.get("language", "python"),
+                cwd=str(notebook.parent),
+                progress_bar=progress,
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # or each kernel warns of its loopback connection
+            )
     except PapermillExecutionError as error:
         remove_error_marks(output)
         failure = f"cell {error.cell_index + 1} (In [{error.exec_count}]): {error.ename}: {error.evalue}"
     except Exception as error:  # a kernel that dies or does not start has no exception class of its own
         failure = f"{type(error).__name__}: {error}"
     return Execution(notebook, output, time.monotonic() - started, failure)
+
+
+@contextlib.contextmanager
+def _forked_kernels() -> Iterator[None]:
+    """Kernels that are started within begin as forks of a process that has imported everything; see `kernels`."""
+    from jupyter_client.provisioning import KernelProvisionerFactory
+
+    from hwkit.report.kernels import NAME
+
+    factory = KernelProvisionerFactory.instance()
+    before, factory.default_provisioner_name = factory.default_provisioner_name, NAME
+    try:
+        yield
+    finally:
+        factory.default_provisioner_name = before
 
 
 def remove_error_marks(path: Path) -> None:

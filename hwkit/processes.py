@@ -1,0 +1,196 @@
+"""Jobs side by side, each in a process of its own; on Linux such a process is ready in milliseconds.
+
+A process that imports PyTorch and pandas, and for notebooks matplotlib and IPython, is seconds old before it does any
+work. Python's fork server imports them once; a fork of it takes milliseconds. The server itself never computes, so its
+forks start without threads and without a CUDA context. On other systems processes are spawned, and import for
+themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import pickle
+import random
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from hwkit.errors import HwkitError
+
+# What the processes of this package use, with all that these import in turn.
+PRELOADED = ["torch", "pandas", "seaborn", "ipykernel.kernelapp", "ipykernel.ipkernel", "papermill", "hwkit.prose"]
+INLINE = "module://matplotlib_inline.backend_inline"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A call to be made in another process: function and arguments have to be picklable.
+
+    The function gets one argument more, before the others: another function, which sends a message to `run_jobs`.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: with a value, or with an error."""
+
+    value: Any = None
+    error: Exception | None = None
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    workers: int,
+    *,
+    on_message: Callable[[int, Any], None] = lambda number, message: None,
+    on_start: Callable[[int], None] = lambda number: None,
+    on_end: Callable[[int, Outcome], None] = lambda number, outcome: None,
+) -> list[Outcome]:
+    """Run jobs in their order, so many at a time; the outcomes come in the order of the jobs.
+
+    Parameters
+    ----------
+    workers : how many processes at a time, at least 1.
+    on_start, on_end, on_message : are called here, with the job's number, when it starts, ends or has sent a message.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C, after every running job was interrupted and has ended.
+    """
+    waiting = deque(range(len(jobs)))
+    running: dict[Connection, tuple[int, BaseProcess]] = {}
+    outcomes: dict[int, Outcome] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                number = waiting.popleft()
+                connection, process = _start(jobs[number])
+                running[connection] = number, process
+                on_start(number)
+            for connection in wait(list(running)):
+                number, process = running[connection]
+                message = _receive(connection)
+                if isinstance(message, Outcome):
+                    process.join()
+                    del running[connection]
+                    outcomes[number] = _explained(message, process)
+                    on_end(number, outcomes[number])
+                else:
+                    on_message(number, message)
+    finally:
+        for _, process in running.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGINT)
+        for _, process in running.values():
+            process.join()
+    return [outcomes[number] for number in range(len(jobs))]
+
+
+def context() -> BaseContext:
+    """The multiprocessing context in which to start processes; the first call starts the server."""
+    if not forking():
+        return multiprocessing.get_context("spawn")
+    forked = multiprocessing.get_context("forkserver")
+    forked.set_forkserver_preload(PRELOADED)
+    # matplotlib reads this when it is imported, and a kernel's matplotlib is imported in the server.
+    with _environment("MPLBACKEND", os.environ.get("MPLBACKEND", INLINE)):
+        multiprocessing.forkserver.ensure_running()
+    return forked
+
+
+def forking() -> bool:
+    """Whether processes are forked here."""
+    return sys.platform == "linux"
+
+
+def settle() -> None:
+    """Make a new process one of its own; to be called first in it.
+
+    In a session of its own it gets no Ctrl-C from the terminal: who started it decides what an interrupt means. Forks
+    would all draw the same random numbers.
+    """
+    if hasattr(os, "setsid"):
+        with contextlib.suppress(PermissionError):  # it leads a session already
+            os.setsid()
+    random.seed()
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+
+
+def _start(job: Job) -> tuple[Connection, BaseProcess]:
+    here, there = multiprocessing.Pipe(duplex=False)
+    process = context().Process(target=_work, args=(job, there), daemon=False)
+    process.start()
+    there.close()
+    return here, process
+
+
+def _work(job: Job, connection: Connection) -> None:
+    """What a process does: the job, and as its last message the outcome."""
+    settle()
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    try:
+        outcome = Outcome(job.function(connection.send, *job.arguments))
+    except KeyboardInterrupt:
+        return
+    except Exception as error:
+        outcome = Outcome(error=error)
+    with contextlib.suppress(BrokenPipeError):
+        connection.send(outcome if _survives_pickling(outcome) else Outcome(error=HwkitError(repr(outcome.error))))
+
+
+def _follow_parent() -> None:
+    """End this process politely when the one that started it has died: nobody waits for its work any more."""
+    wait([multiprocessing.parent_process().sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _receive(connection: Connection) -> Any:
+    try:
+        return connection.recv()
+    except EOFError:
+        return Outcome()
+
+
+def _explained(outcome: Outcome, process: BaseProcess) -> Outcome:
+    """The outcome, with an error for a process that was killed before it could tell one."""
+    if process.exitcode == 0:
+        return outcome
+    how = f"signal {-process.exitcode}" if process.exitcode < 0 else f"exit status {process.exitcode}"
+    return Outcome(error=HwkitError(f"a process died with {how}, which may mean that memory ran out; run it again"))
+
+
+def _survives_pickling(outcome: Outcome) -> bool:
+    try:
+        pickle.loads(pickle.dumps(outcome))
+    except Exception:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """An environment variable for the processes started within."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

@@ -1,0 +1,72 @@
+"""A kernel provisioner that forks IPython kernels from a process in which everything slow is imported already.
+
+`hwkit.report.execute` asks Jupyter for it by name. Kernels that are not this interpreter's own
+IPython, and kernels on systems without a fork server, start as always.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+
+from hwkit.processes import context, forking, settle
+
+NAME = "hwkit-fork"  # under which pyproject.toml registers it
+
+
+class ForkingProvisioner(LocalProvisioner):
+    """Launches kernels as forks; everything else is as with processes of their own."""
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Fork a kernel if the command is for an IPython kernel of this interpreter, else run the command."""
+        if not (forking() and cmd[0] == sys.executable and cmd[1:3] == ["-m", "ipykernel_launcher"]):
+            return await super().launch_kernel(cmd, **kwargs)
+        self.cwd = kwargs.get("cwd") or os.getcwd()
+        environment = kwargs.get("env") or dict(os.environ)
+        process = context().Process(target=_run_kernel, args=(cmd[3:], str(self.cwd), environment))
+        process.start()
+        self.process = _Popen(process)
+        self.pid = process.pid
+        return self.connection_info
+
+
+class _Popen:
+    """A forked process with the part of `subprocess.Popen` that a provisioner uses."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, process: BaseProcess) -> None:
+        self.process = process
+        self.pid = process.pid
+
+    def poll(self) -> int | None:
+        return self.process.exitcode
+
+    def wait(self) -> int | None:
+        self.process.join()
+        return self.process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def _run_kernel(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
+    settle()
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.path.insert(0, "")  # modules beside the notebook
+    import torch
+    from ipykernel.kernelapp import launch_new_instance
+
+    if environment.get("OMP_NUM_THREADS", "").isdecimal():  # read by PyTorch as it is imported, which was long ago
+        torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
+    # The kernel ends with its parent, the server, which ends with the last process that can ask it for a fork.
+    sys.argv = ["ipykernel_launcher", *arguments, f"--IPKernelApp.parent_handle={os.getppid()}"]
+    launch_new_instance(argv=sys.argv[1:])
