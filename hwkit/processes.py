@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -117,15 +117,18 @@ def forking() -> bool:
     return sys.platform == "linux"
 
 
-def settle() -> None:
-    """Make a new process one of its own; to be called first in it.
+def settle(folder: str, environment: Mapping[str, str]) -> None:
+    """Make a new process one of its own, in a folder and with environment variables; to be called first in it.
 
-    In a session of its own it gets no Ctrl-C from the terminal: who started it decides what an interrupt means. Forks
-    would all draw the same random numbers.
+    In a session of its own it gets no Ctrl-C from the terminal: who started it decides what an interrupt means. A fork
+    has folder and variables of the server, as they were when it started, and draws the random numbers of all its kind.
     """
     if hasattr(os, "setsid"):
         with contextlib.suppress(PermissionError):  # it leads a session already
             os.setsid()
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
@@ -133,15 +136,15 @@ def settle() -> None:
 
 def _start(job: Job) -> tuple[Connection, BaseProcess]:
     here, there = multiprocessing.Pipe(duplex=False)
-    process = context().Process(target=_work, args=(job, there), daemon=False)
+    process = context().Process(target=_work, args=(job, there, os.getcwd(), dict(os.environ)))
     process.start()
     there.close()
     return here, process
 
 
-def _work(job: Job, connection: Connection) -> None:
+def _work(job: Job, connection: Connection, folder: str, environment: dict[str, str]) -> None:
     """What a process does: the job, and as its last message the outcome."""
-    settle()
+    settle(folder, environment)
     threading.Thread(target=_follow_parent, daemon=True).start()
     try:
         outcome = Outcome(job.function(connection.send, *job.arguments))

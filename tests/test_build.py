@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -12,10 +13,12 @@ import pypdf
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from hwkit import processes
 from hwkit.errors import ExperimentError, ParameterError, ReportError
-from hwkit.report import build
+from hwkit.processes import Job
 from hwkit.report.build import Report, build_report
 from hwkit.report.execute import read_notebook
+from hwkit.report.planning import planned_trainings
 
 ROOT = Path(__file__).parents[1]
 
@@ -100,6 +103,30 @@ def test_a_failing_notebook_is_named_with_cell_and_error_and_does_not_stop_the_o
     assert "An Exception was encountered" not in text
 
 
+def test_all_that_the_notebooks_train_is_trained_first(report: Report, lines: list[str]) -> None:
+    assert any(line.startswith("4 networks to train, 3 notebooks to execute") for line in lines)
+    assert {"planning", "training", "notebooks", "document"} == set(report.seconds)
+    for execution in report.executions:
+        errors = [o for cell in read_notebook(execution.output)["cells"] for o in cell.get("outputs", [])]
+        assert not any("it/s" in "".join(output.get("text", "")) for output in errors)  # a bar of a training
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_notebook_says_what_it_trains(path: Path) -> None:
+    planned = planned_trainings(read_notebook(path), {"profile": "smoke", "data": "stand-in", "seed": 3})
+    assert planned
+    assert all("profile='smoke'" in str(one) for one in planned)
+    assert all("seed=3" in str(one) for one in planned)
+
+
+def test_a_plan_that_cannot_be_made_is_empty_and_refused_parameters_are_errors() -> None:
+    broken = new_notebook(cells=[new_code_cell("experiments = [1 / 0]", metadata={"tags": ["plan"]})])
+    assert planned_trainings(broken, {}) == []
+    assert planned_trainings(new_notebook(cells=[new_code_cell("experiments = [1]")]), {}) == []
+    with pytest.raises(ExperimentError, match="epochs"):
+        planned_trainings(read_notebook(ROOT / "notebooks" / "01_mnist.ipynb"), {"epochs": -1})
+
+
 def test_the_stand_in_is_announced_and_not_compared_with_the_seed_report(report: Report, lines: list[str]) -> None:
     assert any("stand-in" in line for line in lines)
     assert "drawn by hwkit itself" in text_of(report.pdf)
@@ -147,12 +174,13 @@ def test_an_interrupted_execution_is_not_taken_for_a_finished_one(
     assert len(build_report("smoke", notebooks=[notebook], output=output).executions) == 1
     assert not build_report("smoke", notebooks=[notebook], output=output).executions
 
-    def interrupted(source: Path, target: Path, parameters: object) -> None:
-        nbformat.write(new_notebook(cells=[new_markdown_cell("# Half of it")]), target)
+    def interrupted(jobs: list[Job], workers: int, on_start: Callable[[int], None], **_: object) -> None:
+        on_start(0)
+        nbformat.write(new_notebook(cells=[new_markdown_cell("# Half of it")]), jobs[0].arguments[1])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(build, "execute", interrupted)
+        patched.setattr(processes, "run_jobs", interrupted)
         with pytest.raises(KeyboardInterrupt):
             build_report("smoke", notebooks=[notebook], output=output, force=True)
     again = build_report("smoke", notebooks=[notebook], output=output)

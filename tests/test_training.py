@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from hwkit import data, devices, models, runs, training
-from hwkit.errors import ExperimentError, RunError, TrainingError
+from hwkit.errors import RunError, TrainingError
 from hwkit.experiment import Experiment, named_experiment
 from hwkit.runs import Run
 
@@ -283,24 +283,3 @@ def test_real_mnist_is_learned_within_a_fraction_of_an_epoch(real_data_root: Pat
     run = train(named_experiment("mnist-l2", "quick", data="real", epochs=0.2, test_size=2000))
     assert run.test_accuracy > 0.9
     assert math.isfinite(run.metrics["test_loss"])
-
-
-def test_seeds_count_up_from_the_experiments_own(trained_run: Run) -> None:
-    experiment = named_experiment("mnist", "smoke", data="stand-in", epochs=0.1)
-    found = training.train_seeds(experiment.replace(seed=7), 2, device="cpu", progress=False)
-    assert [run.experiment.seed for run in found] == [7, 8]
-    assert not torch.equal(found[0].logits, found[1].logits)
-    (only,) = training.train_seeds(trained_run.experiment, device="cpu", progress=False)
-    assert only.folder == trained_run.folder
-
-
-@pytest.mark.parametrize("seeds", [0, -1, 1.5, True, "2"])
-def test_a_number_of_seeds_that_is_none_is_an_error(seeds: object) -> None:
-    with pytest.raises(ExperimentError, match="seeds must be a whole number"):
-        training.train_seeds(named_experiment("mnist", "smoke"), seeds, device="cpu")
-
-
-def test_a_gpu_gets_five_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "resolve_device", lambda device: torch.device("cuda"))
-    monkeypatch.setattr(training, "train", lambda experiment, **_: experiment.seed)
-    assert training.train_seeds(named_experiment("mnist", "smoke")) == [0, 1, 2, 3, 4]

@@ -112,8 +112,6 @@ def build_report(
     profile = profile or _default_profile(device)
     plans = [_plan(notebook, {"profile": profile, **parameters}) for notebook in notebooks]
     _require_all_used(parameters, plans)
-    _make_folder(output / "notebooks")
-
     state = _State(output / "state.json")
     todo = [plan for plan in plans if force or not state.is_current(plan, output)]
     say(f"profile {profile}, {len(plans)} notebooks, {len(plans) - len(todo)} of them up to date")
@@ -121,8 +119,9 @@ def build_report(
         say(source)
     clock = {"planning": time.monotonic() - started}
     executions = []
+    missing = _missing_trainings(todo) if todo else []
+    _make_folder(output / "notebooks")
     if todo:
-        missing = _missing_trainings(todo)
         say(_forecast(missing, todo, device))
         clock["planning"] = time.monotonic() - started
         _train(missing, device, say)

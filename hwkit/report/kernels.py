@@ -57,10 +57,7 @@ class _Popen:
 
 
 def _run_kernel(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
-    settle()
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(folder)
+    settle(folder, environment)
     sys.path.insert(0, "")  # modules beside the notebook
     import torch
     from ipykernel.kernelapp import launch_new_instance
