@@ -205,6 +205,22 @@ def augment(images: Tensor, flip: Tensor, grayscale: Tensor) -> Tensor:
     return random_grayscale(images, grayscale) if images.shape[1] == 3 else images
 
 
+def epoch_plan(count: int, *, seed: int, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The order of `count` images in an epoch, and by place in it which of them are mirrored and which grayed.
+
+    Drawn on the CPU, where the same seed gives the same numbers on every machine.
+
+    Returns
+    -------
+    int64 (count,), bool (count,) and bool (count,)
+    """
+    generator = _generator(seed, epoch)
+    order = torch.randperm(count, generator=generator)
+    flip = torch.rand(count, generator=generator) < FLIP_PROBABILITY
+    grayscale = torch.rand(count, generator=generator) < GRAYSCALE_PROBABILITY
+    return order, flip, grayscale
+
+
 def batches(
     images: Tensor,
     labels: Tensor,
@@ -235,11 +251,7 @@ def batches(
     total = batches_per_epoch(count, batch_size)
     if not 0 <= start <= total:
         raise ExperimentError(f"start={start}: an epoch of {count} images has {total} batches of {batch_size}")
-    # Drawn on the CPU, where the same seed gives the same numbers on every machine.
-    generator = _generator(seed, epoch)
-    order = torch.randperm(count, generator=generator).to(images.device)
-    flip = (torch.rand(count, generator=generator) < FLIP_PROBABILITY).to(images.device)
-    grayscale = (torch.rand(count, generator=generator) < GRAYSCALE_PROBABILITY).to(images.device)
+    order, flip, grayscale = (drawn.to(images.device) for drawn in epoch_plan(count, seed=seed, epoch=epoch))
     for batch in range(start, total):
         here = slice(batch * batch_size, (batch + 1) * batch_size)
         chosen = images.index_select(0, order[here])

@@ -26,6 +26,11 @@ def predict(
     return torch.cat(chunks)
 
 
+def share_right(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of rows whose largest logit is at the label, float64 (), on their device."""
+    return (logits.argmax(dim=1) == labels).sum().double() / len(labels)
+
+
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """Share of rows whose largest logit is at the label."""
-    return (logits.argmax(dim=1) == labels).sum().item() / len(labels)
+    return share_right(logits, labels).item()

@@ -28,7 +28,8 @@ from hwkit.data import Dataset
 from hwkit.devices import autocast, device_name, resolve_device, resolve_precision
 from hwkit.errors import ExperimentError, TrainingError
 from hwkit.experiment import Experiment
-from hwkit.inference import accuracy, predict
+from hwkit.graphs import GraphedSteps
+from hwkit.inference import accuracy, predict, share_right
 from hwkit.runs import Run
 from hwkit.version import __version__
 
@@ -36,6 +37,7 @@ TEST_SAMPLE = 200  # random test images per record, as in the seed report
 TRAIN_SAMPLE = 10_000  # training images over which the final training accuracy is taken
 SEEDS_ON_GPU = 5  # where a run takes seconds; on a CPU five seeds would take an evening
 CHECKPOINT_SECONDS = 15.0
+READ_EVERY = 0.5  # seconds between two readings of the record from a GPU
 
 
 def train(
@@ -52,7 +54,8 @@ def train(
     experiment : what to train.
     device : "auto" (cuda, else mps, else cpu), or a torch device such as "cpu" or "cuda:1".
     progress : show a progress bar with iteration, loss and accuracies.
-    on_record : is called with each new row of the record, columns `runs.RECORD_COLUMNS`.
+    on_record : is called with each new row of the record, columns `runs.RECORD_COLUMNS`; where a GPU trains, with the
+        newest one twice a second.
 
     Raises
     ------
@@ -127,32 +130,26 @@ def fit(
         test_size=experiment.test_size,
         holdout=experiment.holdout,
     )
-    model = models.build(experiment)
-    state = TrainingState(experiment, folder, model, dataset, device)
-    per_epoch = experiment.batches_per_epoch
+    state = TrainingState(experiment, folder, models.build(experiment), dataset, device)
+    take_steps = GraphedSteps(state).steps if device.type == "cuda" else state.steps
 
-    with state.random_numbers(), deferred_interrupt() as interrupted, state.bar(shown=progress) as bar:
+    with (
+        state.random_numbers(),
+        fast_kernels(device),
+        deferred_interrupt() as interrupted,
+        state.bar(shown=progress) as bar,
+    ):
         while state.iteration < experiment.iterations:
-            epoch, start = divmod(state.iteration, per_epoch)
-            epoch_batches = data.batches(
-                dataset.train_images,
-                dataset.train_labels,
-                experiment.batch_size,
-                seed=experiment.seed,
-                epoch=epoch,
-                augment=experiment.augment,
-                start=start,
-            )
-            for images, labels in epoch_batches:
-                loss, logits = state.step(data.normalise(images, dataset), labels)
-                if state.iteration % experiment.record_every == 0 or state.iteration == experiment.iterations:
-                    row = state.record(loss, logits, labels)
-                    bar.set_postfix_str(
-                        f"loss {row['loss']:.3f}, train {row['train_accuracy']:.3f}, test {row['test_accuracy']:.3f}",
-                        refresh=False,
-                    )
-                    if on_record:
-                        on_record(row)
+            epoch, start = divmod(state.iteration, experiment.batches_per_epoch)
+            for loss, logits, labels in take_steps(epoch, start):
+                last = state.iteration == experiment.iterations
+                if state.iteration % experiment.record_every == 0 or last:
+                    state.record(loss, logits, labels)
+                    if last or state.reading_is_due():
+                        row = state.read_records()
+                        bar.set_postfix_str(summary(row), refresh=False)
+                        if on_record:
+                            on_record(row)
                 bar.update()
                 if interrupted():
                     state.save()
@@ -162,11 +159,16 @@ def fit(
                     )
                 if time.monotonic() - state.saved_at > CHECKPOINT_SECONDS:
                     state.save()
-                if state.iteration == experiment.iterations:
+                if last:
                     break
         # Evaluating takes seconds, in which the last steps could be lost.
         state.save()
     return state.finish()
+
+
+def summary(row: dict[str, float]) -> str:
+    """A row of the record as a progress bar shows it."""
+    return f"loss {row['loss']:.3f}, train {row['train_accuracy']:.3f}, test {row['test_accuracy']:.3f}"
 
 
 class TrainingState:
@@ -184,6 +186,8 @@ class TrainingState:
         self.optimizer = make_optimizer(model, experiment)
         self.iteration = 0
         self.rows: list[tuple[float, ...]] = []
+        self.unread: list[tuple[int, float, Tensor]] = []  # iteration, seconds, and what is still on the device
+        self.read_at = 0.0
         self.seconds_before = 0.0
         self.random_state = None
         self.environment = describe_environment(device, self.precision, dataset)
@@ -192,7 +196,7 @@ class TrainingState:
             runs.write_json(folder / "experiment.json", experiment.as_dict())
         else:
             self.model.load_state_dict(checkpoint["model"])
-            self.optimizer.load_state_dict(checkpoint["optimizer"])
+            load_optimizer(self.optimizer, checkpoint["optimizer"])
             self.iteration = checkpoint["iteration"]
             self.rows = checkpoint["rows"]
             self.seconds_before = checkpoint["seconds"]
@@ -211,11 +215,39 @@ class TrainingState:
         """Wall time spent training, over all sessions."""
         return self.seconds_before + time.monotonic() - self.started_at
 
-    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One optimiser step on a batch; returns the cross-entropy, float (), and the logits, float (N, 10)."""
+    def steps(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Take the steps of an epoch from its batch `start` on.
+
+        Yields
+        ------
+        After each step: the batch's cross-entropy, float (), its logits, float (B, 10), and its labels, int64 (B,).
+        """
+        experiment, dataset = self.experiment, self.dataset
+        batches = data.batches(
+            dataset.train_images,
+            dataset.train_labels,
+            experiment.batch_size,
+            seed=experiment.seed,
+            epoch=epoch,
+            augment=experiment.augment,
+            start=start,
+        )
+        for images, labels in batches:
+            self.advance()
+            yield *self.descend(data.normalise(images, dataset), labels), labels
+
+    def advance(self) -> None:
+        """Go on to the next iteration and its learning rate."""
         self.iteration += 1
+        rate = learning_rate_at(self.iteration, self.experiment)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(self.iteration, self.experiment)
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def descend(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One optimiser step on a batch; returns the cross-entropy, float (), and the logits, float (B, 10)."""
         with autocast(self.device, self.precision):
             logits = self.model(images.contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(logits.float(), labels)
@@ -224,27 +256,44 @@ class TrainingState:
         self.optimizer.zero_grad()
         return loss.detach(), logits.detach()
 
-    def record(self, loss: Tensor, logits: Tensor, labels: Tensor) -> dict[str, float]:
-        """Add a row to the record, and return it: loss, accuracy on this batch and on 200 random test images."""
-        if not math.isfinite(loss.item()):
-            raise self._diverged(f"the loss became {loss.item()} at iteration {self.iteration}")
+    def record(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Measure loss, penalty, and accuracy on this batch and on 200 random test images; the device need not wait."""
         sample = data.random_test_indices(
             len(self.dataset.test_labels), TEST_SAMPLE, seed=self.experiment.seed, iteration=self.iteration
         ).to(self.device)
         sample_logits = predict(self.model, self.dataset.test_images[sample], self.dataset, precision=self.precision)
-        penalty = l2_penalty(self.model, self.experiment.l2).item()
-        row = (
-            self.iteration,
-            self.iteration / self.experiment.batches_per_epoch,
-            loss.item() + penalty,
-            penalty,
-            accuracy(logits, labels),
-            accuracy(sample_logits, self.dataset.test_labels[sample]),
-            learning_rate_at(self.iteration, self.experiment),
-            round(self.seconds, 3),
-        )
-        self.rows.append(row)
-        return dict(zip(runs.RECORD_COLUMNS, row, strict=True))
+        measured = [
+            loss.double(),
+            l2_penalty(self.model, self.experiment.l2).detach().double(),
+            share_right(logits, labels),
+            share_right(sample_logits, self.dataset.test_labels[sample]),
+        ]
+        self.unread.append((self.iteration, self.seconds, torch.stack(measured)))
+
+    def reading_is_due(self) -> bool:
+        """Whether to read the newest records: at once on a CPU, now and then from a GPU, which has to wait for it."""
+        return self.device.type == "cpu" or time.monotonic() - self.read_at > READ_EVERY
+
+    def read_records(self) -> dict[str, float]:
+        """Add what was measured to the record's rows, and return the last row.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is no longer a finite number.
+        """
+        for iteration, seconds, measured in self.unread:
+            loss, penalty, train_accuracy, test_accuracy = measured.tolist()
+            if not math.isfinite(loss):
+                raise self._diverged(f"the loss became {loss} at iteration {iteration}")
+            epoch = iteration / self.experiment.batches_per_epoch
+            rate = learning_rate_at(iteration, self.experiment)
+            self.rows.append(
+                (iteration, epoch, loss + penalty, penalty, train_accuracy, test_accuracy, rate, round(seconds, 3))
+            )
+        self.unread.clear()
+        self.read_at = time.monotonic()
+        return dict(zip(runs.RECORD_COLUMNS, self.rows[-1], strict=True))
 
     def _diverged(self, what: str) -> TrainingError:
         return TrainingError(
@@ -254,6 +303,8 @@ class TrainingState:
 
     def save(self) -> None:
         """Write a checkpoint, unless the weights have stopped being numbers: then the last good one stays."""
+        if self.unread:
+            self.read_records()
         if all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters()):
             state = {
                 "model": self.model.state_dict(),
@@ -262,7 +313,7 @@ class TrainingState:
                 "rows": self.rows,
                 "seconds": self.seconds,
                 "environment": self.environment,
-                "random_state": self._random_generator().get_state(),
+                "random_state": self.random_generator().get_state(),
             }
             runs.write_checkpoint(self.folder, state)
         self.saved_at = time.monotonic()
@@ -321,10 +372,11 @@ class TrainingState:
         with torch.random.fork_rng(devices=on_cuda):
             torch.manual_seed(self.experiment.seed)
             if self.random_state is not None:
-                self._random_generator().set_state(self.random_state.cpu())
+                self.random_generator().set_state(self.random_state.cpu())
             yield
 
-    def _random_generator(self) -> torch.Generator:
+    def random_generator(self) -> torch.Generator:
+        """Where dropout's random numbers come from."""
         if self.device.type == "cuda":
             return torch.cuda.default_generators[self.device.index or 0]
         return torch.mps.default_generator if self.device.type == "mps" else torch.default_generator
@@ -339,8 +391,19 @@ def make_optimizer(model: nn.Module, experiment: Experiment) -> torch.optim.Adam
     weights = [p for name, p in model.named_parameters() if models.is_weight(name)]
     biases = [p for name, p in model.named_parameters() if not models.is_weight(name)]
     groups = [{"params": weights, "weight_decay": experiment.l2}, {"params": biases, "weight_decay": 0.0}]
-    fused = weights[0].device.type in ("cpu", "cuda")
-    return torch.optim.Adam(groups, lr=experiment.learning_rate, fused=fused)
+    device = weights[0].device
+    if device.type == "cuda":  # a captured step reads its rate from a tensor, and counts its steps in one
+        rate = torch.tensor(experiment.learning_rate, device=device)
+        return torch.optim.Adam(groups, lr=rate, fused=True, capturable=True)
+    return torch.optim.Adam(groups, lr=experiment.learning_rate, fused=device.type == "cpu")
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Give an optimiser the moments of a checkpoint, and let it keep its own options: they are for its device."""
+    own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, options in zip(optimizer.param_groups, own, strict=True):
+        group.update(options)
 
 
 def l2_penalty(model: nn.Module, l2: float) -> Tensor:
@@ -377,6 +440,22 @@ def describe_environment(device: torch.device, precision: str, dataset: Dataset)
         "precision": precision,
         "data_checksum": dataset.checksum,
     }
+
+
+@contextlib.contextmanager
+def fast_kernels(device: torch.device) -> Iterator[None]:
+    """On CUDA, let libraries try out which kernel is the fastest, and compute fp32 products in TF32."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before[0]
+        torch.set_float32_matmul_precision(before[1])
 
 
 @contextlib.contextmanager
