@@ -98,9 +98,13 @@ def result_row(run: Trained) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """Result rows as a table that shows itself in a notebook and carries the rows along for the report."""
+    """Result rows as a table that shows itself in a notebook and carries the rows along for the report.
+
+    `others` are carried along and not shown: the rows of further seeds.
+    """
 
     rows: tuple[dict[str, Any], ...]
+    others: tuple[dict[str, Any], ...] = ()
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -114,13 +118,15 @@ class ResultTable:
         return {
             "text/plain": self.frame.to_string(),
             "text/html": self.frame.to_html(),
-            RESULTS_MIME: json.loads(json.dumps(self.rows)),
+            RESULTS_MIME: json.loads(json.dumps(self.rows + self.others)),
         }
 
 
-def compare_with_seed(*runs: Trained) -> ResultTable:
-    """The closing table of a notebook: the seed report against these runs."""
-    return ResultTable(tuple(result_row(run) for run in runs))
+def compare_with_seed(*runs: Trained | Sequence[Trained]) -> ResultTable:
+    """The closing table of a notebook: the seed report against these runs; of a list of seeds, the first is shown."""
+    lists = [list(run) if isinstance(run, Sequence) else [run] for run in runs]
+    rows = tuple(result_row(of_seeds[0]) for of_seeds in lists)
+    return ResultTable(rows, tuple(result_row(run) for of_seeds in lists for run in of_seeds[1:]))
 
 
 def seed_notes(rows: Sequence[dict[str, Any]]) -> str:
@@ -147,6 +153,14 @@ def unique_rows(tables: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, An
     """The rows of several tables, each run once, in the order in which they first appear."""
     rows = {row["name"] + row["fingerprint"]: row for table in tables for row in table}
     return list(rows.values())
+
+
+def first_seeds(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of the rows that differ in nothing but their seed, the one with the lowest, in the order of `rows`."""
+    first: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: row["seed"]):
+        first.setdefault(row["name"], row)
+    return [row for row in rows if row is first[row["name"]]]
 
 
 def _readable(row: dict[str, Any]) -> dict[str, str]:

@@ -391,8 +391,11 @@ def _opening(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return ""
     from hwkit import plots
-    from hwkit.results import ResultTable, accuracy_frame, seed_notes
+    from hwkit.results import ResultTable, accuracy_frame, first_seeds, seed_notes
 
+    further = len(rows)
+    rows = first_seeds(rows)
+    further -= len(rows)
     figure = plots.accuracy_comparison(accuracy_frame(rows))
     drawn = io.BytesIO()
     figure.savefig(drawn, format="svg")
@@ -415,6 +418,9 @@ def _opening(rows: Sequence[dict[str, Any]]) -> str:
             _pipe_table(frame),
             f": All runs: accuracy on training images and on the whole test set{against}. {{#tbl-summary}}",
             seed_notes(rows),
+            f"Of each run the first seed is shown; `results.csv` also holds the {further} with other seeds."
+            if further
+            else "",
         ]
     )
 
