@@ -1,7 +1,7 @@
 """The benchmark behind `hwkit bench`: how fast hwkit trains, beside what one would write instead and beside the limit.
 
 Speed is measured in images per second of whole training steps, data pipeline and augmentation included. Each contestant
-(see `contestants`) trains in a process of its own, which stands still except in its windows: some steps to warm up,
+(see `contestants`) trains in a process of its own, which stands still except in its windows: a second to warm up,
 then steps on the clock for some seconds. The contestants take turns, window by window and in alternating order, so that
 a machine that grows warmer or busier does so for all of them; ratios are taken within a round, and of all rounds the
 median counts. Runs side by side begin their window together, and each goes on training until all have ended it.
@@ -22,7 +22,7 @@ import statistics
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,15 @@ from torch import nn
 from hwkit import data
 from hwkit.contestants import CONTESTANTS, Job, Step, present, synchronise
 from hwkit.devices import device_name, resolve_device, resolve_precision
-from hwkit.errors import BenchError, ExperimentError
-from hwkit.experiment import Experiment, named_experiment
+from hwkit.errors import BenchError, ExperimentError, HwkitError
+from hwkit.experiment import Experiment, batches_per_epoch, named_experiment
+from hwkit.sources import DATASETS, resolve_source
 from hwkit.version import __version__
 
 Say = Callable[[str], None]
 
 ENDLESS_EPOCHS = 90_000  # more than any contestant gets through
+WARM_UP_STEPS = 5  # at least: more than the four batches that two workers of a loader hold ready
 SETTLE_SECONDS = 0.5  # after a window, for the step under way and for loaders that fill their queues
 RUNS_ON_GPU = 4  # side by side; on a CPU there is one for each core
 BUSY_LOAD = 0.5  # processes that run beside the benchmark, above which its numbers are suspect
@@ -58,20 +60,20 @@ class Effort:
     ----------
     rounds : windows of each contestant.
     seconds : on the clock in each window.
-    warm_up : steps before them.
+    warm_up : seconds of steps before them, in which a GPU that stood still speeds up again.
     starts : fresh processes of each contestant, for the time to its first step.
     """
 
     rounds: int
     seconds: float
-    warm_up: int
+    warm_up: float
     starts: int
 
 
 # As long as the time between two checkpoints: one falls due while others have their turn and is written while warming
 # up, the next one lies in the window.
-FULL = Effort(rounds=5, seconds=15.0, warm_up=10, starts=3)
-QUICK = Effort(rounds=3, seconds=1.0, warm_up=3, starts=1)
+FULL = Effort(rounds=5, seconds=15.0, warm_up=1.0, starts=3)
+QUICK = Effort(rounds=3, seconds=1.0, warm_up=0.2, starts=1)
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,7 @@ def bench(
             raise ExperimentError(f"{option} must be a whole number of at least 1, not {value!r}")
     sizes = {"train_size": 2000, "test_size": 1000} if quick else {}
     experiments = [
-        named_experiment(name, "full", data=data.resolve_source(name, source), **sizes)
-        for name in dict.fromkeys(datasets)
+        named_experiment(name, "full", data=resolve_source(name, source), **sizes) for name in dict.fromkeys(datasets)
     ]
     if check_accuracy:
         validity = [named_experiment(one.dataset, check_accuracy, data=one.data) for one in experiments]
@@ -302,7 +303,7 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
     return {"median": statistics.median(values), "low": min(values), "high": max(values), "all": list(values)}
 
 
-def _total(values: Sequence[float | None]) -> float | None:
+def _total(values: Iterable[float | None]) -> float | None:
     known = list(values)
     return None if None in known else sum(known)
 
@@ -488,7 +489,7 @@ def _work(connection: multiprocessing.connection.Connection, name: str, job: Job
     except (EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
         return
     except BaseException as error:
-        connection.send(("failed", f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
+        connection.send(("failed", str(error) if isinstance(error, HwkitError) else traceback.format_exc()))
 
 
 def _windows(
@@ -503,8 +504,11 @@ def _windows(
         if command[0] == "stop":
             raise _Stop
         _, warm_up, seconds = command
-        for _ in range(warm_up):
+        started = time.perf_counter()
+        steps = 0
+        while steps < WARM_UP_STEPS or time.perf_counter() - started < warm_up:
             yield
+            steps += 1
         synchronise(device)
         connection.send(("warm", None))
         connection.recv()  # "go", when its neighbours are warm too
@@ -525,7 +529,7 @@ def _evaluations(job: Job, goal: float) -> Generator[None, tuple[int, nn.Module]
 
     experiment = job.experiment
     dataset = data.load(experiment.dataset, experiment.data, device=job.device, test_size=experiment.test_size)
-    per_epoch = data.batches_per_epoch(experiment.train_count, experiment.batch_size) * experiment.batch_size
+    per_epoch = batches_per_epoch(experiment.train_count, experiment.batch_size) * experiment.batch_size
     total = experiment.iterations * experiment.batch_size
     evaluations = job.facts["evaluations"] = []
     images, _ = yield
@@ -568,7 +572,7 @@ def tables(result: Mapping[str, Any]) -> str:
     """The result of `bench` for people to read."""
     parts = []
     for name, found in result["datasets"].items():
-        title = data.DATASETS[name].title + ("" if found["source"] == "real" else " stand-in, not the real data")
+        title = DATASETS[name].title + ("" if found["source"] == "real" else " stand-in, not the real data")
         batch_size = found["experiment"]["batch_size"]
         if "speed" in found:
             speed = found["speed"]

@@ -26,10 +26,11 @@ from torch.utils.data import DataLoader, Subset
 from torch.utils.data import Dataset as TorchDataset
 
 from hwkit import data, models
-from hwkit.data import DATASETS, FLIP_PROBABILITY, GRAYSCALE_PROBABILITY
+from hwkit.data import FLIP_PROBABILITY, GRAYSCALE_PROBABILITY
 from hwkit.devices import autocast, resolve_precision
 from hwkit.experiment import Experiment
 from hwkit.paths import data_root
+from hwkit.sources import DATASETS
 
 if TYPE_CHECKING:
     from hwkit.training import TrainingState

@@ -27,7 +27,7 @@ from hwkit.experiment import Experiment, named_experiment
 
 CPU = torch.device("cpu")
 TINY = {"data": "stand-in", "train_size": 150, "test_size": 50, "batch_size": 32, "epochs": 2}
-EFFORT = bench.Effort(rounds=2, seconds=0.05, warm_up=1, starts=1)
+EFFORT = bench.Effort(rounds=2, seconds=0.05, warm_up=0, starts=1)
 NEEDS_LIGHTNING = pytest.mark.skipif(not importlib.util.find_spec("lightning"), reason="Lightning is not installed")
 
 
@@ -179,10 +179,11 @@ class Pipe:
 def test_a_window_counts_the_images_after_its_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(1000))  # a second passes with every look at the clock
     monkeypatch.setattr(bench, "time", types.SimpleNamespace(perf_counter=clock.__next__, monotonic=lambda: 7.0))
-    pipe = Pipe(("window", 3, 4), ("go",), ("pause",), ("stop",))
+    pipe = Pipe(("window", 0, 4), ("go",), ("pause",), ("stop",))
     steps = bench._windows(pipe, CPU)
     next(steps)
-    for images in (1, 10, 20, 30, 100, 200):  # the first step, three to warm up, the first two of three on the clock
+    warm_up = [10] * bench.WARM_UP_STEPS
+    for images in (1, *warm_up, 100, 200):  # the first step, those to warm up, the first two of three on the clock
         steps.send((images, nn.Identity()))
     with pytest.raises(bench._Stop):
         steps.send((300, nn.Identity()))
