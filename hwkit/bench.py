@@ -418,7 +418,12 @@ class Worker:
             target=_work, args=(other_end, name, Job(experiment, device, own_folder), goal), name=name
         )
         self.started_at = time.monotonic()  # the one clock that all processes share
-        self.process.start()
+        # Ctrl-C is for the benchmark, which then hangs up; a process inherits what it is to ignore.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self.process.start()
+        finally:
+            signal.signal(signal.SIGINT, handler)
         other_end.close()
 
     def __enter__(self) -> Worker:
@@ -426,7 +431,7 @@ class Worker:
 
     def __exit__(self, *exception: object) -> None:
         self.connection.close()
-        self.process.join(10)
+        self.process.join(1)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
@@ -473,7 +478,6 @@ class _Stop(Exception):
 
 def _work(connection: multiprocessing.connection.Connection, name: str, job: Job, goal: float | None) -> None:
     """A worker's process: train, and send its facts at the end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the benchmark, which then hangs up
     try:
         if job.device.type == "cuda":
             torch.cuda.set_device(job.device)

@@ -131,20 +131,23 @@ def _bench(options: argparse.Namespace) -> int:
     if output.is_dir():
         raise BenchError(f"--output {output} is a folder; name a file in it")
     output.parent.mkdir(parents=True, exist_ok=True)
-    result = bench(
-        options.dataset or ["mnist", "cifar10"],
-        device=options.device,
-        source=options.data,
-        quick=options.quick,
-        runs=options.runs,
-        speed=not options.no_speed,
-        to_accuracy=options.to_accuracy,
-        check_accuracy=options.check_accuracy,
-        seeds=options.seeds,
-        notebooks=options.report,
-        folder=output.parent,
-        say=lambda line: print(line, flush=True),
-    )
+    try:
+        result = bench(
+            options.dataset or ["mnist", "cifar10"],
+            device=options.device,
+            source=options.data,
+            quick=options.quick,
+            runs=options.runs,
+            speed=not options.no_speed,
+            to_accuracy=options.to_accuracy,
+            check_accuracy=options.check_accuracy,
+            seeds=options.seeds,
+            notebooks=options.report,
+            folder=output.parent,
+            say=lambda line: print(line, flush=True),
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; nothing was written") from None
     runs.write_json(output, result)
     print(f"\n{tables(result)}\n\n{output}")
     return 0

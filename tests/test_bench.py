@@ -400,3 +400,14 @@ def test_an_unknown_option_is_an_error(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         main(["bench", "--fast"])
     assert "--fast" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_that_nothing_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "bench", interrupted)
+    assert main(["bench", "--output", str(tmp_path / "bench.json")]) == 130
+    assert capsys.readouterr().err.strip() == "hwkit: interrupted; nothing was written"
