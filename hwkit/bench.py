@@ -34,7 +34,7 @@ from hwkit import data
 from hwkit.contestants import CONTESTANTS, Job, Step, present, synchronise
 from hwkit.devices import device_name, resolve_device, resolve_precision
 from hwkit.errors import BenchError, ExperimentError, HwkitError
-from hwkit.experiment import Experiment, batches_per_epoch, named_experiment
+from hwkit.experiment import Experiment, named_experiment
 from hwkit.sources import DATASETS, resolve_source
 from hwkit.version import __version__
 
@@ -43,7 +43,6 @@ Say = Callable[[str], None]
 ENDLESS_EPOCHS = 90_000  # more than any contestant gets through
 WARM_UP_STEPS = 5  # at least: more than the four batches that two workers of a loader hold ready
 SETTLE_SECONDS = 0.5  # after a window, for the step under way and for loaders that fill their queues
-RUNS_ON_GPU = 4  # side by side; on a CPU there is one for each core
 BUSY_LOAD = 0.5  # processes that run beside the benchmark, above which its numbers are suspect
 
 TARGET_ACCURACY = {"mnist": 0.990, "cifar10": 0.79}
@@ -119,7 +118,7 @@ def bench(
     datasets : "mnist", "cifar10" or both.
     device, source : as in `training.train` and `data.load`.
     quick : seconds instead of minutes, on 2000 training images; shows that everything works, and little more.
-    runs : how many train side by side; default one for each core, or 4 on a GPU.
+    runs : how many train side by side; default as many as `parallel.train_all` would.
     speed : measure images per second, memory and time to the first step.
     to_accuracy : measure seconds to a test accuracy.
     check_accuracy : a profile, at which fast training is held against fp32; None is not at all.
@@ -135,8 +134,10 @@ def bench(
     BenchError
         If a contestant fails.
     """
+    from hwkit.parallel import places  # not for the contestants' processes, which have to start as their like does
+
     target = resolve_device(device)
-    runs = (_cores() if target.type == "cpu" else RUNS_ON_GPU) if runs is None else runs
+    runs = places(device) if runs is None else runs
     for option, value in (("runs", runs), ("seeds", seeds)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ExperimentError(f"{option} must be a whole number of at least 1, not {value!r}")
@@ -337,11 +338,13 @@ def compare_accuracies(experiment: Experiment, seeds: int, device: str, say: Say
 
     Runs that are in the run store already are not trained again.
     """
-    from hwkit.training import train_seeds
+    from hwkit.parallel import train_all
+    from hwkit.training import with_seeds
 
     say(f"{experiment.dataset}: profile {experiment.profile} with {seeds} seeds, as it is and in fp32")
-    fast = [run.test_accuracy for run in train_seeds(experiment, seeds, device=device)]
-    reference = [run.test_accuracy for run in train_seeds(experiment.replace(precision="fp32"), seeds, device=device)]
+    trained = train_all(with_seeds([experiment, experiment.replace(precision="fp32")], seeds), device=device, say=say)
+    accuracies = [run.test_accuracy for run in trained]
+    fast, reference = accuracies[:seeds], accuracies[seeds:]
     # Rounded, because 0.801 - 0.8 is a little more than 0.001.
     differences = [round(100 * (a - b), 6) for a, b in zip(fast, reference, strict=True)]
     mean = statistics.fmean(differences)
@@ -533,7 +536,7 @@ def _evaluations(job: Job, goal: float) -> Generator[None, tuple[int, nn.Module]
 
     experiment = job.experiment
     dataset = data.load(experiment.dataset, experiment.data, device=job.device, test_size=experiment.test_size)
-    per_epoch = batches_per_epoch(experiment.train_count, experiment.batch_size) * experiment.batch_size
+    per_epoch = experiment.batches_per_epoch * experiment.batch_size
     total = experiment.iterations * experiment.batch_size
     evaluations = job.facts["evaluations"] = []
     images, _ = yield

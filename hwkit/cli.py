@@ -218,7 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--dataset", action="append", metavar="NAME", help="mnist or cifar10 (default: both)")
     bench.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     bench.add_argument("--data", default="auto", help="real, stand-in, or auto (default)")
-    bench.add_argument("--runs", type=int, help="how many at once (default: one for each core; 4 on a GPU)")
+    bench.add_argument("--runs", type=int, help="how many at once (default: as many as a report trains)")
     bench.add_argument("--quick", action="store_true", help="seconds, on a part of the data, to see that it works")
     bench.add_argument("--no-speed", action="store_true", help="only what the next three options ask for")
     bench.add_argument("--to-accuracy", action="store_true", help="also seconds to a given test accuracy")

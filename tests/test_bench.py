@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.transforms.functional import to_pil_image
 
-from hwkit import bench, contestants, data, models, training
+from hwkit import bench, contestants, data, models, parallel, training
 from hwkit.cli import main
 from hwkit.contestants import CONTESTANTS, Job
 from hwkit.data import FLIP_PROBABILITY, GRAYSCALE_PROBABILITY
@@ -276,10 +276,10 @@ def test_seconds_to_an_accuracy_are_those_of_the_last_evaluation(
 def test_the_difference_in_accuracy_is_that_of_runs_with_the_same_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     accuracies = {("auto", 0): 0.801, ("auto", 1): 0.805, ("fp32", 0): 0.800, ("fp32", 1): 0.802}
 
-    def train_seeds(experiment: Experiment, seeds: int, *, device: str) -> list[types.SimpleNamespace]:
-        return [types.SimpleNamespace(test_accuracy=accuracies[experiment.precision, seed]) for seed in range(seeds)]
+    def train_all(experiments: list[Experiment], **options: object) -> list[types.SimpleNamespace]:
+        return [types.SimpleNamespace(test_accuracy=accuracies[one.precision, one.seed]) for one in experiments]
 
-    monkeypatch.setattr(training, "train_seeds", train_seeds)
+    monkeypatch.setattr(parallel, "train_all", train_all)
     check = bench.compare_accuracies(named_experiment("cifar10", "full"), 2, "cpu", lambda line: None)
     assert check["difference"] == pytest.approx(0.2)
     assert check["standard_error"] == pytest.approx(0.1)
