@@ -2,7 +2,7 @@
 # interpreter named by PYTHON. Nothing is installed again while pyproject.toml has not changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test lab lint clean
+.PHONY: help setup report test bench lab lint clean
 
 VENV := .venv
 BASE_PYTHON ?= python3
@@ -31,6 +31,9 @@ report: $(STAMP)  ## train, run the notebooks, write build/report.pdf
 
 test: $(STAMP)  ## run the tests
 	$(PY) -m pytest $(ARGS)
+
+bench: $(STAMP)  ## measure how fast training is on this machine
+	$(PY) -m hwkit.cli bench $(ARGS)
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(PY) -m jupyter lab --notebook-dir=notebooks $(ARGS)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hwkit.errors import HwkitError, ParameterError
+from hwkit.errors import BenchError, HwkitError, ParameterError
 from hwkit.version import __version__
 
 
@@ -122,6 +122,37 @@ def _report(options: argparse.Namespace) -> int:
     return 1 if report.failures else 0
 
 
+def _bench(options: argparse.Namespace) -> int:
+    from hwkit import runs
+    from hwkit.bench import bench, tables
+    from hwkit.paths import project_root
+
+    output = options.output or project_root() / "build" / "bench.json"
+    if output.is_dir():
+        raise BenchError(f"--output {output} is a folder; name a file in it")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        result = bench(
+            options.dataset or ["mnist", "cifar10"],
+            device=options.device,
+            source=options.data,
+            quick=options.quick,
+            runs=options.runs,
+            speed=not options.no_speed,
+            to_accuracy=options.to_accuracy,
+            check_accuracy=options.check_accuracy,
+            seeds=options.seeds,
+            notebooks=options.report,
+            folder=output.parent,
+            say=lambda line: print(line, flush=True),
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; nothing was written") from None
+    runs.write_json(output, result)
+    print(f"\n{tables(result)}\n\n{output}")
+    return 0
+
+
 def _assignment(text: str) -> tuple[str, Any]:
     """A notebook parameter from `name=value`."""
     name, equals, value = text.partition("=")
@@ -182,6 +213,26 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--output", type=Path, help="default: build/ of the project")
     report.add_argument("--force", action="store_true", help="execute every notebook again")
     report.set_defaults(run=_report)
+
+    bench = commands.add_parser("bench", help="measure how fast training is, beside other ways and the limit")
+    bench.add_argument("--dataset", action="append", metavar="NAME", help="mnist or cifar10 (default: both)")
+    bench.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    bench.add_argument("--data", default="auto", help="real, stand-in, or auto (default)")
+    bench.add_argument("--runs", type=int, help="how many at once (default: as many as a report trains)")
+    bench.add_argument("--quick", action="store_true", help="seconds, on a part of the data, to see that it works")
+    bench.add_argument("--no-speed", action="store_true", help="only what the next three options ask for")
+    bench.add_argument("--to-accuracy", action="store_true", help="also seconds to a given test accuracy")
+    bench.add_argument(
+        "--check-accuracy",
+        nargs="?",
+        const="full",
+        metavar="PROFILE",
+        help="also whether training as fast as it can is as accurate as in fp32 (default profile: full)",
+    )
+    bench.add_argument("--report", action="store_true", help="also what an empty notebook costs")
+    bench.add_argument("--seeds", type=int, default=3, help="of --check-accuracy (default: 3)")
+    bench.add_argument("--output", type=Path, help="default: build/bench.json of the project")
+    bench.set_defaults(run=_bench)
     return parser
 
 

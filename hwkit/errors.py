@@ -34,6 +34,10 @@ class ReportError(HwkitError):
     """A notebook could not be executed or exported."""
 
 
+class BenchError(HwkitError):
+    """A contestant of the benchmark failed, or there is no place for its result."""
+
+
 def did_you_mean(value: object, known: Iterable[object]) -> str:
     """The end of an error message on an unknown word: the closest known one, and all of them."""
     words = [str(word) for word in known]
