@@ -153,6 +153,14 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
+def _results(options: argparse.Namespace) -> int:
+    from hwkit import results
+    from hwkit.paths import project_root
+
+    print(results.summary(results.read_rows(options.file or project_root() / "build" / "results.csv")))
+    return 0
+
+
 def _assignment(text: str) -> tuple[str, Any]:
     """A notebook parameter from `name=value`."""
     name, equals, value = text.partition("=")
@@ -213,6 +221,10 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--output", type=Path, help="default: build/ of the project")
     report.add_argument("--force", action="store_true", help="execute every notebook again")
     report.set_defaults(run=_report)
+
+    results = commands.add_parser("results", help="show the results.csv of a report as a Markdown table")
+    results.add_argument("file", nargs="?", type=Path, help="default: build/results.csv of the project")
+    results.set_defaults(run=_results)
 
     bench = commands.add_parser("bench", help="measure how fast training is, beside other ways and the limit")
     bench.add_argument("--dataset", action="append", metavar="NAME", help="mnist or cifar10 (default: both)")

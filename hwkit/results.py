@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 
 from hwkit.analysis import wilson_interval
+from hwkit.errors import ReportError
 from hwkit.experiment import Experiment
 from hwkit.sources import DATASETS
 
@@ -133,6 +135,44 @@ def seed_notes(rows: Sequence[dict[str, Any]]) -> str:
     """What has to be known about the seed report's numbers for these rows, as a sentence; empty if nothing."""
     notes = [f"{row['name']}: {row['seed_note']}" for row in rows if row["seed_note"]]
     return f"On the seed report's numbers: {'; '.join(notes)}." if notes else ""
+
+
+def pipe_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Result rows as a Markdown table."""
+    frame = ResultTable(tuple(rows)).frame.reset_index()
+    lines = [
+        "| " + " | ".join(frame.columns) + " |",
+        "|" + "|".join([":--", *["--:"] * (len(frame.columns) - 1)]) + "|",
+    ]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in frame.itertuples(index=False))])
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a report's results.csv.
+
+    Raises
+    ------
+    ReportError
+        If there is no such file, or it is another kind of file.
+    """
+    try:
+        frame = pd.read_csv(path)
+        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        pipe_table(rows)
+    except OSError as error:
+        raise ReportError(f"{path} cannot be read: {error.strerror}; `hwkit report` writes one") from None
+    except (ValueError, KeyError, TypeError):
+        raise ReportError(f"{path} is not the results.csv of a report; `hwkit report` writes one") from None
+    return rows
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> str:
+    """Result rows as a Markdown table under a line that says what trained them, and when."""
+    devices = sorted({f"{row['environment_device_name']}, {row['environment_precision']}" for row in rows})
+    profiles = sorted({row["profile"] for row in rows})
+    finished = max(row["finished"] for row in rows)[:10]
+    trained = f"Profile {', '.join(profiles)}, finished {finished}, trained on: {'; '.join(devices)}."
+    return f"{trained}\n\n{pipe_table(first_seeds(rows))}"
 
 
 def accuracy_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

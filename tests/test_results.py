@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+
+import pandas as pd
+import pytest
 
 from hwkit import results
+from hwkit.errors import ReportError
 from hwkit.results import RESULTS_MIME
 from hwkit.runs import Run
+
+ROOT = Path(__file__).parents[1]
 
 
 def with_seed(run: Run, seed: int) -> Run:
@@ -23,3 +30,25 @@ def test_of_several_seeds_the_first_is_shown_and_all_are_carried(trained_run: Ru
 def test_the_summary_takes_the_lowest_seed_of_each_run(trained_run: Run, trained_run_l2: Run) -> None:
     rows = [results.result_row(run) for run in (with_seed(trained_run, 2), trained_run_l2, with_seed(trained_run, 1))]
     assert [(row["name"], row["seed"]) for row in results.first_seeds(rows)] == [("mnist-l2", 0), ("mnist", 1)]
+
+
+def test_a_results_file_comes_back_as_the_table_it_was_made_of(trained_run: Run, tmp_path: Path) -> None:
+    rows = [results.result_row(trained_run)]
+    pd.DataFrame(rows).to_csv(tmp_path / "results.csv", index=False)
+    read = results.read_rows(tmp_path / "results.csv")
+    assert results.pipe_table(read) == results.pipe_table(rows)
+    assert "Profile smoke, finished 20" in results.summary(read)
+    assert rows[0]["environment_device_name"] in results.summary(read)
+
+
+@pytest.mark.parametrize("content", [None, "", "a,b\n1,2\n", "\x00\x01"])
+def test_a_file_that_holds_no_results_is_an_error(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "results.csv").write_text(content)
+    with pytest.raises(ReportError, match=r"results\.csv"):
+        results.read_rows(tmp_path / "results.csv")
+
+
+def test_the_readme_shows_the_results_that_are_kept_with_it() -> None:
+    kept = results.summary(results.read_rows(ROOT / "docs" / "results.csv"))
+    assert kept in (ROOT / "README.md").read_text()

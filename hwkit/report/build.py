@@ -391,7 +391,7 @@ def _opening(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return ""
     from hwkit import plots
-    from hwkit.results import ResultTable, accuracy_frame, first_seeds, seed_notes
+    from hwkit.results import accuracy_frame, first_seeds, pipe_table, seed_notes
 
     further = len(rows)
     rows = first_seeds(rows)
@@ -400,8 +400,7 @@ def _opening(rows: Sequence[dict[str, Any]]) -> str:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="svg")
     picture = base64.b64encode(drawn.getvalue()).decode()
-    frame = ResultTable(tuple(rows)).frame.reset_index()
-    has_seed = "seed report" in frame.columns
+    has_seed = any(row["seed_accuracy"] is not None for row in rows)
     against = ", beside what the seed report states" if has_seed else ""
     why = (
         "Runs may differ from the seed report because it does not state all of its settings, because schedules here "
@@ -415,7 +414,7 @@ def _opening(rows: Sequence[dict[str, Any]]) -> str:
             f"{why if has_seed else ''}",
             f"![Test accuracy of each run with its 95 % interval{against}.](data:image/svg+xml;base64,{picture})"
             '{#fig-summary fig-alt="Test accuracies of all runs as dots with intervals"}',
-            _pipe_table(frame),
+            pipe_table(rows),
             f": All runs: accuracy on training images and on the whole test set{against}. {{#tbl-summary}}",
             seed_notes(rows),
             f"Of each run the first seed is shown; `results.csv` also holds the {further} with other seeds."
@@ -423,15 +422,6 @@ def _opening(rows: Sequence[dict[str, Any]]) -> str:
             else "",
         ]
     )
-
-
-def _pipe_table(frame: Any) -> str:
-    """A DataFrame of texts as a Markdown pipe table."""
-    lines = [
-        "| " + " | ".join(frame.columns) + " |",
-        "|" + "|".join([":--", *["--:"] * (len(frame.columns) - 1)]) + "|",
-    ]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in frame.itertuples(index=False))])
 
 
 def _library_files(*, exporting: bool) -> list[Path]:
