@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from hwkit import (
         ablation,
         analysis,
+        attribution,
         capacity,
         data,
         experiment,
+        index,
         models,
         parallel,
         penalty,
@@ -39,9 +41,9 @@ if TYPE_CHECKING:
     from hwkit.results import compare_with_seed
     from hwkit.training import train, with_seeds
 
-_MODULES = ("ablation", "analysis", "capacity", "data", "devices", "errors", "experiment", "inference", "models")
-_MODULES += ("notebook", "parallel", "penalty", "plots", "prose", "results", "runs", "sources", "tensorflow_graph")
-_MODULES += ("training", "verdicts")
+_MODULES = ("ablation", "analysis", "attribution", "capacity", "data", "devices", "errors", "experiment", "index")
+_MODULES += ("inference", "models", "notebook", "parallel", "penalty", "plots", "prose", "results", "runs", "sources")
+_MODULES += ("tensorflow_graph", "training", "verdicts")
 _HOMES = {
     "Experiment": "hwkit.experiment",
     "named_experiment": "hwkit.experiment",

@@ -9,7 +9,9 @@ A run folder holds
 - `record.csv`: loss and accuracies during training;
 - `metrics.json`: the results, and the SHA-256 of every other file and of itself. It is written last: a folder that has
   it is a finished run, and a file that does not match it is damaged;
-- `checkpoint.pt`: while training is under way, and never afterwards.
+- `checkpoint.pt`: while training is under way, and never afterwards;
+- `index.safetensors`, once someone has explored the run: what can be computed again from the rest, with a checksum of
+  its own. It is no part of the run, and one that is missing or damaged is made anew.
 
 A training that is no `Run`, because it has no weights to look into, leaves a result folder: `record.csv` as above, and
 `result.json` with everything else, which is written last and vouches for both.
@@ -34,6 +36,7 @@ from typing import Any
 
 import filelock
 import pandas as pd
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -335,6 +338,33 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     write_atomically(path, lambda temporary: safetensors.torch.save_file(on_cpu, temporary))
 
 
+def write_index(run: Run, tensors: dict[str, Tensor]) -> None:
+    """Keep tensors that were computed from a run in its folder, with checksums of them and of the run.
+
+    Raises
+    ------
+    RunError
+        If the folder was deleted or cannot be written.
+    """
+    metadata = {"run": _digest_of(run.metrics), "sha256": _digest_of_tensors(tensors)}
+    write_atomically(
+        run.folder / "index.safetensors",
+        lambda temporary: safetensors.torch.save_file(tensors, temporary, metadata=metadata),
+    )
+
+
+def read_index(run: Run) -> dict[str, Tensor] | None:
+    """What `write_index` kept; None if there is nothing, or it is damaged or belongs to another run."""
+    try:
+        with safetensors.safe_open(run.folder / "index.safetensors", framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
+    except (OSError, safetensors.SafetensorError):
+        return None
+    expected = {"run": _digest_of(run.metrics), "sha256": _digest_of_tensors(tensors)}
+    return tensors if metadata == expected else None
+
+
 def write_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write the state of an unfinished training, atomically."""
     write_atomically(folder / "checkpoint.pt", lambda temporary: torch.save(state, temporary))
@@ -433,6 +463,15 @@ def _sha256(path: Path) -> str:
 def _digest_of(metrics: dict[str, Any]) -> str:
     """SHA-256 of the metrics, by which `metrics.json` vouches for itself as it does for the other files."""
     return hashlib.sha256(json.dumps(metrics, sort_keys=True).encode()).hexdigest()
+
+
+def _digest_of_tensors(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of the names and contents of tensors, by which an index vouches for itself."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().numpy())
+    return digest.hexdigest()
 
 
 def _read_vouched(path: Path) -> dict[str, Any]:
