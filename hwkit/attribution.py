@@ -14,8 +14,8 @@ from hwkit import analysis, data
 from hwkit.errors import RunError
 from hwkit.runs import Run
 
-PATCH = 6  # pixels, both height and width of what is covered
-STEP = 3  # pixels from one covered place to the next
+PATCH = 8  # pixels, both height and width of what is covered
+STEP = 4  # pixels from one covered place to the next
 
 
 def available() -> bool:

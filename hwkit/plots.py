@@ -88,6 +88,25 @@ def learning_curve(runs: Run | Sequence[Run], *, ax: Axes | None = None) -> Figu
 
 
 @_themed
+def records_overlaid(runs: Run | Sequence[Run]) -> Figure:
+    """Loss (left) and accuracy on test images (right) of several runs over iterations, as moving averages."""
+    runs = _as_runs(runs)
+    figure = theme.new_figure(height=6.4 + 0.45 * math.ceil(len(runs) / 3))
+    left, right = figure.subplots(1, 2)
+    for run, colour in zip(runs, _colours(len(runs)), strict=True):
+        record = run.record
+        left.plot(record["iteration"], smooth(record["loss"]), color=colour, label=run.name)
+        right.plot(record["iteration"], smooth(record["test_accuracy"]), color=colour)
+    left.set(yscale="log", xlabel="iteration", ylabel="loss on the training batch")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_locator(NullLocator())
+    right.set(xlabel="iteration", ylabel="accuracy on 200 test images", ylim=(_lowest_accuracy(runs), 1.005))
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+@_themed
 def accuracy_curves(run: Run, *, ax: Axes | None = None) -> Figure:
     """Accuracy over iterations: red = test, blue = train.
 
@@ -246,7 +265,7 @@ def weight_distributions(
 
 def _draw_distributions(ax: Axes, tensors: Sequence[Tensor | None]) -> None:
     """Histograms of one parameter in one or two runs (None where a run lacks it): a filled one and a line."""
-    edges = _bin_edges([tensor for tensor in tensors if tensor is not None])
+    edges = histogram_edges([tensor for tensor in tensors if tensor is not None])
     positive = []
     for side, tensor in enumerate(tensors):
         if tensor is None:
@@ -277,7 +296,7 @@ def _write_share(ax: Axes, share: float, side: int) -> None:
     )
 
 
-def _bin_edges(tensors: Sequence[Tensor]) -> np.ndarray:
+def histogram_edges(tensors: Sequence[Tensor]) -> np.ndarray:
     """Edges of histogram bins, float (bins + 1,), over the middle 99.8 % of each tensor's values."""
     values = [tensor.flatten().double().numpy() for tensor in tensors]
     low = min(np.quantile(value, 0.001, method="lower") for value in values)

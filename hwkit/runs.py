@@ -9,6 +9,7 @@ A run folder holds
 - `record.csv`: loss and accuracies during training;
 - `metrics.json`: the results, and the SHA-256 of every other file and of itself. It is written last: a folder that has
   it is a finished run, and a file that does not match it is damaged;
+- `weights-ITERATION.safetensors`: the weights on the way, where the training was asked to keep some;
 - `checkpoint.pt`: while training is under way, and never afterwards;
 - `index.safetensors`, once someone has explored the run: what can be computed again from the rest, with a checksum of
   its own. It is no part of the run, and one that is missing or damaged is made anew.
@@ -26,6 +27,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -55,6 +57,7 @@ CHECKPOINT_KEYS = {
     "random_state",
     "environment",
 }
+_SNAPSHOT = re.compile(r"weights-(\d+)\.safetensors")
 FORMAT = 1  # of the run folder; a later version of hwkit must go on reading it
 RECORD_COLUMNS = (
     "iteration",
@@ -115,6 +118,21 @@ class Run:
     def final_weights(self) -> dict[str, Tensor]:
         """Parameters after training by name, float32."""
         return safetensors.torch.load_file(self._verified("final.safetensors"))
+
+    @property
+    def weight_moments(self) -> list[int]:
+        """The iterations after which the weights were kept: 0, those of snapshots, and the last."""
+        found = (_SNAPSHOT.fullmatch(name) for name in self.metrics["files"])
+        return sorted({0, self.metrics["iterations"], *(int(match[1]) for match in found if match)})
+
+    def weights_at(self, iteration: int) -> dict[str, Tensor]:
+        """Parameters after one of `weight_moments` by name, float32; any other is a RunError."""
+        if iteration not in self.weight_moments:
+            kept = ", ".join(map(str, self.weight_moments))
+            raise RunError(f"{self.name} has no weights of iteration {iteration!r}; it has those of: {kept}")
+        if iteration in (0, self.metrics["iterations"]):
+            return self.final_weights if iteration else self.initial_weights
+        return safetensors.torch.load_file(self._verified(_snapshot_name(iteration)))
 
     @cached_property
     def logits(self) -> Tensor:
@@ -338,6 +356,15 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     write_atomically(path, lambda temporary: safetensors.torch.save_file(on_cpu, temporary))
 
 
+def write_snapshot(folder: Path, iteration: int, weights: dict[str, Tensor]) -> None:
+    """Write the weights of an unfinished training after an iteration, atomically."""
+    write_tensors(folder / _snapshot_name(iteration), weights)
+
+
+def _snapshot_name(iteration: int) -> str:
+    return f"weights-{iteration:08d}.safetensors"
+
+
 def write_index(run: Run, tensors: dict[str, Tensor]) -> None:
     """Keep tensors that were computed from a run in its folder, with checksums of them and of the run.
 
@@ -413,6 +440,7 @@ def finish(
     write_atomically(folder / "record.csv", lambda temporary: record.to_csv(temporary, index=False))
     hashed = ("experiment.json", "environment.json", "record.csv")
     hashed += ("initial.safetensors", "final.safetensors", "predictions.safetensors")
+    hashed += tuple(sorted(path.name for path in folder.iterdir() if _SNAPSHOT.fullmatch(path.name)))
     files = {name: _sha256(folder / name) for name in hashed}
     metrics = {"format": FORMAT, **metrics, "files": files}
     write_json(folder / "metrics.json", {**metrics, "sha256": _digest_of(metrics)})
