@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import ipywidgets
 import numpy as np
 from IPython.display import display
 
-from hwkit import plots, theme
+from hwkit import plots, runs, theme
 from hwkit.experiment import Experiment
 from hwkit.explorer import drawing
 from hwkit.explorer.bridge import STYLE, bundle
@@ -25,29 +26,46 @@ class LiveCurves:
 
     Drawing waits for the longer of half a second and a hundred times what the last drawing took, so that it never
     takes more than a hundredth of the time, on however slow a machine.
+
+    Parameters
+    ----------
+    experiment : what is trained.
+    folder : of its run; what it recorded before it was interrupted is drawn too.
+    on_record : is called with each new row, as `training.train` calls it.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        folder: Path,
+        on_record: Callable[[dict[str, float]], None] | None = None,
+    ) -> None:
         self.experiment = experiment
+        self.on_record = on_record
+        checkpoint = runs.read_checkpoint(folder)
+        self.rows: list[Sequence[float]] = list(checkpoint["rows"]) if checkpoint else []
         self.page = ipywidgets.HTML()
         self.drawings = 0
         self._next = 0.0
         self.widget = ipywidgets.VBox([ipywidgets.HTML(STYLE), self.page])
         self._display = display(self.widget, display_id=True)
 
-    def update(self, rows: Sequence[tuple[float, ...]]) -> None:
-        """Draw the record so far, rows of `RECORD_COLUMNS`, unless it is too soon."""
+    def update(self, row: dict[str, float]) -> None:
+        """Take a new row of the record, columns `RECORD_COLUMNS`, and draw it unless it is too soon."""
+        self.rows.append([row[column] for column in RECORD_COLUMNS])
+        if self.on_record:
+            self.on_record(row)
         started = time.monotonic()
         if started >= self._next:
-            self.draw(rows)
+            self.draw()
             taken = time.monotonic() - started
             self._next = started + max(SECONDS, taken / SHARE)
 
-    def draw(self, rows: Sequence[tuple[float, ...]]) -> None:
+    def draw(self) -> None:
         """Draw the record so far."""
         self.drawings += 1
-        step = max(1, len(rows) // drawing.MOST_POINTS)
-        columns = dict(zip(RECORD_COLUMNS, np.array([*rows[::step], rows[-1]]).T, strict=True))
+        step = max(1, len(self.rows) // drawing.MOST_POINTS)
+        columns = dict(zip(RECORD_COLUMNS, np.array([*self.rows[:-1:step], self.rows[-1]]).T, strict=True))
         x, black = columns["iteration"], theme.RUN_COLOURS[2]
         curves = [("test_accuracy", theme.TEST, "test"), ("train_accuracy", theme.TRAIN, "train")]
         accuracies = [
@@ -61,9 +79,12 @@ class LiveCurves:
             + "</div>"
         )
 
-    def finish(self, run: Run) -> None:
-        """Draw the whole record, and leave a figure for readers without a front end."""
-        self.draw(list(run.record[list(RECORD_COLUMNS)].itertuples(index=False)))
+    def finish(self, run: Run) -> Run:
+        """Draw the whole record of the finished run, leave a figure for readers without a front end, return the run."""
+        # A GPU hands on a part of the rows only.
+        self.rows = run.record[list(RECORD_COLUMNS)].to_numpy().tolist()
+        self.draw()
         data, metadata = bundle(self.widget, plots.training_curves(run), str(run))
         if self._display is not None:  # outside a notebook nothing was displayed
             self._display.update(data, metadata=metadata, raw=True)
+        return run
