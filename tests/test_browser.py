@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hwkit import analysis, index
+from hwkit import analysis, index, runs
 from hwkit.runs import Run
 
 if TYPE_CHECKING:
@@ -134,6 +134,11 @@ def screenshot(page: Page, name: str) -> None:
         page.screenshot(path=folder / f"{name}.png")
 
 
+def read(place: Locator) -> str:
+    """What is there to be read; of a drawing, which has no layout of lines, all of its texts."""
+    return place.text_content() if place.evaluate("e => e instanceof SVGElement") else place.inner_text()
+
+
 class Shown:
     """One explorer on the page."""
 
@@ -147,9 +152,7 @@ class Shown:
     def waits_for(self, text: str, where: str = "", seconds: float = 30) -> None:
         """Wait until a text is there to be read, in the whole explorer or where a selector says."""
         place = self.output.locator(where).first if where else self.output
-        wait_for(
-            lambda: text in re.sub(r"\s+", " ", place.inner_text()), f"{text!r} in {where or 'the output'}", seconds
-        )
+        wait_for(lambda: text in re.sub(r"\s+", " ", read(place)), f"{text!r} in {where or 'the output'}", seconds)
 
     def choose(self, label: str, option: str) -> None:
         self.control(label).locator("select").select_option(label=option)
@@ -188,7 +191,7 @@ def test_every_control_that_chooses_an_image(open_notebook: Callable[..., Notebo
     notebook = open_notebook("choose", [loading(trained_run), "hwkit.explore(loaded[0])"])
     shown = Shown(notebook.output(1))
     worst = analysis.mismatches(trained_run).iloc[0]
-    shown.waits_for(f"test image {worst['index']}", seconds=40)
+    shown.waits_for(f"test image {worst['index']}", seconds=120)
     assert f"true: {worst['label_name']}, predicted: {worst['predicted_name']}" in shown.pane().inner_text()
     screenshot(notebook.page, "explorer")
 
@@ -223,10 +226,12 @@ def test_every_control_that_chooses_an_image(open_notebook: Callable[..., Notebo
     shown.waits_for("of")
     shown.choose("Predicted", "any")
     shown.choose("Show", "all")
+    selected = "select => select.selectedOptions[0].label"
+    assert shown.control("Predicted").locator("select").evaluate(selected) == "any"
     shown.waits_for(f"of {len(table)} that fit")
     handle = shown.control("Confidence").locator(".noUi-handle").first
     handle.focus()
-    for _ in range(3):
+    for _ in range(9):
         handle.press("PageUp")
     wait_for(lambda: f"of {len(table)} that fit" not in shown.output.inner_text(), "fewer images to fit")
     low = float(shown.control("Confidence").locator(".widget-readout").inner_text().split(" ")[0])
@@ -239,7 +244,7 @@ def test_every_layer_map_and_panel(
     index.of(trained_run)
     notebook = open_notebook("layers", [loading(trained_run), "hwkit.explore(loaded[0])"])
     shown = Shown(notebook.output(1))
-    shown.waits_for("conv1: 32 channels", seconds=40)
+    shown.waits_for("conv1: 32 channels", seconds=120)
     for layer, size in (("conv2", "64 channels, 14×14"), ("fc1", "1024 channels"), ("conv1", "32 channels, 28×28")):
         shown.press(layer)
         shown.waits_for(f"{layer}: {size}")
@@ -324,7 +329,7 @@ def test_maps_can_be_walked_with_the_keyboard(open_notebook: Callable[..., Noteb
     index.of(trained_run)
     notebook = open_notebook("keyboard", [loading(trained_run), "hwkit.explore(loaded[0])"])
     shown = Shown(notebook.output(1))
-    shown.waits_for("conv1: 32 channels", seconds=40)
+    shown.waits_for("conv1: 32 channels", seconds=120)
     keyboard = shown.page.keyboard
     shown.output.locator('button.jupyter-button:text-is("by number")').click()
     tiles = shown.output.locator(".hwkit-tiles").first.locator("button")
@@ -356,8 +361,8 @@ def test_two_explorers_survive_a_restart_and_do_not_touch_each_other(
     notebook = open_notebook("two", cells)
     for _ in range(2):
         first, second = Shown(notebook.output(1)), Shown(notebook.output(2))
-        first.waits_for("conv1: 32 channels", seconds=40)
-        second.waits_for("conv1: 64 channels", seconds=40)
+        first.waits_for("conv1: 32 channels", seconds=120)
+        second.waits_for("conv1: 64 channels", seconds=120)
         box = first.control("Test image").locator("input")
         box.fill("5")
         box.press("Enter")
@@ -380,11 +385,9 @@ def test_a_deleted_run_is_a_message(open_notebook: Callable[..., Notebook], trai
     doomed = store / "doomed"
     shutil.copytree(trained_run.folder, doomed)
     try:
-        cells = [f"import hwkit\nloaded = hwkit.runs.load(hwkit.paths.store_root() / '{doomed.name}')"]
-        cells = [cells[0].replace("import hwkit\n", "import hwkit\nimport hwkit.paths\n"), "hwkit.explore(loaded)"]
-        notebook = open_notebook("deleted", cells)
+        notebook = open_notebook("deleted", [loading(runs.load(doomed)), "hwkit.explore(loaded[0])"])
         shown = Shown(notebook.output(1))
-        shown.waits_for("conv1: 32 channels", seconds=40)
+        shown.waits_for("conv1: 32 channels", seconds=120)
     finally:
         shutil.rmtree(doomed)
     shown.press("▶")
@@ -400,7 +403,7 @@ def test_every_control_of_the_dashboard(
     cells = [loading(trained_run, trained_run_l2, cifar_run), "hwkit.dashboard(loaded)"]
     notebook = open_notebook("dashboard", cells)
     shown = Shown(notebook.output(1))
-    shown.waits_for("test accuracy ▼", seconds=40)
+    shown.waits_for("test accuracy ▼", seconds=120)
     screenshot(notebook.page, "dashboard")
     shown.output.locator('button[data-pick="sort run"]').click()
     shown.waits_for("run ▲")
@@ -434,7 +437,7 @@ def test_curves_grow_while_a_network_trains(open_notebook: Callable[..., Noteboo
     ]
     notebook = open_notebook("live", cells)
     shown = Shown(notebook.output(1))
-    shown.waits_for("iteration", seconds=40)
+    shown.waits_for("iteration", seconds=120)
     seen = set()
 
     def finished() -> bool:

@@ -422,9 +422,9 @@ def test_clicking_for_an_hour_leaves_nothing_behind(explorer: Explorer) -> None:
 
     click_around(10)
     tracemalloc.start()
-    click_around(10)
+    click_around(5)
     widgets, before = len(living_widgets()), tracemalloc.get_traced_memory()[0]
-    click_around(60)
+    click_around(25)
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert len(living_widgets()) == widgets

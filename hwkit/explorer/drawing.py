@@ -109,7 +109,7 @@ def bars(names: Sequence[str], values: Sequence[float], label: int | None, predi
         if number == label:
             colour, word = theme.CORRECT, "true, predicted" if number == predicted else "true"
         rows.append(
-            f'<span>{html.escape(name)}</span><span><b style="width:{110 * value:.1f}px;background:{colour}"></b>'
+            f'<span>{html.escape(name)}</span><span><b style="width:{70 * value:.1f}px;background:{colour}"></b>'
             f"{value:.3f} {word}</span>"
         )
     return f'<div class="hwkit-bars">{"".join(rows)}</div>'

@@ -22,9 +22,10 @@ from hwkit.explorer.opened import KINDS, ORDERS, Openings, OpenRun, Subject
 from hwkit.runs import Run
 
 NOTHING, COUNTERPART = "nothing", "an example of the predicted class"
+ANY = -1  # a class; ipywidgets takes the value None for nothing chosen
 SORTINGS = ("strongest first", "by number")
 PANELS = ("Channel", "Confusion matrix", "Draw or upload", "Saliency and occlusion", "Filters", "Map of the test set")
-PLANE = (640, 420)  # pixels
+PLANE = (600, 400)  # pixels
 
 
 def explore(run: Run, other: Run | None = None) -> Explorer:
@@ -69,7 +70,7 @@ class Pane:
         address = drawing.data_uri(drawing.pixels_of(subject.image))
         self.picture.value = (
             f'<div class="hwkit"><div><b>{html.escape(opened.run.name)}</b>, {title}<br>{verdict}</div>'
-            f'<div style="display:flex;gap:14px;align-items:center;margin:6px 0">{drawing.picture(address, 168, title)}'
+            f'<div style="display:flex;gap:14px;align-items:center;margin:6px 0">{drawing.picture(address, 140, title)}'
             f"{drawing.bars(name, subject.probabilities.tolist(), subject.label, predicted)}</div></div>"
         )
 
@@ -152,7 +153,9 @@ class Explorer(FrontEnd):
         self.sorting = ipywidgets.ToggleButtons(options=SORTINGS, description="Maps", style=_narrow_buttons())
         self.panel = ipywidgets.ToggleButtons(options=PANELS, description="Look at", style=_narrow_buttons())
         self.target = ipywidgets.Dropdown(description="Explain class", style=style, layout=narrow)
-        self.upload = ipywidgets.FileUpload(accept="image/*", multiple=False, description="Upload a picture")
+        self.upload = ipywidgets.FileUpload(
+            accept="image/*", multiple=False, description="Upload a picture", layout=wide
+        )
         self.clear = _button("Clear the pad", "a fresh sheet")
         self.return_to_tests = _button("Back to the test images", "leave the picture from outside")
         self.pad = Pad(self.guarded(self._look_at_file))
@@ -204,7 +207,7 @@ class Explorer(FrontEnd):
     def _fill_choices(self) -> None:
         """Fill the controls with what the run at hand has."""
         opened = self.opened
-        classes = [("any", None), *zip(opened.names, range(len(opened.names)), strict=True)]
+        classes = [("any", ANY), *zip(opened.names, range(len(opened.names)), strict=True)]
         beside = [(NOTHING, NOTHING), (COUNTERPART, COUNTERPART)]
         beside += [
             (_title(run), folder)
@@ -215,7 +218,7 @@ class Explorer(FrontEnd):
             self.number.max = len(opened) - 1
             for control, options in ((self.label, classes), (self.predicted, classes), (self.beside, beside)):
                 _set_options(control, options)
-            _set_options(self.target, [("the predicted one", None), *classes[1:]])
+            _set_options(self.target, [("the predicted one", ANY), *classes[1:]])
             _set_options(self.layer, opened.layers)
 
     @contextlib.contextmanager
@@ -292,10 +295,9 @@ class Explorer(FrontEnd):
             self.refresh()
 
     def _fitting(self) -> np.ndarray:
+        label, predicted = (None if choice.value == ANY else choice.value for choice in (self.label, self.predicted))
         low, high = self.confidence.value
-        return self.opened.matching(
-            self.label.value, self.predicted.value, self.kind.value, low, high, self.order.value
-        )
+        return self.opened.matching(label, predicted, self.kind.value, low, high, self.order.value)
 
     def _go(self, number: int) -> None:
         """Show a test image, also if it is the one behind a picture from outside."""
@@ -523,7 +525,7 @@ class Explorer(FrontEnd):
             return [self.hint]
         rows = []
         for opened, subject in self._shown:
-            target = subject.predicted if self.target.value is None else self.target.value
+            target = subject.predicted if self.target.value == ANY else self.target.value
             maps = attribution.maps(opened.run, subject.image, target, model=opened.model)
             opened.activations(subject.image)  # leaves nothing of captum's batches behind
             saliency, occlusion = maps["saliency"], maps["occlusion"]
@@ -649,8 +651,7 @@ def _set_options(control: ipywidgets.Widget, options: object) -> None:
     before = control.value
     control.options = options
     values = [option[1] if isinstance(option, tuple) else option for option in control.options]
-    # By its place: the value None would choose nothing, even where it is an option.
-    control.index = values.index(before) if before in values else 0
+    control.value = before if before in values else values[0]
 
 
 def _button(text: str, tip: str) -> ipywidgets.Button:
