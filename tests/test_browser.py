@@ -424,7 +424,7 @@ def test_every_control_of_the_dashboard(
     shown.waits_for("fc3.weight", 'svg[aria-label="weight distributions"]')
     outline = shown.output.locator('svg[aria-label="weight distributions"] path').first
     after = outline.get_attribute("d")
-    handle = shown.control("after iteration").locator(".noUi-handle")
+    handle = shown.output.locator(".noUi-handle, [role=slider]").last
     handle.focus()
     handle.press("Home")
     wait_for(lambda: outline.get_attribute("d") != after, "the initial weights")
