@@ -2,7 +2,7 @@
 # interpreter named by PYTHON. Nothing is installed again while pyproject.toml has not changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test bench lab lint clean
+.PHONY: help setup report test test-browser bench colab lab lint clean
 
 VENV := .venv
 BASE_PYTHON ?= python3
@@ -18,7 +18,7 @@ else
 endif
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make report PROFILE=quick|full|seed|smoke   how long to train (default: full with a CUDA GPU, else quick)"
 	@echo "  make report ARGS='-p seed=1'                further options of hwkit report"
@@ -34,6 +34,16 @@ test: $(STAMP)  ## run the tests
 
 bench: $(STAMP)  ## measure how fast training is on this machine
 	$(PY) -m hwkit.cli bench $(ARGS)
+
+test-browser: $(STAMP)  ## test the explorer in a real browser (needs a chromium)
+	$(PY) -m pip install --quiet --editable '.[$(EXTRAS),browser]'
+	$(PY) -m pytest -m browser $(ARGS)
+
+colab: $(STAMP)  ## build dist/hwkit-colab.zip, to upload to Colab or Drive
+	rm -rf dist/colab dist/hwkit-colab.zip
+	$(PY) -m pip wheel --quiet --no-deps --wheel-dir dist/colab .
+	$(PY) -m zipfile -c dist/hwkit-colab.zip dist/colab/*.whl notebooks/*.ipynb
+	rm -rf dist/colab build/lib build/bdist.*
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(PY) -m jupyter lab --notebook-dir=notebooks $(ARGS)

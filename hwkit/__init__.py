@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from hwkit import (
         ablation,
         analysis,
+        attribution,
         capacity,
         data,
         experiment,
+        explorer,
+        index,
         models,
         parallel,
         penalty,
@@ -34,17 +37,20 @@ if TYPE_CHECKING:
         verdicts,
     )
     from hwkit.experiment import Experiment, named_experiment
+    from hwkit.explorer import dashboard, explore
     from hwkit.notebook import check_parameters, markdown, show_figure, show_source, use_store
     from hwkit.parallel import train_all, train_seeds
     from hwkit.results import compare_with_seed
     from hwkit.training import train, with_seeds
 
-_MODULES = ("ablation", "analysis", "capacity", "data", "devices", "errors", "experiment", "inference", "models")
-_MODULES += ("notebook", "parallel", "penalty", "plots", "prose", "results", "runs", "sources", "tensorflow_graph")
-_MODULES += ("training", "verdicts")
+_MODULES = ("ablation", "analysis", "attribution", "capacity", "data", "devices", "errors", "experiment", "explorer")
+_MODULES += ("index", "inference", "models", "notebook", "parallel", "penalty", "plots", "prose", "results", "runs")
+_MODULES += ("sources", "tensorflow_graph", "training", "verdicts")
 _HOMES = {
     "Experiment": "hwkit.experiment",
     "named_experiment": "hwkit.experiment",
+    "explore": "hwkit.explorer",
+    "dashboard": "hwkit.explorer",
     "train": "hwkit.training",
     "train_all": "hwkit.parallel",
     "train_seeds": "hwkit.parallel",

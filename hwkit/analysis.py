@@ -7,14 +7,15 @@ Everything here is a function of a run and of the images it was tested on; nothi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal, Protocol
 
 import pandas as pd
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from hwkit import data, models, sources, standin
 from hwkit.data import Dataset
@@ -414,8 +415,14 @@ def hidden_features(run: Run, images: Tensor) -> Tensor:
     return torch.cat(chunks)
 
 
+def hidden_layers(model: nn.Module) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Every layer between the images and the logits, and the activation function that its outputs go through."""
+    linear = [name for name, module in model.named_children() if isinstance(module, nn.Linear)]
+    return {**dict.fromkeys(model.conv_layers, model.activation), **dict.fromkeys(linear[:-1], F.relu)}
+
+
 @torch.inference_mode()
-def _forward(run: Run, model: torch.nn.Module, images: Tensor) -> None:
+def _forward(run: Run, model: nn.Module, images: Tensor) -> None:
     """Run images, uint8 (N, C, H, W), through a network for the sake of its hooks."""
     shape = (sources.DATASETS[run.experiment.dataset].channels, *(sources.DATASETS[run.experiment.dataset].size,) * 2)
     if images.dtype != torch.uint8 or images.ndim != 4 or not len(images) or tuple(images.shape[1:]) != shape:

@@ -24,7 +24,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from torch import Tensor
 
-from hwkit import analysis, data, sources, theme
+from hwkit import analysis, attribution, data, index, sources, theme
 from hwkit.analysis import Example, Pair
 from hwkit.data import Dataset
 from hwkit.errors import DataError, RunError, did_you_mean
@@ -85,6 +85,25 @@ def learning_curve(runs: Run | Sequence[Run], *, ax: Axes | None = None) -> Figu
     ax.yaxis.set_minor_locator(NullLocator())
     ax.legend(loc="best")
     return _figure_of(ax)
+
+
+@_themed
+def records_overlaid(runs: Run | Sequence[Run]) -> Figure:
+    """Loss (left) and accuracy on test images (right) of several runs over iterations, as moving averages."""
+    runs = _as_runs(runs)
+    figure = theme.new_figure(height=6.4 + 0.45 * math.ceil(len(runs) / 3))
+    left, right = figure.subplots(1, 2)
+    for run, colour in zip(runs, _colours(len(runs)), strict=True):
+        record = run.record
+        left.plot(record["iteration"], smooth(record["loss"]), color=colour, label=run.name)
+        right.plot(record["iteration"], smooth(record["test_accuracy"]), color=colour)
+    left.set(yscale="log", xlabel="iteration", ylabel="loss on the training batch")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_locator(NullLocator())
+    right.set(xlabel="iteration", ylabel="accuracy on 200 test images", ylim=(_lowest_accuracy(runs), 1.005))
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
 
 
 @_themed
@@ -246,7 +265,7 @@ def weight_distributions(
 
 def _draw_distributions(ax: Axes, tensors: Sequence[Tensor | None]) -> None:
     """Histograms of one parameter in one or two runs (None where a run lacks it): a filled one and a line."""
-    edges = _bin_edges([tensor for tensor in tensors if tensor is not None])
+    edges = histogram_edges([tensor for tensor in tensors if tensor is not None])
     positive = []
     for side, tensor in enumerate(tensors):
         if tensor is None:
@@ -277,7 +296,7 @@ def _write_share(ax: Axes, share: float, side: int) -> None:
     )
 
 
-def _bin_edges(tensors: Sequence[Tensor]) -> np.ndarray:
+def histogram_edges(tensors: Sequence[Tensor]) -> np.ndarray:
     """Edges of histogram bins, float (bins + 1,), over the middle 99.8 % of each tensor's values."""
     values = [tensor.flatten().double().numpy() for tensor in tensors]
     low = min(np.quantile(value, 0.001, method="lower") for value in values)
@@ -438,6 +457,117 @@ def _draw_channels(place: SubFigure, layer: str, maps: Tensor, numbers: Sequence
     place.colorbar(picture, ax=list(axes), shrink=0.8, pad=0.01, aspect=12, **style).outline.set_visible(False)
     count = f"{len(numbers)} of {maps.shape[1]} channels, {height}×{width}"
     place.suptitle(f"{layer} ({count})", x=0.01, horizontalalignment="left", fontsize=8, fontweight="bold")
+
+
+@_themed
+def first_layer_filters(run: Run) -> Figure:
+    """The kernels of the first convolution, each on a colour scale of its own: grey is zero.
+
+    With one input channel white is positive and black negative; with three, colours are what excites the filter.
+    """
+    kernels = filter_pictures(run)
+    columns, size = 16, kernels.shape[1]
+    rows = math.ceil(len(kernels) / columns)
+    step_x, step_y = 1.15 * size, 1.45 * size
+    figure = theme.new_figure(height=0.2 + rows * theme.WIDTH / columns * step_y / step_x)
+    ax = figure.add_subplot()
+    ax.axis("off")
+    for number, kernel in enumerate(kernels):
+        row, column = divmod(number, columns)
+        left, top = column * step_x, row * step_y
+        ax.imshow(kernel.numpy(), extent=(left, left + size, top + size, top), cmap="gray", vmin=0, vmax=1)
+        ax.text(left, top, f"{number}", fontsize=6, verticalalignment="bottom")
+    ax.set(xlim=(0, columns * step_x), ylim=(rows * step_y - 0.4 * size, -0.4 * size))
+    return figure
+
+
+def filter_pictures(run: Run) -> Tensor:
+    """The kernels of the first convolution as pictures, float32 (filters, k, k) or (filters, k, k, 3), from 0 to 1.
+
+    Zero becomes 0.5, and the entry of a kernel that is furthest from zero becomes 0 or 1.
+    """
+    kernels = run.final_weights["conv1.weight"]
+    scale = kernels.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
+    pictures = 0.5 + 0.5 * kernels / scale
+    return pictures.squeeze(1) if pictures.shape[1] == 1 else pictures.permute(0, 2, 3, 1)
+
+
+@_themed
+def embedding(run: Run, *, images: int = 40, ax: Axes | None = None) -> Figure:
+    """The test images where the last hidden layer puts them, on the first two principal components of its directions.
+
+    A dot per image in the colour of its class, rings around the mismatches, and some of the images themselves.
+
+    Parameters
+    ----------
+    images : how many images are drawn; as far from each other as that number allows.
+    """
+    ax = ax or theme.new_axes(height=11)
+    found = index.of(run)
+    positions, labels = found.positions.numpy(), run.labels.numpy()
+    for label, (name, colour) in enumerate(zip(analysis.class_names(run), theme.CLASS_COLOURS, strict=True)):
+        own = labels == label
+        ax.plot(*positions[own].T, ".", markersize=2.5, alpha=0.6, markeredgewidth=0, color=colour, label=name)
+    wrong = (analysis.predicted(run) != run.labels).numpy()
+    ring = {"markersize": 3, "markeredgewidth": 0.4, "markerfacecolor": "none", "color": "black", "alpha": 0.35}
+    ax.plot(*positions[wrong].T, "o", label="mismatch", **ring)
+    test_images = analysis.test_set(run).test_images
+    low, extent = positions.min(axis=0), np.ptp(positions, axis=0)
+    size = 0.05 * extent * (1, 1.45)  # about square: the axes are wider than high
+    for chosen in _spread_out((positions - low) / extent, images):
+        x, y = positions[chosen]
+        left, right, bottom, top = x - size[0] / 2, x + size[0] / 2, y - size[1] / 2, y + size[1] / 2
+        pixels = test_images[chosen].permute(1, 2, 0).numpy()
+        ax.imshow(
+            pixels,
+            extent=(left, right, bottom, top),
+            aspect="auto",
+            cmap="gray_r",
+            zorder=3,
+            interpolation="antialiased",
+        )
+    ax.set(xlim=(low[0] - size[0], low[0] + extent[0] + size[0]), ylim=(low[1] - size[1], low[1] + extent[1] + size[1]))
+    first, second = (f"{100 * share:.0f} % of the variance" for share in found.explained.tolist())
+    ax.set(xlabel=f"first principal component ({first})", ylabel=f"second ({second})", xticks=[], yticks=[])
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), markerscale=2.5)
+    return _figure_of(ax)
+
+
+def _spread_out(points: np.ndarray, count: int) -> list[int]:
+    """Indices of `count` points, float (N, 2), each the farthest from those chosen before it; the first is at 0."""
+    chosen = [0] if len(points) and count else []
+    distances = np.full(len(points), np.inf)
+    while chosen and len(chosen) < min(count, len(points)):
+        distances = np.minimum(distances, np.square(points - points[chosen[-1]]).sum(axis=1))
+        chosen.append(int(distances.argmax()))
+    return chosen
+
+
+@_themed
+def attributions(run: Run, shown: Example) -> Figure:
+    """A test image, and which of its pixels the prediction rests on: saliency and occlusion.
+
+    Saliency is brightest where a small change of a pixel moves the logit of the predicted class most. Occlusion is red
+    where covering a patch lowers that logit, and blue where it raises it.
+
+    Raises
+    ------
+    RunError
+        If captum is not installed.
+    """
+    maps = attribution.maps(run, shown.image, shown.predicted)
+    figure = theme.new_figure(height=4.6)
+    picture, *panels = figure.subplots(1, 3)
+    _draw_image(picture, shown.image)
+    picture.set_title(f"{shown.label_name}, predicted {shown.predicted_name}")
+    largest = max(maps["occlusion"].abs().max().item(), 1e-9)
+    styles = {"saliency": {"cmap": "magma"}, "occlusion": {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}}
+    for ax, (name, values) in zip(panels, maps.items(), strict=True):
+        drawn = ax.imshow(values.numpy(), **styles[name])
+        ax.set(title=f"{name} for {shown.predicted_name}", xticks=[], yticks=[])
+        ax.grid(visible=False)
+        figure.colorbar(drawn, ax=ax, shrink=0.85, ticks=MaxNLocator(3)).outline.set_visible(False)
+    return figure
 
 
 # --- Mismatches -------------------------------------------------------------------------------------------------

@@ -9,7 +9,10 @@ A run folder holds
 - `record.csv`: loss and accuracies during training;
 - `metrics.json`: the results, and the SHA-256 of every other file and of itself. It is written last: a folder that has
   it is a finished run, and a file that does not match it is damaged;
-- `checkpoint.pt`: while training is under way, and never afterwards.
+- `weights-ITERATION.safetensors`: the weights on the way, where the training was asked to keep some;
+- `checkpoint.pt`: while training is under way, and never afterwards;
+- `index.safetensors`, once someone has explored the run: what can be computed again from the rest, with a checksum of
+  its own. It is no part of the run, and one that is missing or damaged is made anew.
 
 A training that is no `Run`, because it has no weights to look into, leaves a result folder: `record.csv` as above, and
 `result.json` with everything else, which is written last and vouches for both.
@@ -24,6 +27,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -34,6 +38,7 @@ from typing import Any
 
 import filelock
 import pandas as pd
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -52,6 +57,7 @@ CHECKPOINT_KEYS = {
     "random_state",
     "environment",
 }
+_SNAPSHOT = re.compile(r"weights-(\d+)\.safetensors")
 FORMAT = 1  # of the run folder; a later version of hwkit must go on reading it
 RECORD_COLUMNS = (
     "iteration",
@@ -112,6 +118,21 @@ class Run:
     def final_weights(self) -> dict[str, Tensor]:
         """Parameters after training by name, float32."""
         return safetensors.torch.load_file(self._verified("final.safetensors"))
+
+    @property
+    def weight_moments(self) -> list[int]:
+        """The iterations after which the weights were kept: 0, those of snapshots, and the last."""
+        found = (_SNAPSHOT.fullmatch(name) for name in self.metrics["files"])
+        return sorted({0, self.metrics["iterations"], *(int(match[1]) for match in found if match)})
+
+    def weights_at(self, iteration: int) -> dict[str, Tensor]:
+        """Parameters after one of `weight_moments` by name, float32; any other is a RunError."""
+        if iteration not in self.weight_moments:
+            kept = ", ".join(map(str, self.weight_moments))
+            raise RunError(f"{self.name} has no weights of iteration {iteration!r}; it has those of: {kept}")
+        if iteration in (0, self.metrics["iterations"]):
+            return self.final_weights if iteration else self.initial_weights
+        return safetensors.torch.load_file(self._verified(_snapshot_name(iteration)))
 
     @cached_property
     def logits(self) -> Tensor:
@@ -335,6 +356,42 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     write_atomically(path, lambda temporary: safetensors.torch.save_file(on_cpu, temporary))
 
 
+def write_snapshot(folder: Path, iteration: int, weights: dict[str, Tensor]) -> None:
+    """Write the weights of an unfinished training after an iteration, atomically."""
+    write_tensors(folder / _snapshot_name(iteration), weights)
+
+
+def _snapshot_name(iteration: int) -> str:
+    return f"weights-{iteration:08d}.safetensors"
+
+
+def write_index(run: Run, tensors: dict[str, Tensor]) -> None:
+    """Keep tensors that were computed from a run in its folder, with checksums of them and of the run.
+
+    Raises
+    ------
+    RunError
+        If the folder was deleted or cannot be written.
+    """
+    metadata = {"run": _digest_of(run.metrics), "sha256": _digest_of_tensors(tensors)}
+    write_atomically(
+        run.folder / "index.safetensors",
+        lambda temporary: safetensors.torch.save_file(tensors, temporary, metadata=metadata),
+    )
+
+
+def read_index(run: Run) -> dict[str, Tensor] | None:
+    """What `write_index` kept; None if there is nothing, or it is damaged or belongs to another run."""
+    try:
+        with safetensors.safe_open(run.folder / "index.safetensors", framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
+    except (OSError, safetensors.SafetensorError):
+        return None
+    expected = {"run": _digest_of(run.metrics), "sha256": _digest_of_tensors(tensors)}
+    return tensors if metadata == expected else None
+
+
 def write_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write the state of an unfinished training, atomically."""
     write_atomically(folder / "checkpoint.pt", lambda temporary: torch.save(state, temporary))
@@ -383,6 +440,7 @@ def finish(
     write_atomically(folder / "record.csv", lambda temporary: record.to_csv(temporary, index=False))
     hashed = ("experiment.json", "environment.json", "record.csv")
     hashed += ("initial.safetensors", "final.safetensors", "predictions.safetensors")
+    hashed += tuple(sorted(path.name for path in folder.iterdir() if _SNAPSHOT.fullmatch(path.name)))
     files = {name: _sha256(folder / name) for name in hashed}
     metrics = {"format": FORMAT, **metrics, "files": files}
     write_json(folder / "metrics.json", {**metrics, "sha256": _digest_of(metrics)})
@@ -433,6 +491,15 @@ def _sha256(path: Path) -> str:
 def _digest_of(metrics: dict[str, Any]) -> str:
     """SHA-256 of the metrics, by which `metrics.json` vouches for itself as it does for the other files."""
     return hashlib.sha256(json.dumps(metrics, sort_keys=True).encode()).hexdigest()
+
+
+def _digest_of_tensors(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of the names and contents of tensors, by which an index vouches for itself."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().numpy())
+    return digest.hexdigest()
 
 
 def _read_vouched(path: Path) -> dict[str, Any]:

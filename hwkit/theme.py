@@ -25,6 +25,9 @@ TEST = {"color": "#CC3311", "linestyle": "-"}
 # One colour per run, of Okabe and Ito's colour-blind safe palette (https://jfly.uni-koeln.de/color/) without its blue
 # and its red, which are taken by train and test.
 RUN_COLOURS = ("#009E73", "#E69F00", "#000000", "#56B4E9", "#CC79A7", "#F0E442")
+# One colour per class: matplotlib's "tab10", whose ten colours are told apart most easily.
+CLASS_COLOURS = ("#1F77B4", "#FF7F0E", "#2CA02C", "#D62728", "#9467BD")
+CLASS_COLOURS += ("#8C564B", "#E377C2", "#7F7F7F", "#BCBD22", "#17BECF")
 CORRECT, WRONG, NEUTRAL = "#009E73", "#CC3311", "#9A9A9A"
 
 SETTINGS: dict[str, Any] = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import math
 import platform
 import signal
@@ -46,6 +47,8 @@ def train(
     device: str = "auto",
     progress: bool = True,
     on_record: Callable[[dict[str, float]], None] | None = None,
+    live: bool = False,
+    snapshots: int = 0,
 ) -> Run:
     """Train an experiment, or load its run if it is finished, or continue it if it was interrupted.
 
@@ -56,9 +59,14 @@ def train(
     progress : show a progress bar with iteration, loss and accuracies.
     on_record : is called with each new row of the record, columns `runs.RECORD_COLUMNS`; where a GPU trains, with the
         newest one twice a second.
+    live : show the curves of loss and accuracies in the notebook while they grow.
+    snapshots : keep the weights at so many moments on the way, for `hwkit.dashboard`, each as large as the final ones.
+        A run that is finished already has those it was trained with.
 
     Raises
     ------
+    ExperimentError
+        If snapshots is not a whole number of at least 0.
     TrainingError
         If the device does not exist, or the loss is no longer a finite number.
     DataError
@@ -68,6 +76,8 @@ def train(
     KeyboardInterrupt
         On Ctrl-C, after a checkpoint was written: the same call continues from there.
     """
+    if isinstance(snapshots, bool) or not isinstance(snapshots, int) or snapshots < 0:
+        raise ExperimentError(f"snapshots must be a whole number of at least 0, not {snapshots!r}")
     target = resolve_device(device)
     experiment = resolved(experiment)
     finished = runs.find(experiment)
@@ -80,7 +90,16 @@ def train(
 
     with runs.lock(experiment, on_wait=on_wait) as folder:
         runs.tidy(folder)
-        return runs.find(experiment) or fit(experiment, folder, target, progress=progress, on_record=on_record)
+        finished = runs.find(experiment)
+        if finished:
+            return finished
+        fit_new = functools.partial(fit, experiment, folder, target, progress=progress, snapshots=snapshots)
+        if not live:
+            return fit_new(on_record=on_record)
+        from hwkit.explorer.watch_training import LiveCurves  # training itself needs no notebook
+
+        curves = LiveCurves(experiment, folder, on_record)
+        return curves.finish(fit_new(on_record=curves.update))
 
 
 def resolved(experiment: Experiment) -> Experiment:
@@ -120,6 +139,7 @@ def fit(
     *,
     progress: bool = True,
     on_record: Callable[[dict[str, float]], None] | None = None,
+    snapshots: int = 0,
 ) -> Run:
     """The training loop, from the last checkpoint in `folder` if there is one, to a finished run."""
     dataset = data.load(
@@ -145,6 +165,7 @@ def fit(
                 last = state.iteration == experiment.iterations
                 if state.iteration % experiment.record_every == 0 or last:
                     state.record(loss, logits, labels)
+                    state.take_snapshot(snapshots)
                     if last or state.reading_is_due():
                         row = state.read_records()
                         bar.set_postfix_str(summary(row), refresh=False)
@@ -294,6 +315,16 @@ class TrainingState:
         self.unread.clear()
         self.read_at = time.monotonic()
         return dict(zip(runs.RECORD_COLUMNS, self.rows[-1], strict=True))
+
+    def take_snapshot(self, count: int) -> None:
+        """Keep the weights if, of `count` moments evenly between first and last step, one came with this record.
+
+        Which records these are depends on the experiment alone, so an interrupted training keeps the same ones.
+        """
+        before = max(0, self.iteration - self.experiment.record_every)
+        passed, last = ((count + 1) * step // self.experiment.iterations for step in (self.iteration, before))
+        if last < passed <= count:
+            runs.write_snapshot(self.folder, self.iteration, self.model.state_dict())
 
     def _diverged(self, what: str) -> TrainingError:
         return TrainingError(

@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,24 @@ def test_notebooks_declare_what_the_report_asks_of_them(path: Path) -> None:
     notebook = read_notebook(path)
     assert {"profile", "seed", "device", "data"} <= set(declared_parameters(notebook))
     assert set(notebook["metadata"]["hwkit"]["datasets"]) <= set(DATASETS)
+
+
+def test_all_notebooks_find_hwkit_the_same_way() -> None:
+    beginnings = {json.dumps([cell["source"] for cell in read_notebook(path)["cells"][:2]]) for path in NOTEBOOKS}
+    assert len(beginnings) == 1
+
+
+def test_the_first_cells_install_from_an_uploaded_zip_and_keep_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("hwkit-colab.zip", "w") as archive:
+        archive.writestr("hwkit-0.1.0-py3-none-any.whl", "")
+    where, install = ("".join(cell["source"]) for cell in read_notebook(NOTEBOOKS[0])["cells"][:2])
+    names: dict[str, object] = {}
+    exec(where, names)
+    # pip's line is Jupyter's, and what it is given is what counts.
+    asked = "asked = [str((wheels or [source or '..'])[-1]), *kept]"
+    exec(re.sub(r"%pip.*", asked, install).replace("import hwkit", "import no_module_of_this_name", 1), names)
+    assert names["asked"][0] == str(Path("hwkit-colab/hwkit-0.1.0-py3-none-any.whl"))
+    assert f"torch=={version('torch')}" in names["asked"]

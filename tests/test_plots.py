@@ -77,6 +77,9 @@ def figures(trained_run: Run, trained_run_l2: Run, cifar_run: Run) -> dict[str, 
         "augmentations": lambda: plots.augmentations(colours),
         "accuracy_comparison": lambda: plots.accuracy_comparison(rows),
         "activations_beside": lambda: plots.activations_beside(trained_run, trained_run_l2, 3, channels=8),
+        "first_layer_filters": lambda: plots.first_layer_filters(trained_run),
+        "first_layer_filters of colour": lambda: plots.first_layer_filters(cifar_run),
+        "embedding": lambda: plots.embedding(cifar_run, images=5),
         "ablation_curves": lambda: plots.ablation_curves([ablated]),
         "class_effects": lambda: plots.class_effects(effects),
         "capacity_maps": lambda: plots.capacity_maps(GRID),
@@ -442,3 +445,31 @@ def test_capacity_lines_are_red_for_test_and_blue_for_train() -> None:
     lines = plots.capacity_lines(GRID).axes[0].get_lines()
     assert [to_hex(line.get_color()).upper() for line in lines] == [theme.TRAIN["color"], theme.TEST["color"]] * 2
     assert list(lines[2].get_ydata()) == [0.7, 0.85]
+
+
+# --- Seeing further ---------------------------------------------------------------------------------------------
+
+
+def test_filters_are_drawn_around_grey(trained_run: Run, cifar_run: Run) -> None:
+    kernels, drawn = trained_run.final_weights["conv1.weight"], plots.filter_pictures(trained_run)
+    assert drawn.shape == (32, 5, 5)
+    torch.testing.assert_close((drawn - 0.5).sign(), kernels.squeeze(1).sign())
+    assert torch.all(torch.maximum(drawn.amax(dim=(1, 2)), 1 - drawn.amin(dim=(1, 2))) > 0.999)
+    assert plots.filter_pictures(cifar_run).shape == (64, 3, 3, 3)
+    assert len(pictures(plots.first_layer_filters(cifar_run))) == 64
+
+
+def test_an_embedding_shows_every_image_once_and_rings_every_mismatch(trained_run: Run) -> None:
+    figure = plots.embedding(trained_run, images=7)
+    *classes, mismatches = figure.axes[0].get_lines()
+    assert sum(len(line.get_xdata()) for line in classes) == len(trained_run.labels)
+    assert len(mismatches.get_xdata()) == len(analysis.mismatches(trained_run))
+    assert len(pictures(figure)) == 7
+
+
+def test_attributions_show_the_image_and_both_maps(trained_run: Run) -> None:
+    pytest.importorskip("captum")
+    figure = plots.attributions(trained_run, analysis.example(trained_run, 3))
+    assert [title.split(" ")[0] for title in titles(figure)[1:]] == ["saliency", "occlusion"]
+    low, high = pictures(figure)[2].get_clim()
+    assert low == -high

@@ -1,0 +1,196 @@
+"""A run opened for looking around: its network, test images and predictions at hand, to answer in milliseconds."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hwkit import analysis, data, index, runs
+from hwkit.data import DATASETS
+from hwkit.index import Index
+from hwkit.runs import Run
+
+ORDERS = ("by index", "surest first", "least sure first")
+KINDS = ("all", "mistakes", "correct")
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A picture and what a network makes of it.
+
+    Attributes
+    ----------
+    image : uint8 (C, H, W).
+    probabilities : float32 (10,).
+    label : the true class, if it is known.
+    number : of the test image; None for a picture from outside.
+    """
+
+    image: Tensor
+    probabilities: Tensor
+    label: int | None = None
+    number: int | None = None
+
+    @property
+    def predicted(self) -> int:
+        """The most probable class."""
+        return int(self.probabilities.argmax())
+
+
+class OpenRun:
+    """A finished run with everything loaded that a click may ask for.
+
+    Attributes
+    ----------
+    run : the run.
+    names : of the classes, by label.
+    images, labels : of the test set, uint8 (N, C, H, W) and int64 (N,).
+    predicted : int64 (N,).
+    probabilities : float32 (N, 10).
+    index : what `hwkit.index` found, None until `prepare` was called.
+    """
+
+    def __init__(self, run: Run) -> None:
+        """Raises RunError or DataError if the run or its data set cannot be read."""
+        self.run = run
+        self.names = analysis.class_names(run)
+        self.images, self.labels = analysis.test_set(run).test_images, run.labels
+        self.predicted = analysis.predicted(run)
+        self.probabilities = analysis.probabilities(run)
+        self.index: Index | None = index.kept(run)
+        self.model = run.model().to(memory_format=torch.channels_last)
+        self.layers = tuple(analysis.hidden_layers(self.model))
+        self._outputs: dict[str, Tensor] = {}
+        for layer, activation in analysis.hidden_layers(self.model).items():
+            self.model.get_submodule(layer).register_forward_hook(
+                lambda _, __, output, layer=layer, activation=activation: self._outputs.update(
+                    {layer: activation(output)[0]}
+                )
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def prepare(self) -> None:
+        """Look through the whole test set, unless somebody did before; takes seconds."""
+        if self.index is None:
+            self.index = index.of(self.run)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the run's folder was deleted since."""
+        return not runs.is_finished(self.run.folder)
+
+    def subject(self, number: int) -> Subject:
+        """A test image."""
+        return Subject(self.images[number], self.probabilities[number], int(self.labels[number]), number)
+
+    @torch.inference_mode()
+    def outsider(self, image: Tensor) -> Subject:
+        """A picture from outside, uint8 (C, H, W)."""
+        return Subject(image, self._forward(image).softmax(dim=0))
+
+    @torch.inference_mode()
+    def activations(self, image: Tensor) -> dict[str, Tensor]:
+        """What each hidden layer makes of an image, uint8 (C, H, W): float32 (channels, h, w).
+
+        Convolutions before pooling; a fully connected layer has maps of one pixel.
+        """
+        self._forward(image)
+        found = {
+            layer: output.contiguous().view(len(output), *output.shape[1:] or (1, 1))
+            for layer, output in self._outputs.items()
+        }
+        self._outputs.clear()
+        return found
+
+    def position(self, subject: Subject) -> Tensor | None:
+        """Where a picture lies on the index's plane, float32 (2,); None while there is no index."""
+        if self.index is None:
+            return None
+        if subject.number is not None:
+            return self.index.positions[subject.number]
+        features = self.activations(subject.image)[self.layers[-1]]
+        return self.index.place(features.view(1, -1))[0]
+
+    def counterpart(self, number: int) -> int | None:
+        """A correctly classified image of the class that a test image was taken for; None if there is none.
+
+        The one whose hidden features are most alike, once there is an index; until then the one of which the network is
+        surest.
+        """
+        if self.index is not None:
+            found = int(self.index.counterparts[number])
+            return found if found >= 0 else None
+        label = int(self.predicted[number])
+        fitting = self.matching(label, label, "correct", 0, 1, "surest first")
+        return next((int(other) for other in fitting if other != number), None)
+
+    def matching(
+        self, label: int | None, predicted: int | None, kind: str, low: float, high: float, order: str
+    ) -> np.ndarray:
+        """The numbers of the test images that fit, int64 (M,).
+
+        Parameters
+        ----------
+        label, predicted : true and predicted class; None is any.
+        kind : one of `KINDS`.
+        low, high : of the probability of the prediction.
+        order : one of `ORDERS`.
+        """
+        confidence = self.probabilities.gather(1, self.predicted[:, None]).squeeze(1)
+        fits = (confidence >= low) & (confidence <= high)
+        if label is not None:
+            fits &= self.labels == label
+        if predicted is not None:
+            fits &= self.predicted == predicted
+        if kind != "all":
+            fits &= (self.labels == self.predicted) == (kind == "correct")
+        found = fits.nonzero().squeeze(1)
+        if order != "by index":
+            found = found[confidence[found].argsort(descending=order == "surest first", stable=True)]
+        return found.numpy()
+
+    def neighbouring_mismatch(self, number: int, step: int) -> int | None:
+        """The next (step 1) or previous (step -1) misclassified image of the test set; None at its end."""
+        wrong = (self.labels != self.predicted).nonzero().squeeze(1)
+        beyond = wrong[wrong > number][:1] if step > 0 else wrong[wrong < number][-1:]
+        return int(beyond) if len(beyond) else None
+
+    def _forward(self, image: Tensor) -> Tensor:
+        """Logits, float32 (10,), for one image, uint8 (C, H, W)."""
+        pixels = data.normalise(image.unsqueeze(0), self.run.experiment.dataset)
+        return self.model(pixels.contiguous(memory_format=torch.channels_last))[0]
+
+    def comparable(self, other: Run) -> bool:
+        """Whether another run was tested on the same images, as far as its experiment tells."""
+        return all(
+            getattr(self.run.experiment, field) == getattr(other.experiment, field)
+            for field in ("dataset", "data", "holdout", "test_size")
+        )
+
+    def __repr__(self) -> str:
+        return f"{self.run.name} on {DATASETS[self.run.experiment.dataset].title}"
+
+
+class Openings:
+    """The runs opened last; going back to one of them takes no time, and there are never more than a few in memory."""
+
+    LIMIT = 4
+
+    def __init__(self) -> None:
+        self._opened: OrderedDict[str, OpenRun] = OrderedDict()
+
+    def open(self, run: Run) -> OpenRun:
+        """The run, opened now or before."""
+        key = str(run.folder)
+        if key not in self._opened:
+            self._opened[key] = OpenRun(run)
+        self._opened.move_to_end(key)
+        while len(self._opened) > self.LIMIT:
+            self._opened.popitem(last=False)
+        return self._opened[key]

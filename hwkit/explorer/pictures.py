@@ -1,0 +1,63 @@
+"""Pictures from outside, drawn or uploaded, as test images of a data set would be."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from hwkit.data import DATASETS
+from hwkit.errors import DataError
+
+DIGIT_BOX = 20  # pixels, into which MNIST's makers fitted every digit before centring it (yann.lecun.com/exdb/mnist)
+
+
+def as_test_image(content: bytes, dataset: str) -> Tensor:
+    """A picture file as an image of a data set, uint8 (C, H, W).
+
+    For MNIST, as its makers did: bright ink on black, the digit fitted into 20x20 pixels with its proportions kept, its
+    centre of mass in the middle of 28x28. For CIFAR-10 the middle square, scaled to 32x32. Transparent parts are white.
+
+    Raises
+    ------
+    DataError
+        If it is no picture that can be read, or an empty one.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as file:
+            turned = ImageOps.exif_transpose(file).convert("RGBA")
+    except Exception as error:  # Pillow raises many kinds on damaged files; all mean the same here
+        raise DataError(f"this is no picture that can be read ({error}); take a PNG or JPEG file") from None
+    image = Image.alpha_composite(Image.new("RGBA", turned.size, "white"), turned).convert("RGB")
+    facts = DATASETS[dataset]
+    if facts.channels == 1:
+        return _centred_digit(np.asarray(image.convert("L")), facts.size)
+    square = ImageOps.fit(image, (facts.size, facts.size), Image.Resampling.BOX)
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
+
+
+def _centred_digit(grey: np.ndarray, size: int) -> Tensor:
+    """A digit on any even ground, uint8 (H, W), as MNIST has it: uint8 (1, size, size)."""
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    ink = np.abs(grey.astype(np.float32) - np.median(border))
+    marked = ink > 0.2 * 255
+    if not marked.any():
+        raise DataError("there is nothing on this picture; draw a digit, dark on bright or bright on dark")
+    rows, columns = marked.any(axis=1).nonzero()[0], marked.any(axis=0).nonzero()[0]
+    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    digit = Image.fromarray((255 * digit / digit.max()).astype(np.uint8))
+    scale = DIGIT_BOX / max(digit.size)
+    shape = [max(1, round(scale * side)) for side in digit.size]
+    small = np.asarray(digit.resize(shape, Image.Resampling.BOX), np.float32)
+    small *= 255 / small.max()
+    mass = small.sum()
+    centre_y = (small.sum(axis=1) @ np.arange(small.shape[0])) / mass
+    centre_x = (small.sum(axis=0) @ np.arange(small.shape[1])) / mass
+    top = int(np.clip(round((size - 1) / 2 - centre_y), 0, size - small.shape[0]))
+    left = int(np.clip(round((size - 1) / 2 - centre_x), 0, size - small.shape[1]))
+    canvas = np.zeros((1, size, size), np.uint8)
+    canvas[0, top : top + small.shape[0], left : left + small.shape[1]] = small.round().astype(np.uint8)
+    return torch.from_numpy(canvas)

@@ -1,0 +1,135 @@
+"""Watching a training: curves while it runs, weights kept on the way, and nothing of it in the result."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import ipywidgets
+import pytest
+import torch
+
+import hwkit
+from hwkit import runs, training
+from hwkit.errors import ExperimentError, RunError
+from hwkit.experiment import Experiment, named_experiment
+from hwkit.explorer import watch_training
+from hwkit.explorer.bridge import VIEW_MIME
+from hwkit.explorer.watch_training import LiveCurves
+from hwkit.runs import RECORD_COLUMNS
+
+
+def tiny(**changes: object) -> Experiment:
+    options = {"data": "stand-in", "train_size": 640, "test_size": 200, "batch_size": 32, "record_every": 5}
+    return named_experiment("cifar10", "smoke", **{**options, **changes})
+
+
+class Shown:
+    """What a notebook does with a display that is updated."""
+
+    def __init__(self) -> None:
+        self.widgets: list[ipywidgets.VBox] = []
+        self.final: dict[str, object] = {}
+
+    def display(self, widget: ipywidgets.VBox, **_: object) -> Shown:
+        self.widgets.append(widget)
+        return self
+
+    def update(self, data: dict[str, object], **_: object) -> None:
+        self.final = data
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
+    place = Shown()
+    monkeypatch.setattr(watch_training, "display", place.display)
+    return place
+
+
+def test_watched_training_gives_the_same_run_and_leaves_a_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: Shown
+) -> None:
+    found = []
+    for live in (False, True):
+        monkeypatch.setenv("HWKIT_HOME", str(tmp_path / str(live)))
+        found.append(training.train(tiny(), device="cpu", progress=False, live=live, snapshots=2 * live))
+    plain, watched = found
+    assert all(torch.equal(plain.final_weights[name], watched.final_weights[name]) for name in plain.final_weights)
+    assert plain.fingerprint == watched.fingerprint
+    assert set(shown.final) == {VIEW_MIME, "image/png", "text/plain"}
+
+
+def test_curves_are_drawn_at_most_twice_a_second_and_seldom_where_drawing_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: Shown
+) -> None:
+    curves = LiveCurves(tiny(), tmp_path)
+    row = dict(zip(RECORD_COLUMNS, (5, 0.2, 2.0, 0.0, 0.1, 0.2, 1e-3, 0.5), strict=True))
+    ticks = itertools.count(100.0, 0.05)
+    monkeypatch.setattr(watch_training.time, "monotonic", lambda: next(ticks))
+    for _ in range(90):  # drawing takes one tick, which is 50 ms, so the next is due after 5 s, which are 100 ticks
+        curves.update(row)
+    assert curves.drawings == 1
+    monkeypatch.setattr(watch_training, "SHARE", 1.0)
+    curves._next = 0.0
+    for _ in range(100):
+        curves.update(row)
+    assert curves.drawings == pytest.approx(1 + 100 * 0.05 / watch_training.SECONDS, abs=2)
+
+
+def test_curves_tell_the_last_row(tmp_path: Path, shown: Shown) -> None:
+    curves = LiveCurves(tiny(), tmp_path)
+    curves.rows = [(5 * step, 0.1, 2.0, 0.0, 0.1, 0.2, 1e-3, 0.5 * step) for step in range(1, 2001)]
+    curves.draw()
+    assert "iteration 10000 of" in curves.page.value
+    assert "1000 s" in curves.page.value
+
+
+def test_rows_are_handed_on_and_those_before_an_interruption_are_drawn_too(
+    own_store: Path, monkeypatch: pytest.MonkeyPatch, shown: Shown
+) -> None:
+    def stop(row: dict[str, float]) -> None:
+        if row["iteration"] == 20:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(tiny(), device="cpu", progress=False, on_record=stop)
+    seen: list[dict[str, float]] = []
+    run = training.train(tiny(), device="cpu", progress=False, live=True, on_record=seen.append)
+    assert [row["iteration"] for row in seen] == [20, 25, 30, 35, 40]
+    page = next(iter(shown.widgets)).children[1].value
+    assert "iteration 40 of 40" in page
+    assert all(len(points.split()) == len(run.record) for points in re.findall('points="([^"]+)"', page))
+
+
+def test_snapshots_are_kept_evenly_and_vouched_for(own_store: Path) -> None:
+    run = training.train(tiny(), device="cpu", progress=False, snapshots=3)
+    assert run.experiment.iterations == 40
+    assert run.weight_moments == [0, 10, 20, 30, 40]
+    assert not torch.equal(run.weights_at(10)["fc1.weight"], run.weights_at(20)["fc1.weight"])
+    assert torch.equal(run.weights_at(40)["fc1.weight"], run.final_weights["fc1.weight"])
+    assert torch.equal(run.weights_at(0)["fc1.weight"], run.initial_weights["fc1.weight"])
+    with pytest.raises(RunError, match="it has those of: 0, 10, 20, 30, 40"):
+        run.weights_at(15)
+    path = run.folder / "weights-00000010.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(RunError, match="is damaged"):
+        runs.load(run.folder).weights_at(10)
+
+
+def test_the_dashboard_slides_through_snapshots(own_store: Path) -> None:
+    run = training.train(tiny(), device="cpu", progress=False, snapshots=1)
+    dashboard = hwkit.dashboard(run)
+    pages = set()
+    for _, moment in dashboard.moment.options:
+        dashboard.moment.value = moment
+        pages.add(dashboard.weights.value)
+    assert len(pages) == 3
+    assert "Only the first and the last weights" not in dashboard.weights.value
+
+
+@pytest.mark.parametrize("snapshots", [-1, 1.5, True, "3"])
+def test_a_number_of_snapshots_that_is_none_is_an_error(snapshots: object) -> None:
+    with pytest.raises(ExperimentError, match="snapshots must be a whole number"):
+        training.train(tiny(), snapshots=snapshots)
