@@ -18,7 +18,7 @@ else
 endif
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make report PROFILE=quick|full|seed|smoke   how long to train (default: full with a CUDA GPU, else quick)"
 	@echo "  make report ARGS='-p seed=1'                further options of hwkit report"
