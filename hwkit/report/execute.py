@@ -81,7 +81,8 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], *, prog
                 language=kernel.get("language", "python"),
                 cwd=str(notebook.parent),
                 progress_bar=progress,
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # or each kernel warns of its loopback connection
+                # Or a kernel warns of its loopback connection, and now and then tells of the interrupt that ends it.
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )
     except PapermillExecutionError as error:
         remove_error_marks(output)
