@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import subprocess
 import sys
 
@@ -162,6 +163,13 @@ def test_a_labelled_figure_is_captioned_numbered_and_referred_to():
     assert "See Figure 1 and Table 1 in “Results”." in text
     assert "Figure 1: The loss." in text
     assert "Table 1: A frame." in text
+
+
+@pytest.mark.parametrize("reference", ["@fig-x.", "@fig-x)", "@fig-x goes on."])
+def test_a_reference_at_the_beginning_of_a_line_stays_in_its_paragraph(reference):
+    source, _ = TypstExporter().from_notebook_node(notebook(new_markdown_cell(f"Before,\n{reference}")))
+    assert re.search(r"Before,\s#", source)
+    assert not re.search(r"Before,\s*\n\s*\n", source)
 
 
 def test_a_caption_computed_at_run_time_wins():

@@ -65,6 +65,9 @@ end
 local function read(text, markup)
   if markup == "html" then return pandoc.read(text, "html+tex_math_dollars", nil, {}) end
   if markup == "latex" then return pandoc.read(text, "latex", nil, {}) end
+  -- At the beginning of a line, a reference before a full stop or bracket looks like an item of an example list, and
+  -- pandoc ends the paragraph before it, though it is told that there are no such lists.
+  text = text:gsub("([^\n])\n(@%a+%-[%w_-]+[%.%)])", "%1 %2")
   local document = pandoc.read(text, MARKDOWN, nil, {}):walk(TEX)
   if holds_html(document) then document = with_html_understood(document) end
   return document
