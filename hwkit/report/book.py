@@ -83,8 +83,8 @@ def build_book(
     warnings = document.warnings
     if pdf is not None:
         source = typeset(document, settings, facts, system_fonts=system_fonts)
-        pdf_content, formula_warnings = compile_pdf(source, system_fonts=system_fonts)
-        warnings = [*source.warnings, *formula_warnings]
+        pdf_content = compile_pdf(source, system_fonts=system_fonts)
+        warnings = [*source.warnings, *source.writer.warnings]
         replace_file(pdf, pdf_content)
     if html is not None:
         html_content = write_html(document, settings, facts).encode()
@@ -111,4 +111,11 @@ def _part(path: Path, images: ImageStore, image_folders: Sequence[Path], warning
     images.merge(resources["hwkit_images"])
     warnings += [f"{path.stem}, {warning}" for warning in resources["hwkit_warnings"]]
     title = str(notebook.metadata.get("title") or path.stem.replace("_", " "))
-    return Part(path.stem, markdown, [path.parent, *image_folders], resources["hwkit_attachments"], chapter=title)
+    return Part(
+        path.stem,
+        markdown,
+        [path.parent, *image_folders],
+        resources["hwkit_attachments"],
+        resources["hwkit_macros"],
+        chapter=title,
+    )

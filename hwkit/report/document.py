@@ -11,6 +11,7 @@ from typing import Any
 
 from hwkit.errors import ReportError
 from hwkit.report import tables, tree
+from hwkit.report.formulas import Macro, expanded, modern, number_of
 from hwkit.report.images import CSS_PIXELS_PER_INCH, ImageStore
 from hwkit.report.tree import Element
 from hwkit.report.words import Words
@@ -28,13 +29,15 @@ class Part:
     """One notebook of the document: what its text may refer to.
 
     `folders` are where its images may lie; `attachments` maps a cell's number to its attached images, by name
-    and data URI. `chapter` is the heading the part gets if its text has none.
+    and data URI. `macros` are the TeX macros that its cells define, for the formulas of all of them. `chapter` is
+    the heading the part gets if its text has none.
     """
 
     name: str
     markdown: str
     folders: Sequence[Path] = ()
     attachments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    macros: Mapping[str, Macro] = field(default_factory=dict)
     chapter: str = ""
 
 
@@ -46,6 +49,8 @@ class Document:
     images: ImageStore
     warnings: list[str]
     title: str = ""
+    # Where each formula stands ("notebook, cell 3: "), by its TeX, for messages.
+    formulas: dict[str, str] = field(default_factory=dict)
     api_version: Sequence[int] = ()
 
     def tree(self) -> dict[str, Any]:
@@ -61,6 +66,7 @@ class DocumentBuilder:
         self.words = words
         self.number_sections = number_sections
         self.warnings: list[str] = []
+        self.formulas: dict[str, str] = {}
         # What can be referred to: id -> (what the reference says, the id it ended up with).
         self.targets: dict[str, tuple[str, str]] = {}
         self.identifiers: set[str] = set()
@@ -96,6 +102,8 @@ class DocumentBuilder:
             return self._raw(*content)
         if kind == "Image":
             return self._image(content)
+        if kind == "Math":
+            return self._formula(content)
         if kind == "Figure":
             return self._figure(content)
         if kind == "Table":
@@ -122,6 +130,13 @@ class DocumentBuilder:
         if markup not in ("html", "tex", "latex") and text.strip():
             self._warn(f"a raw block of format {markup!r} was left out")
         return []
+
+    def _formula(self, content: list[Any]) -> list[Element]:
+        """A formula without macros; one that only defined some is gone."""
+        assert self.part is not None
+        tex = modern(expanded(content[1], self.part.macros)).strip()
+        self.formulas.setdefault(tex, self._where())
+        return [{"t": "Math", "c": [content[0], tex]}] if tex else []
 
     def _image(self, content: list[Any]) -> list[Element]:
         attributes, alt, (target, _) = content
@@ -175,15 +190,15 @@ class DocumentBuilder:
         return cleaned
 
     def _line(self, kind: str, content: list[Element]) -> list[Element] | None:
-        """A displayed equation may carry a label after it: `$$ ... $$ {#eq-x}`; it then stands by itself."""
+        r"""A displayed equation with a label (`$$ ... $$ {#eq-x}` or `\label`) or a `\tag` stands by itself."""
         blocks: list[Element] = []
         rest = content
         while (found := _labelled_equation(rest)) is not None:
-            index, after, label = found
+            index, after, label, tag = found
             if before := _trimmed(rest[:index]):
                 blocks.append({"t": kind, "c": self._clean(before)})
-            equation = tree.paragraph([rest[index]])
-            blocks.append(tree.division([equation], tree.attr(label, ("hwkit-equation",))))
+            equation = tree.paragraph(self._clean([rest[index]]))
+            blocks.append(tree.division([equation], tree.attr(label, ("hwkit-equation",), number=tag)))
             rest = _trimmed(rest[after:])
         if not blocks:
             return None
@@ -208,8 +223,9 @@ class DocumentBuilder:
             caption = self._with_number("tbl", self.words.table, content[1][1])
             return [{"t": "Table", "c": [content[0], [None, caption], *self._numbered(content[2:])]}]
         if kind == "Div" and "hwkit-equation" in content[0][1]:
-            identifier = self._target("eq", content[0][0])
-            number = str(self.counts["eq"])
+            number = tree.attr_value(content[0], "number")
+            identifier = self._target("eq", content[0][0], number)
+            number = number or str(self.counts["eq"])
             return [tree.division(content[1], tree.attr(identifier, ("hwkit-equation",), number=number))]
         if kind in ("Span", "Div", "CodeBlock", "Code") and content[0][0]:
             wanted = content[0][0]
@@ -240,11 +256,12 @@ class DocumentBuilder:
             "c": [level, tree.attr(identifier, tuple(attributes[1]), number=number), self._numbered(inlines)],
         }
 
-    def _target(self, kind: str, wanted: str) -> str:
-        """Count a figure, table or equation, and register its label; gives the id it has in the document."""
-        self.counts[kind] += 1
+    def _target(self, kind: str, wanted: str, number: str = "") -> str:
+        """Count a figure, table or equation that has no number yet, and register its label; gives its id."""
         word = {"fig": self.words.figure, "tbl": self.words.table, "eq": self.words.equation}[kind]
-        number = self.counts[kind]
+        if not number:
+            self.counts[kind] += 1
+            number = str(self.counts[kind])
         label = wanted or f"{kind}-number-{number}"
         if label in self.targets:
             self.warnings.append(f"the label {label!r} is used twice; references go to the first")
@@ -295,7 +312,8 @@ class DocumentBuilder:
             inlines += self._reference(citation["citationId"])
         return inlines
 
-    def _reference(self, label: str) -> list[Element]:
+    def _reference(self, label: str, *, number_only: str = "") -> list[Element]:
+        r"""A reference to a label; `number_only` is the TeX command ("ref", "eqref") that wants no word before it."""
         # A full stop or colon after a reference is punctuation, though pandoc may take it for a part of it.
         bare = label.rstrip(".:")
         rest = label[len(bare) :]
@@ -303,11 +321,16 @@ class DocumentBuilder:
             self.warnings.append(f"the reference @{bare} has no target: no cell or heading is labelled {bare!r}")
             return [tree.span([tree.string(f"?{bare}?")], tree.attr("", ("hwkit-missing",))), tree.string(rest)]
         says, identifier = self.targets[bare]
+        if number_only and re.search(r"\d", says):
+            says = says.rsplit(" ", 1)[-1]
+            says = says.strip("()") if number_only == "ref" else says
         inlines = [tree.string(says.replace(" ", "\u00a0", 1))]
         return [tree.link(inlines, f"#{identifier}"), *([tree.string(rest)] if rest else [])]
 
     def _link(self, content: list[Any]) -> list[Element] | None:
-        _, inlines, (target, _) = content
+        attributes, inlines, (target, _) = content
+        if "hwkit-reference" in attributes[1]:
+            return self._reference(target[1:], number_only=attributes[1][-1])
         if target.startswith("#"):
             known = self.targets.get(target[1:]) or self.targets.get(_slug(target[1:].replace("-", " ")))
             if not known:
@@ -319,10 +342,12 @@ class DocumentBuilder:
         return self._resolved(inlines)
 
     def _warn(self, message: str) -> None:
-        where = self.part.name if self.part else ""
-        if self.cell:
-            where = f"{where}, cell {self.cell}" if where else f"cell {self.cell}"
-        self.warnings.append(f"{where}: {message}" if where else message)
+        self.warnings.append(self._where() + message)
+
+    def _where(self) -> str:
+        """Notebook and cell, as warnings begin."""
+        places = [self.part.name if self.part else "", f"cell {self.cell}" if self.cell else ""]
+        return ", ".join(filter(None, places)) + ": " if any(places) else ""
 
 
 def _as_chapter(blocks: list[Element], name: str) -> list[Element]:
@@ -339,8 +364,8 @@ def _as_chapter(blocks: list[Element], name: str) -> list[Element]:
     return blocks
 
 
-def _labelled_equation(inlines: list[Element]) -> tuple[int, int, str] | None:
-    """The first displayed equation followed by `{#eq-...}`: its index, the index after the label, the label."""
+def _labelled_equation(inlines: list[Element]) -> tuple[int, int, str, str] | None:
+    """The first displayed equation with a label or tag: its index, the index after it, the label and the tag."""
     for index, inline in enumerate(inlines):
         if inline["t"] != "Math" or inline["c"][0]["t"] != "DisplayMath":
             continue
@@ -348,8 +373,11 @@ def _labelled_equation(inlines: list[Element]) -> tuple[int, int, str] | None:
         while after < len(inlines) and inlines[after]["t"] in ("Space", "SoftBreak"):
             after += 1
         match = after < len(inlines) and re.fullmatch(r"\{#(eq-[\w:.-]+)\}", tree.text_of(inlines[after]))
+        tag, label = number_of(inline["c"][1])
         if match:
-            return index, after + 1, match.group(1)
+            return index, after + 1, match.group(1), tag
+        if tag or label:
+            return index, index + 1, label, tag
     return None
 
 

@@ -77,6 +77,7 @@ class NotebookMarkdownExporter(TemplateExporter):
         folder = resources.get("output_files_dir") or ""
         resources.setdefault("hwkit_images", ImageStore(str(folder)))
         resources["hwkit_attachments"] = {}
+        resources["hwkit_macros"] = {}
         resources["hwkit_warnings"] = []
         return super().from_notebook_node(nb, resources)
 
@@ -96,11 +97,12 @@ class TypstExporter(NotebookMarkdownExporter):
     ) -> tuple[Any, dict[str, Any]]:
         """The notebook's Typst source; `resources["outputs"]` gets the images."""
         source, resources = self.typst_source(nb, resources)
+        self._log(source)
         resources["outputs"] = {**resources.get("outputs", {}), **source.images}
         return source.text, resources
 
     def typst_source(self, nb: NotebookNode, resources: dict[str, Any] | None) -> tuple[TypstSource, dict[str, Any]]:
-        """The notebook's Typst source and images; what was left out is logged.
+        """The notebook's Typst source and images.
 
         Raises
         ------
@@ -112,14 +114,16 @@ class TypstExporter(NotebookMarkdownExporter):
         name = str(metadata.get("name") or "notebook")
         folder = Path(metadata.get("path") or ".")
         settings = self._settings(nb)
-        part = Part(name, markdown, [folder], resources["hwkit_attachments"])
+        part = Part(name, markdown, [folder], resources["hwkit_attachments"], resources["hwkit_macros"])
         document = build_document([part], settings, resources["hwkit_images"])
         document.warnings[:0] = [f"{name}, {warning}" for warning in resources["hwkit_warnings"]]
         document.title = document.title or name
-        source = typeset(document, settings, {})
-        for warning in source.warnings:
+        return typeset(document, settings, {}), resources
+
+    def _log(self, source: TypstSource) -> None:
+        """Say what was left out or could not be set."""
+        for warning in dict.fromkeys([*source.warnings, *source.writer.warnings]):
             self.log.warning("%s", warning)
-        return source, resources
 
     def _settings(self, nb: NotebookNode) -> ReportSettings:
         if self.settings_file:
@@ -149,9 +153,8 @@ class TypstPDFExporter(TypstExporter):
         """The notebook's PDF."""
         source, resources = self.typst_source(nb, resources)
         resources["outputs"] = {}
-        pdf, formula_warnings = compile_pdf(source)
-        for warning in formula_warnings:
-            self.log.warning("%s", warning)
+        pdf = compile_pdf(source)
+        self._log(source)
         return pdf, resources
 
 
@@ -168,4 +171,4 @@ def build_document(parts: list[Part], settings: ReportSettings, images: ImageSto
     blocks = builder.build(trees)
     first = next(tree.elements(blocks, "Header"), None)
     title = tree.text_of(first).strip() if first else ""
-    return Document(blocks, images, builder.warnings, title, version)
+    return Document(blocks, images, builder.warnings, title, builder.formulas, version)

@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 
 from hwkit.errors import ReportError
 from hwkit.report import terminal
+from hwkit.report.formulas import split_macros
 from hwkit.report.images import IMAGE_MIMES, ImageStore, StoredImage, image_bytes
 from hwkit.report.markdown import chunk, division, fenced
 
@@ -50,7 +51,7 @@ def code_input(cell: NotebookNode, notebook: NotebookNode) -> str:
 
 
 def markdown_cell(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
-    """A Markdown cell as a chunk of its own; its attachments are remembered for `images.find`."""
+    """A Markdown cell as a chunk of its own; its attachments and TeX macros are remembered for the document."""
     number = cell.metadata.get("hwkit", {}).get("number")
     for name, bundle in (cell.get("attachments") or {}).items():
         for mime, content in bundle.items():
@@ -58,6 +59,7 @@ def markdown_cell(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
                 body = "".join(content) if isinstance(content, list) else content
                 encoding = "" if mime == "image/svg+xml" else ";base64"
                 resources["hwkit_attachments"].setdefault(str(number), {})[name] = f"data:{mime}{encoding},{body}"
+    resources["hwkit_macros"].update(split_macros(cell.source)[0])
     return chunk(cell.source, cell=number)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import typst
@@ -15,7 +16,7 @@ from hwkit.report.document import Document
 from hwkit.report.fonts import font_set, missing_message
 from hwkit.report.pandoc import TEMPLATES
 from hwkit.report.settings import PAPERS, ReportSettings
-from hwkit.report.typst_writer import TypstWriter, typst_array, typst_string
+from hwkit.report.typst_writer import FORMULA, TypstWriter, typst_array, typst_string
 from hwkit.report.words import words_of
 
 SIDE_MARGIN_MM = 26.0
@@ -28,18 +29,20 @@ _CODE_PADDING_POINTS = 18.0
 _TABLE_SIZE = 0.9
 _POINTS_PER_MM = 72 / 25.4
 _BODY_START = "#show: theme"
-# A formula in the body; an escaped sign does not end it.
-_FORMULA = re.compile(r"\$(?:\\.|[^$\\])*\$")
-_MOST_BAD_FORMULAS = 25
+_MOST_ATTEMPTS = 25
 
 
 @dataclass(frozen=True)
 class TypstSource:
-    """A complete Typst file, the images it shows by their paths, and the warnings on the way to it."""
+    """A complete Typst file, the images it shows by their paths, and the warnings on the way to it.
+
+    `writer` is what wrote it; it knows the formulas and warns of those that cannot be set.
+    """
 
     text: str
     images: Mapping[str, bytes]
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str]
+    writer: TypstWriter
 
 
 def typeset(
@@ -63,15 +66,15 @@ def typeset(
         line_ems=line_points / (settings.font_size * _TABLE_SIZE),
         code_columns=int((line_points - _CODE_PADDING_POINTS) / (CODE_POINTS * _CODE_EM)),
     )
-    body, formula_warnings = writer.write(document)
+    body = writer.write(document)
     head = _head(settings, document.title, facts, faces, fonts.code_faces())
     text = "\n".join([head, _theme_source(settings.theme), _BODY_START, "", body])
-    warnings = [*document.warnings, *formula_warnings]
+    warnings = list(document.warnings)
     if missing := fonts.missing(head + body, faces):
         warnings.append(missing_message(missing))
         text = text.translate({ord(character): "?" for character in missing})
     used = {name: content for name, content in document.images.files.items() if name in text}
-    return TypstSource(text, used, warnings)
+    return TypstSource(text, used, warnings, writer)
 
 
 def _line_points(settings: ReportSettings) -> float:
@@ -82,35 +85,33 @@ def _line_points(settings: ReportSettings) -> float:
     return (width - 2 * SIDE_MARGIN_MM) * _POINTS_PER_MM
 
 
-def compile_pdf(source: TypstSource, *, system_fonts: bool = True) -> tuple[bytes, list[str]]:
-    """The PDF of a Typst source, and a warning for each formula that Typst did not accept.
+def compile_pdf(source: TypstSource, *, system_fonts: bool = True) -> bytes:
+    """The PDF of a Typst source.
 
-    It is compiled in an empty folder that holds nothing but its images. A formula that is not accepted is
-    shown as its source.
+    It is compiled in an empty folder that holds nothing but its images. A formula that Typst does not accept is
+    shown as its TeX, with a warning among `source.writer.warnings`.
 
     Raises
     ------
     ReportError
         If Typst does not accept the source for another reason; the message holds its diagnosis.
     """
-    text, warnings = source.text, []
+    text = source.text
     with tempfile.TemporaryDirectory(prefix="hwkit-") as folder:
         root = Path(folder)
         for name, content in source.images.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(content)
-        for _ in range(_MOST_BAD_FORMULAS):
+        for _ in range(_MOST_ATTEMPTS):
             try:
-                return _compiled(text, root, system_fonts), warnings
+                return _compiled(text, root, system_fonts)
             except typst.TypstError as error:
                 diagnosis = getattr(error, "diagnostic", "") or str(error)
-                place = re.search(r"main\.typ:(\d+):(\d+)", diagnosis)
-                repaired = _without_formula(text, int(place[1]), int(place[2])) if place else None
-                if repaired is None:
+                repaired = _without_formulas(text, re.findall(r"main\.typ:(\d+):(\d+)", diagnosis), source.writer)
+                if repaired == text:
                     raise ReportError(f"the report could not be typeset: {_shortened(diagnosis)}") from error
-                text, formula = repaired
-                warnings.append(f"a formula could not be set and is shown as source: {formula[:120]}")
-    raise ReportError(f"more than {_MOST_BAD_FORMULAS} formulas could not be typeset; the last: {formula}")
+                text = repaired
+    raise ReportError("too many formulas could not be typeset: " + "; ".join(source.writer.warnings[-3:]))
 
 
 def _compiled(text: str, root: Path, system_fonts: bool) -> bytes:
@@ -127,19 +128,17 @@ def _compiled(text: str, root: Path, system_fonts: bool) -> bytes:
     )
 
 
-def _without_formula(text: str, line_number: int, column: int) -> tuple[str, str] | None:
-    """The source with the formula at a place turned into plain text, and that formula; None if there is none.
-
-    A displayed formula may go over several lines.
-    """
+def _without_formulas(text: str, places: Iterable[tuple[str, str]], writer: TypstWriter) -> str:
+    """The Typst source with the formulas at some places (line, column) shown as their TeX."""
     lines = text.split("\n")
-    position = sum(len(line) + 1 for line in lines[: line_number - 1]) + column - 1
-    for match in _FORMULA.finditer(text, text.index(_BODY_START)):
-        if match.start() <= position < match.end():
-            formula = match.group(0).strip("$ ")
-            shown = f"#hwkit-missing(raw({typst_string(formula)}))"
-            return text[: match.start()] + shown + text[match.end() :], formula
-    return None
+    starts = [0, *accumulate(len(line) + 1 for line in lines)]
+    positions = [starts[int(line) - 1] + int(column) for line, column in places]
+
+    def shown(match: re.Match[str]) -> str:
+        bad = any(match.start() <= position < match.end() for position in positions)
+        return writer.formula_as_source(int(match[1])) if bad else match[0]
+
+    return FORMULA.sub(shown, text)
 
 
 def page_count(pdf: bytes) -> int:

@@ -7,12 +7,13 @@ from typing import Any
 
 from hwkit.report import pandoc, tables, terminal, tree
 from hwkit.report.document import Document, callout_kind
+from hwkit.report.formulas import typst_formula
 from hwkit.report.tree import Element
 
 # Jupyter's names of languages that Typst's highlighter knows under another.
 LANGUAGES = {"ipython": "python", "ipython3": "python", "c++": "cpp", "r": "r", "julia": "julia"}
-# pandoc's names of circled operators, which Typst 0.15 has under `.o` only.
-_OLD_SYMBOL = re.compile(r"\b(dot|plus|minus|times|ast|eq|dash|convolve)\.circle\b")
+# Comments around each formula, so that one that the typesetter does not accept can be found again.
+FORMULA = re.compile(r"/\*formula (\d+)\*/(.*?)/\*end\*/", re.DOTALL)
 
 
 def typst_string(text: str) -> str:
@@ -33,14 +34,30 @@ class TypstWriter:
     def __init__(self, *, line_ems: float, code_columns: int) -> None:
         self.line_ems = line_ems
         self.code_columns = code_columns
+        # The formulas written so far: TeX, and where it stands. Their numbers are their places here.
+        self.formulas: list[tuple[str, str]] = []
+        self.warnings: list[str] = []
 
-    def write(self, document: Document) -> tuple[str, list[str]]:
-        """The document's body in Typst, and pandoc's warnings (formulas that it could not convert)."""
+    def write(self, document: Document) -> str:
+        """The document's body in Typst; a formula that pandoc cannot convert is shown as source."""
+        self.where = document.formulas
         converted = Document(
             self._blocks(document.blocks), document.images, document.warnings, api_version=document.api_version
         )
-        text, warnings = pandoc.tree_to(converted.tree(), ["--to", "typst", "--wrap", "none"])
-        return _OLD_SYMBOL.sub(r"\1.o", text), warnings
+        # What pandoc warns of here are formulas, which are recognised by what it made of them.
+        text, _ = pandoc.tree_to(converted.tree(), ["--to", "typst", "--wrap", "none"])
+        return FORMULA.sub(self._finished, text)
+
+    def _finished(self, formula: re.Match[str]) -> str:
+        if formula[2].startswith("$"):
+            return typst_formula(formula[0])
+        return self.formula_as_source(int(formula[1]))
+
+    def formula_as_source(self, number: int) -> str:
+        """Typst that shows a formula as it was written, and a warning among `warnings`."""
+        tex, where = self.formulas[number]
+        self.warnings.append(f"{where}a formula could not be set and is shown as source: {' '.join(tex.split())[:160]}")
+        return f"#hwkit-missing(raw({typst_string(tex)}))"
 
     def _blocks(self, node: Any) -> Any:
         return tree.changed(node, self._element)
@@ -68,7 +85,9 @@ class TypstWriter:
                 tree.raw_inline("typst", "]"),
             ]
         if kind == "Math":
-            return [{"t": "Math", "c": [content[0], _settable(content[1])]}]
+            start = tree.raw_inline("typst", f"/*formula {len(self.formulas)}*/")
+            self.formulas.append((content[1], self.where.get(content[1], "")))
+            return [start, element, tree.raw_inline("typst", "/*end*/")]
         if kind == "HorizontalRule":
             return [tree.raw_block("typst", "#hwkit-rule()")]
         return None
@@ -203,7 +222,7 @@ class TypstWriter:
                 tree.paragraph(
                     [
                         tree.raw_inline("typst", f"#hwkit-equation({typst_string(number)})["),
-                        equation,
+                        *self._blocks([equation]),
                         tree.raw_inline("typst", f"]{_label(attributes[0])}"),
                     ]
                 )
@@ -216,14 +235,6 @@ class TypstWriter:
             *self._blocks(blocks),
             tree.raw_block("typst", "]"),
         ]
-
-
-def _settable(tex: str) -> str:
-    """TeX whose determinants are written in a way that pandoc turns into valid Typst."""
-    for name, bar in (("vmatrix", "|"), ("Vmatrix", "\\|")):
-        tex = tex.replace(f"\\begin{{{name}}}", f"\\left{bar}\\begin{{matrix}}")
-        tex = tex.replace(f"\\end{{{name}}}", f"\\end{{matrix}}\\right{bar}")
-    return tex
 
 
 def _bool(value: bool) -> str:

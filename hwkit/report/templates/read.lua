@@ -3,7 +3,7 @@
 
 local MARKDOWN = "markdown+lists_without_preceding_blankline+autolink_bare_uris+tex_math_double_backslash"
   .. "-blank_before_header-blank_before_blockquote-yaml_metadata_block-pandoc_title_block-fancy_lists"
-  .. "-example_lists-literate_haskell"
+  .. "-example_lists-literate_haskell-latex_macros"
 local MATH_ENVIRONMENTS = {
   align = true, alignat = true, aligned = true, cases = true, eqnarray = true, equation = true,
   flalign = true, gather = true, gathered = true, matrix = true, multline = true, split = true,
@@ -17,7 +17,13 @@ local function tex_as_math(raw)
   if environment and MATH_ENVIRONMENTS[environment] then
     return pandoc.Math("DisplayMath", raw.text)
   end
-  if raw.text:match("^%s*\\%a*newcommand") or raw.text:match("^%s*\\def") then return pandoc.Str("") end
+  for _, definition in ipairs({ "%a*newcommand", "providecommand", "DeclareMathOperator", "def", "let" }) do
+    if raw.text:match("^%s*\\" .. definition .. "%A") then return pandoc.Str("") end
+  end
+  local command, argument = raw.text:match("^\\(%a+)%*?{([^{}]*)}$")
+  if command == "ref" or command == "eqref" then
+    return pandoc.Link({ pandoc.Str(raw.text) }, "#" .. argument, "", { class = "hwkit-reference " .. command })
+  end
   return pandoc.Str(raw.text)
 end
 
