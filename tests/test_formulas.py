@@ -8,9 +8,9 @@ from hwkit.report.formulas import Macro, expanded, modern, number_of, split_macr
 
 pytest.importorskip("typst")
 
-from nbformat.v4 import new_markdown_cell, new_notebook  # noqa: E402
+from nbformat.v4 import new_markdown_cell, new_notebook
 
-from hwkit.report.exporters import TypstExporter, TypstPDFExporter  # noqa: E402
+from hwkit.report.exporters import TypstExporter, TypstPDFExporter
 
 CONSTRUCTS = [
     r"f(x) = \begin{cases} x^2 & \text{if } x > 0,\\ 0 & \text{otherwise}\end{cases}",
@@ -21,7 +21,7 @@ CONSTRUCTS = [
     r"\left\{\begin{array}{ll} 1 & x\\ 0 & y \end{array}\right.",
     r"\begin{array}{lcl} z & = & a \\ f(x, y) & = & x + y \end{array}",
     r"\operatorname*{arg\,min}_{\theta} \mathop{\mathrm{argmax}}_x \underset{k}{\mathrm{argmin}} \argmax_y",
-    r"\hat{\boldsymbol{\beta}} = (\mathbf{X}^\top\mathbf{X})^{-1}, \mathbb{R}^n, \mathcal{N}, \mathfrak{g}, \mathscr{L}",
+    r"\hat{\boldsymbol{\beta}} = (\mathbf{X}^\top\mathbf{X})^{-1}, \mathbb{R}^n, \mathcal{N}, \mathfrak{g}",
     r"A \cap B \cup C, \hbar, \odot, \otimes, \bigcap_i A_i, \widehat{xy}, \widetilde{xyz}, \overrightarrow{AB}",
     r"\|x\|_2^2 + |y|_1 + \left\|\frac{x}{y}\right\| + \lVert z \rVert, \left. \frac{df}{dx} \right|_{x = 0}",
     r"{\bf x} + {\rm d}x, \rm{Var}(x), \bm{w}, \mathbbm{1}, \textcolor{red}{x}, a\!b, \cfrac{1}{1 + \cfrac{1}{x}}",

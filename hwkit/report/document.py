@@ -43,12 +43,17 @@ class Part:
 
 @dataclass
 class Document:
-    """A document ready to be written: its blocks as a pandoc tree, its images, and what was left out or amiss."""
+    """A document ready to be written: its blocks as a pandoc tree, its images, and what was left out or amiss.
+
+    `title` is that of the text: its heading that stood above everything, or else its first one. `abstract` are
+    the blocks of the abstract, which the theme places.
+    """
 
     blocks: list[Element]
     images: ImageStore
     warnings: list[str]
     title: str = ""
+    abstract: list[Element] = field(default_factory=list)
     # Where each formula stands ("notebook, cell 3: "), by its TeX, for messages.
     formulas: dict[str, str] = field(default_factory=dict)
     api_version: Sequence[int] = ()
@@ -61,8 +66,19 @@ class Document:
 class DocumentBuilder:
     """Takes the trees of all parts and makes one document of them."""
 
-    def __init__(self, images: ImageStore, words: Words, *, number_sections: bool) -> None:
+    def __init__(
+        self,
+        images: ImageStore,
+        words: Words,
+        *,
+        number_sections: bool,
+        keep_citations: bool = False,
+        take_title: bool = False,
+    ) -> None:
         self.images = images
+        self.keep_citations = keep_citations
+        self.take_title = take_title
+        self.title = ""
         self.words = words
         self.number_sections = number_sections
         self.warnings: list[str] = []
@@ -82,10 +98,29 @@ class DocumentBuilder:
         for part, part_blocks in blocks_of_parts:
             self.part = part
             cleaned = self._clean(part_blocks)
+            if self.take_title:
+                cleaned = self._without_title(cleaned)
             if part.chapter:
                 cleaned = _as_chapter(cleaned, part.chapter)
             blocks += self._numbered(cleaned)
         return self._resolved(blocks)
+
+    def _without_title(self, blocks: list[Element]) -> list[Element]:
+        """The blocks without their only level-1 heading, if that is the first one: it becomes the title."""
+        headings = list(tree.elements(blocks, "Header"))
+        tops = [heading for heading in headings if heading["c"][0] == 1]
+        if len(tops) != 1 or headings[0] is not tops[0] or tops[0] not in blocks:
+            return blocks
+        _, attributes, inlines = tops[0]["c"]
+        title = tree.text_of(inlines).strip()
+        if not title or any(True for _ in tree.elements(inlines, "Math", "Image", "Note", "Cite")):
+            return blocks
+        self.title = title
+        for name in filter(None, (attributes[0], title.replace(" ", "-"), _slug(title))):
+            self.targets.setdefault(name, (f"“{title}”", ""))
+        for heading in headings:
+            heading["c"][0] -= 1
+        return [block for block in blocks if block is not tops[0]]
 
     # --- first pass: each chunk in its own context -------------------------------------------------------
 
@@ -120,6 +155,8 @@ class DocumentBuilder:
             return self._clean(blocks)
         if "hwkit-figure" in classes:
             return self._captioned_figure(attributes, blocks)
+        if "hwkit-abstract" in classes:
+            return [tree.division(self._clean(blocks), tree.attr("", ("hwkit-abstract",)))]
         if "hwkit-table" in classes:
             return self._captioned_table(attributes, blocks)
         if not attributes[0] and not callout_kind(classes):
@@ -301,10 +338,10 @@ class DocumentBuilder:
             return self._link(content)
         return None
 
-    def _citation(self, content: list[Any]) -> list[Element]:
+    def _citation(self, content: list[Any]) -> list[Element] | None:
         citations, literal = content
         if not any(CROSS_REFERENCE.match(citation["citationId"]) for citation in citations):
-            return literal
+            return None if self.keep_citations else literal
         inlines: list[Element] = []
         for citation in citations:
             if inlines:
@@ -325,7 +362,7 @@ class DocumentBuilder:
             says = says.rsplit(" ", 1)[-1]
             says = says.strip("()") if number_only == "ref" else says
         inlines = [tree.string(says.replace(" ", "\u00a0", 1))]
-        return [tree.link(inlines, f"#{identifier}"), *([tree.string(rest)] if rest else [])]
+        return [*_linked(inlines, identifier), *([tree.string(rest)] if rest else [])]
 
     def _link(self, content: list[Any]) -> list[Element] | None:
         attributes, inlines, (target, _) = content
@@ -335,7 +372,7 @@ class DocumentBuilder:
             known = self.targets.get(target[1:]) or self.targets.get(_slug(target[1:].replace("-", " ")))
             if not known:
                 return self._resolved(inlines)
-            return [tree.link(self._resolved(inlines), f"#{known[1]}")]
+            return _linked(self._resolved(inlines), known[1])
         if re.match(r"^(https?|mailto|ftp|doi):", target, re.IGNORECASE):
             return None
         # Relative links lead nowhere once the report has left its folder, and others may run something.
@@ -348,6 +385,11 @@ class DocumentBuilder:
         """Notebook and cell, as warnings begin."""
         places = [self.part.name if self.part else "", f"cell {self.cell}" if self.cell else ""]
         return ", ".join(filter(None, places)) + ": " if any(places) else ""
+
+
+def _linked(inlines: list[Element], identifier: str) -> list[Element]:
+    """The inlines as a link; as they are where the target is the title, which no link needs to lead to."""
+    return [tree.link(inlines, f"#{identifier}")] if identifier else inlines
 
 
 def _as_chapter(blocks: list[Element], name: str) -> list[Element]:

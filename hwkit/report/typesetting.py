@@ -13,7 +13,7 @@ import typst
 
 from hwkit.errors import ReportError
 from hwkit.report.document import Document
-from hwkit.report.fonts import font_set, missing_message
+from hwkit.report.fonts import EMBEDDED, font_set, missing_message
 from hwkit.report.pandoc import TEMPLATES
 from hwkit.report.settings import PAPERS, ReportSettings
 from hwkit.report.typst_writer import FORMULA, TypstWriter, typst_array, typst_string
@@ -28,7 +28,6 @@ _CODE_EM = 0.602
 _CODE_PADDING_POINTS = 18.0
 _TABLE_SIZE = 0.9
 _POINTS_PER_MM = 72 / 25.4
-_BODY_START = "#show: theme"
 _MOST_ATTEMPTS = 25
 
 
@@ -53,24 +52,24 @@ def typeset(
     Raises
     ------
     ReportError
-        If the theme file cannot be read, or the font asked for is not installed.
+        If the theme file cannot be read.
     """
     fonts = font_set(system=system_fonts)
+    warnings = list(document.warnings)
     if settings.font not in fonts.families:
-        raise ReportError(
-            f"font = {settings.font!r} is not installed; use one of: {', '.join(sorted(fonts.families)[:40])}"
-        )
+        installed = ", ".join(sorted(fonts.families)[:40])
+        warnings.append(f"font = {settings.font!r} is not installed, {EMBEDDED} is used; installed: {installed}")
     faces = fonts.text_faces(settings.font, settings.language)
     line_points = _line_points(settings)
     writer = TypstWriter(
         line_ems=line_points / (settings.font_size * _TABLE_SIZE),
         code_columns=int((line_points - _CODE_PADDING_POINTS) / (CODE_POINTS * _CODE_EM)),
     )
-    body = writer.write(document)
+    body, abstract = writer.write(document)
     head = _head(settings, document.title, facts, faces, fonts.code_faces())
-    text = "\n".join([head, _theme_source(settings.theme), _BODY_START, "", body])
-    warnings = list(document.warnings)
-    if missing := fonts.missing(head + body, faces):
+    start = f"#show: theme.with(abstract: [\n{abstract}\n])" if abstract else "#show: theme"
+    text = "\n".join([head, _theme_source(settings.theme), start, "", body])
+    if missing := fonts.missing(head + abstract + body, faces):
         warnings.append(missing_message(missing))
         text = text.translate({ord(character): "?" for character in missing})
     used = {name: content for name, content in document.images.files.items() if name in text}
@@ -169,10 +168,12 @@ def _head(
         "document-title": typst_string(settings.title or title),
         "subtitle": typst_string(settings.subtitle),
         "authors": typst_array([typst_string(name) for name in settings.author]),
+        "affiliations": typst_array([typst_string(name) for name in settings.affiliation]),
         "course": typst_string(settings.course),
         "date": typst_string(settings.date_text),
         "facts": typst_array([f"({typst_string(k)}, {typst_string(str(v))})" for k, v in facts.items()]),
-        "language": typst_string(settings.language),
+        "language": typst_string(settings.language.split("-")[0]),
+        "region": typst_string(settings.language.split("-")[1]) if "-" in settings.language else "none",
         "paper": typst_string(settings.paper),
         "font": typst_array([typst_string(face) for face in faces]),
         "mono": typst_array([typst_string(face) for face in [*code_faces, *faces]]),
@@ -183,6 +184,7 @@ def _head(
         # Reports show little code, so that captioned figures may move to the top or bottom of a page.
         "placement": "none",
         "words-contents": typst_string(words_of(settings.language).contents),
+        "words-abstract": typst_string(words_of(settings.language).abstract),
     }
     lines = "\n".join(f"  {key}: {value}," for key, value in values.items())
     return f"#let hwkit = (\n{lines}\n)"

@@ -13,6 +13,7 @@ from hwkit.report.tree import Element
 # Jupyter's names of languages that Typst's highlighter knows under another.
 LANGUAGES = {"ipython": "python", "ipython3": "python", "c++": "cpp", "r": "r", "julia": "julia"}
 # Comments around each formula, so that one that the typesetter does not accept can be found again.
+_END_OF_ABSTRACT = "/*hwkit: the abstract ends*/"
 FORMULA = re.compile(r"/\*formula (\d+)\*/(.*?)/\*end\*/", re.DOTALL)
 
 
@@ -38,15 +39,20 @@ class TypstWriter:
         self.formulas: list[tuple[str, str]] = []
         self.warnings: list[str] = []
 
-    def write(self, document: Document) -> str:
-        """The document's body in Typst; a formula that pandoc cannot convert is shown as source."""
+    def write(self, document: Document) -> tuple[str, str]:
+        """The document's body and its abstract in Typst; a formula that pandoc cannot convert is shown as source."""
         self.where = document.formulas
+        end = [tree.raw_block("typst", _END_OF_ABSTRACT)]
         converted = Document(
-            self._blocks(document.blocks), document.images, document.warnings, api_version=document.api_version
+            [*self._blocks(document.abstract), *end, *self._blocks(document.blocks)],
+            document.images,
+            document.warnings,
+            api_version=document.api_version,
         )
         # What pandoc warns of here are formulas, which are recognised by what it made of them.
         text, _ = pandoc.tree_to(converted.tree(), ["--to", "typst", "--wrap", "none"])
-        return FORMULA.sub(self._finished, text)
+        abstract, _, body = FORMULA.sub(self._finished, text).partition(_END_OF_ABSTRACT)
+        return body, abstract.strip()
 
     def _finished(self, formula: re.Match[str]) -> str:
         if formula[2].startswith("$"):
@@ -205,6 +211,28 @@ class TypstWriter:
                     blocks += [tree.raw_block("typst", f"{spans}["), *content, tree.raw_block("typst", "],")]
         return blocks
 
+    def _references(self, attributes: Any, entries: list[Element]) -> list[Element]:
+        """The list of references: one labelled entry after the other."""
+        hanging = "hanging-indent" in attributes[1]
+        blocks: list[Element] = []
+        for entry in (entry for entry in entries if entry["t"] == "Div"):
+            inlines = [inline for block in entry["c"][1] for inline in block["c"]]
+            number = [i for i in inlines if i["t"] == "Span" and "csl-left-margin" in i["c"][0][1]]
+            rest = [inline for inline in inlines if inline not in number]
+            start = f"#hwkit-reference(hanging: {_bool(hanging)}, number: ["
+            blocks.append(
+                tree.paragraph(
+                    [
+                        tree.raw_inline("typst", start),
+                        *self._blocks(number),
+                        tree.raw_inline("typst", "])["),
+                        *self._blocks(rest),
+                        tree.raw_inline("typst", f"]{_label(entry['c'][0][0])}"),
+                    ]
+                )
+            )
+        return blocks
+
     def _paragraph(self, inlines: list[Element]) -> list[Element] | None:
         """A paragraph of nothing but images shows them on lines of their own."""
         visible = [inline for inline in inlines if inline["t"] not in ("Space", "SoftBreak", "LineBreak")]
@@ -227,6 +255,8 @@ class TypstWriter:
                     ]
                 )
             ]
+        if "csl-bib-body" in attributes[1]:
+            return self._references(attributes, blocks)
         kind = callout_kind(attributes[1])
         if not kind:
             return None
