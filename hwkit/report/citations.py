@@ -39,9 +39,8 @@ def load_bibliography(paths: Sequence[str]) -> tuple[Bibliography, list[str]]:
             warnings.append(str(error))
             continue
         for entry in entries:
-            key = (
-                tree.text_of(entry["c"]["id"]["c"]) if entry["c"]["id"]["t"] != "MetaString" else entry["c"]["id"]["c"]
-            )
+            identifier = entry["c"]["id"]["c"]
+            key = identifier if isinstance(identifier, str) else tree.text_of(identifier)
             if key not in found.keys:
                 found.keys.add(key)
                 found.entries.append(entry)

@@ -100,8 +100,7 @@ class DocumentBuilder:
             cleaned = self._clean(part_blocks)
             if self.take_title:
                 cleaned = self._without_title(cleaned)
-            if part.chapter:
-                cleaned = _as_chapter(cleaned, part.chapter)
+            cleaned = _as_chapter(cleaned, part.chapter) if part.chapter else _raised(cleaned)
             blocks += self._numbered(cleaned)
         return self._resolved(blocks)
 
@@ -118,8 +117,6 @@ class DocumentBuilder:
         self.title = title
         for name in filter(None, (attributes[0], title.replace(" ", "-"), _slug(title))):
             self.targets.setdefault(name, (f"“{title}”", ""))
-        for heading in headings:
-            heading["c"][0] -= 1
         return [block for block in blocks if block is not tops[0]]
 
     # --- first pass: each chunk in its own context -------------------------------------------------------
@@ -387,6 +384,15 @@ class DocumentBuilder:
         return ", ".join(filter(None, places)) + ": " if any(places) else ""
 
 
+def _raised(blocks: list[Element]) -> list[Element]:
+    """The blocks with their headings raised so that the highest are of level 1."""
+    headings = list(tree.elements(blocks, "Header"))
+    above = min((heading["c"][0] for heading in headings), default=1) - 1
+    for heading in headings:
+        heading["c"][0] -= above
+    return blocks
+
+
 def _linked(inlines: list[Element], identifier: str) -> list[Element]:
     """The inlines as a link; as they are where the target is the title, which no link needs to lead to."""
     return [tree.link(inlines, f"#{identifier}")] if identifier else inlines
@@ -454,7 +460,7 @@ def _image_size(attributes: Any, width: float | None, height: float | None) -> d
     style = tree.attr_value(attributes, "style")
     asked = tree.attr_value(attributes, "width") or _style_value(style, "width")
     asked_height = tree.attr_value(attributes, "height") or _style_value(style, "height")
-    if asked.endswith("%"):
+    if re.fullmatch(r"\d+(\.\d+)?%", asked):
         return {"width": asked}
     inches, inches_high = _length(asked), _length(asked_height)
     if inches is None and inches_high is not None and width and height:
@@ -469,7 +475,7 @@ def _style_value(style: str, key: str) -> str:
 
 
 def _length(text: str) -> float | None:
-    match = re.fullmatch(r"([\d.]+)\s*(px|pt|in|cm|mm|em|)", text)
+    match = re.fullmatch(r"(\d*\.?\d+)\s*(px|pt|in|cm|mm|em|)", text)
     if not match:
         return None
     per_inch = {"px": CSS_PIXELS_PER_INCH, "": CSS_PIXELS_PER_INCH, "pt": 72, "in": 1, "cm": 2.54, "mm": 25.4, "em": 6}

@@ -258,7 +258,7 @@ def typst_formula(text: str) -> str:
     text = text.replace('delim: "||"', 'delim: "‖"')
     # What TeX has as thick, medium and negative space pandoc rounds to whole ems.
     text = text.replace("#h(0em)", "thick").replace("#h(-1em)", "#h(-0.167em)")
-    text = re.sub(f'"{_LIMITS_BELOW}([^"]*)"', r'op("\1", limits: #true)', text)
+    text = re.sub(rf'"{_LIMITS_BELOW}((?:\\.|[^"\\])*)"', r'op("\1", limits: #true)', text)
     for side, mark in _NO_DELIMITER.items():
         text = re.sub(
             rf'mat\(delim: "\(", *"?{mark}"? *', f"mat(delim: #none, align: #{_SIDES[side]}, column-gap: #1em, ", text

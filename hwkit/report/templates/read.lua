@@ -10,12 +10,24 @@ local MATH_ENVIRONMENTS = {
   bmatrix = true, pmatrix = true, vmatrix = true, array = true,
 }
 
+-- The citation that LaTeX's \cite{a,b} or nbconvert's <cite data-cite="a"> means; shown as `shown` without entries.
+local function citation(keys, mode, shown)
+  local citations = pandoc.List()
+  for key in keys:gmatch("[^,%s]+") do citations:insert(pandoc.Citation(key, mode)) end
+  return pandoc.Cite(shown, citations)
+end
+
 -- MathJax sets a bare LaTeX environment as an equation; any other bare LaTeX stays the text that it is.
 local function tex_as_math(raw)
   if not raw.format:match("tex") then return nil end
   local environment = raw.text:match("^%s*\\begin{(%a+)%*?}")
   if environment and MATH_ENVIRONMENTS[environment] then
     return pandoc.Math("DisplayMath", raw.text)
+  end
+  local cite, keys = raw.text:match("^\\(%a*cite%a*)%*?{([^{}]*)}$")
+  if cite then
+    local mode = (cite == "citet" or cite == "textcite") and "AuthorInText" or "NormalCitation"
+    return citation(keys, mode, { pandoc.Str(raw.text) })
   end
   for _, definition in ipairs({ "%a*newcommand", "providecommand", "DeclareMathOperator", "def", "let" }) do
     if raw.text:match("^%s*\\" .. definition .. "%A") then return pandoc.Str("") end
@@ -34,6 +46,30 @@ local TEX = {
     return inline and pandoc.Para({ inline }) or nil
   end,
 }
+
+local function html_citations(inlines)
+  local result, index = pandoc.List(), 1
+  while index <= #inlines do
+    local tag, keys
+    if inlines[index].t == "RawInline" then
+      tag, keys = inlines[index].text:match("^<(%a+)%s[^>]*data%-cite=[\"']([^\"']*)[\"']")
+    end
+    local last = index
+    while tag and last < #inlines and not (inlines[last].t == "RawInline" and inlines[last].text == "</" .. tag .. ">") do
+      last = last + 1
+    end
+    if tag and last > index then
+      local shown = pandoc.List()
+      for inside = index + 1, last - 1 do shown:insert(inlines[inside]) end
+      result:insert(citation(keys, "NormalCitation", shown))
+      index = last + 1
+    else
+      result:insert(inlines[index])
+      index = index + 1
+    end
+  end
+  return result
+end
 
 local function holds_html(document)
   local found = false
@@ -71,7 +107,7 @@ end
 local function read(text, markup)
   if markup == "html" then return pandoc.read(text, "html+tex_math_dollars", nil, {}) end
   if markup == "latex" then return pandoc.read(text, "latex", nil, {}) end
-  local document = pandoc.read(text, MARKDOWN, nil, {}):walk(TEX)
+  local document = pandoc.read(text, MARKDOWN, nil, {}):walk(TEX):walk({ Inlines = html_citations })
   if holds_html(document) then document = with_html_understood(document) end
   return document
 end
