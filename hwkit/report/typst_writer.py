@@ -117,7 +117,8 @@ class TypstWriter:
         language = tree.attr_value(attributes, "language") if kind == "input" else (classes or [""])[0]
         language = LANGUAGES.get(language.lower(), language.lower())
         code = "\n".join(line.rstrip() for line in text.expandtabs(4).split("\n"))
-        return f"#hwkit-code({typst_string(code)}, lang: {typst_string(language)})"
+        summary = typst_string(tree.attr_value(attributes, "summary"))
+        return f"#hwkit-code({typst_string(code)}, lang: {typst_string(language)}, summary: {summary})"
 
     def _output(self, kind: str, attributes: Any, text: str) -> str:
         pieces = [
