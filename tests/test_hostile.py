@@ -38,6 +38,7 @@ def export(folder, *cells):
     """The PDF's text, its source and the warnings."""
     log, messages = logging.Logger("hostile"), []
     log.addHandler(handler := logging.Handler())
+    log.setLevel("WARNING")
     handler.emit = lambda record: messages.append(record.getMessage())
     exporter = TypstPDFExporter(log=log)
     resources = {"metadata": {"path": str(folder), "name": "hostile"}}

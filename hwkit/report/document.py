@@ -45,7 +45,8 @@ class Part:
 class Document:
     """A document ready to be written: its blocks as a pandoc tree, its images, and what was left out or amiss.
 
-    `title` is that of the text: its heading that stood above everything, or else its first one. `abstract` are
+    `title` is that of the text: its heading that stood above everything, which is no heading any more if
+    `title_taken`, or else its first one. `abstract` are
     the blocks of the abstract, which the theme places.
     """
 
@@ -57,6 +58,7 @@ class Document:
     # Where each formula stands ("notebook, cell 3: "), by its TeX, for messages.
     formulas: dict[str, str] = field(default_factory=dict)
     api_version: Sequence[int] = ()
+    title_taken: bool = False
 
     def tree(self) -> dict[str, Any]:
         """The document as pandoc's JSON."""
@@ -187,12 +189,8 @@ class DocumentBuilder:
         values = _image_size(attributes, image.width, image.height)
         described = tree.attr_value(attributes, "fig-alt") or tree.text_of(alt).strip()
         values["alt"] = "" if _FILE_NAME_CAPTION.match(described) else described
-        return [
-            {
-                "t": "Image",
-                "c": [tree.attr(attributes[0], (), **values), tree.text_inlines(values["alt"]), [image.name, ""]],
-            }
-        ]
+        content = [tree.attr(attributes[0], (), **values), tree.text_inlines(values["alt"]), [image.name, ""]]
+        return [{"t": "Image", "c": content}]
 
     def _figure(self, content: list[Any]) -> list[Element]:
         """A figure of Markdown or HTML; a pasted image's file name is no caption."""
@@ -201,15 +199,17 @@ class DocumentBuilder:
         text = tree.text_of(caption).strip()
         if not attributes[0].startswith("fig-") and (not text or _FILE_NAME_CAPTION.match(text)):
             return cleaned
+        for image in tree.elements(cleaned, "Image"):
+            _describe(image, text)
         return [{"t": "Figure", "c": [tree.attr(attributes[0]), [None, self._clean(caption)], cleaned]}]
 
     def _captioned_figure(self, attributes: Any, blocks: list[Element]) -> list[Element]:
         caption, body = _split_caption(blocks)
         cleaned = self._clean(body)
-        alt = tree.attr_value(attributes, "alt")
+        # Readers who cannot see the figure get its caption where nobody described it.
+        alt = tree.attr_value(attributes, "alt") or tree.text_of(caption).strip()
         for image in tree.elements(cleaned, "Image"):
-            if alt and not tree.attr_value(image["c"][0], "alt"):
-                image["c"][0][2].append(["alt", alt])
+            _describe(image, alt)
         return [{"t": "Figure", "c": [tree.attr(attributes[0], (), alt=alt), [None, self._clean(caption)], cleaned]}]
 
     def _captioned_table(self, attributes: Any, blocks: list[Element]) -> list[Element]:
@@ -382,6 +382,13 @@ class DocumentBuilder:
         """Notebook and cell, as warnings begin."""
         places = [self.part.name if self.part else "", f"cell {self.cell}" if self.cell else ""]
         return ", ".join(filter(None, places)) + ": " if any(places) else ""
+
+
+def _describe(image: Element, alt: str) -> None:
+    """Give an image an alternative text, unless it has one."""
+    pairs = image["c"][0][2]
+    if alt and not tree.attr_value(image["c"][0], "alt"):
+        image["c"][0][2] = [pair for pair in pairs if pair[0] != "alt"] + [["alt", alt]]
 
 
 def _raised(blocks: list[Element]) -> list[Element]:

@@ -128,7 +128,7 @@ class TypstExporter(NotebookMarkdownExporter):
         settings = self._settings(front)
         part = Part(name, markdown, [_folder(resources)], resources["hwkit_attachments"], resources["hwkit_macros"])
         document = build_document([part], settings, resources["hwkit_images"], take_title=not settings.title)
-        if not settings.title and not any(heading["c"][0] == 1 for heading in tree.elements(document.blocks, "Header")):
+        if document.title_taken:
             settings = dataclasses.replace(settings, title=document.title)
         document.warnings[:0] = [f"{name}, {warning}" for warning in resources["hwkit_warnings"]]
         document.title = document.title or name
@@ -213,4 +213,5 @@ def build_document(
         [inner for block, taken in zip(blocks, is_abstract, strict=True) if taken for inner in block["c"][1]],
         builder.formulas,
         version,
+        title_taken=bool(builder.title),
     )

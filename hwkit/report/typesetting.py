@@ -13,6 +13,7 @@ import typst
 
 from hwkit.errors import ReportError
 from hwkit.report.document import Document
+from hwkit.report.files import find_inside
 from hwkit.report.fonts import EMBEDDED, font_set, missing_message
 from hwkit.report.pandoc import TEMPLATES
 from hwkit.report.settings import PAPERS, ReportSettings
@@ -29,11 +30,12 @@ _CODE_PADDING_POINTS = 18.0
 _TABLE_SIZE = 0.9
 _POINTS_PER_MM = 72 / 25.4
 _MOST_ATTEMPTS = 25
+_NAMED_FILE = re.compile(r'"([^"\n]+\.(?:typ|png|jpe?g|gif|svg|webp|pdf|json|toml|yaml|csv))"')
 
 
 @dataclass(frozen=True)
 class TypstSource:
-    """A complete Typst file, the images it shows by their paths, and the warnings on the way to it.
+    """A complete Typst file, the images and other files it needs by their paths, and the warnings on the way to it.
 
     `writer` is what wrote it; it knows the formulas and warns of those that cannot be set.
     """
@@ -42,6 +44,7 @@ class TypstSource:
     images: Mapping[str, bytes]
     warnings: list[str]
     writer: TypstWriter
+    pdf_standard: str = ""
 
 
 def typeset(
@@ -73,7 +76,8 @@ def typeset(
         warnings.append(missing_message(missing))
         text = text.translate({ord(character): "?" for character in missing})
     used = {name: content for name, content in document.images.files.items() if name in text}
-    return TypstSource(text, used, warnings, writer)
+    used |= _theme_files(settings.theme)
+    return TypstSource(text, used, warnings, writer, settings.pdf_standard)
 
 
 def _line_points(settings: ReportSettings) -> float:
@@ -103,7 +107,7 @@ def compile_pdf(source: TypstSource, *, system_fonts: bool = True) -> bytes:
             (root / name).write_bytes(content)
         for _ in range(_MOST_ATTEMPTS):
             try:
-                return _compiled(text, root, system_fonts)
+                return _compiled(source, text, root, system_fonts)
             except typst.TypstError as error:
                 diagnosis = getattr(error, "diagnostic", "") or str(error)
                 repaired = _without_formulas(text, re.findall(r"main\.typ:(\d+):(\d+)", diagnosis), source.writer)
@@ -113,7 +117,7 @@ def compile_pdf(source: TypstSource, *, system_fonts: bool = True) -> bytes:
     raise ReportError("too many formulas could not be typeset: " + "; ".join(source.writer.warnings[-3:]))
 
 
-def _compiled(text: str, root: Path, system_fonts: bool) -> bytes:
+def _compiled(source: TypstSource, text: str, root: Path, system_fonts: bool) -> bytes:
     main = root / "main.typ"
     main.write_text(text, encoding="utf-8")
     return typst.compile(
@@ -122,6 +126,7 @@ def _compiled(text: str, root: Path, system_fonts: bool) -> bytes:
         root=root,
         font_paths=font_set(system=system_fonts).fonts,
         ignore_system_fonts=True,
+        pdf_standards=[source.pdf_standard] if source.pdf_standard else [],
         package_path=root,
         package_cache_path=root,
     )
@@ -156,6 +161,26 @@ def _theme_source(theme: str) -> str:
         return common + "\n" + path.read_text(encoding="utf-8")
     except OSError as error:
         raise ReportError(f"theme = {theme!r} cannot be read: {error}") from error
+
+
+def _theme_files(theme: str) -> dict[str, bytes]:
+    """The files that a theme of one's own names (a logo, a module) by their paths, from its folder only."""
+    if not theme.endswith(".typ"):
+        return {}
+    files: dict[str, bytes] = {}
+    todo = [Path(theme).name]
+    while todo:
+        name = todo.pop()
+        try:
+            content = find_inside(name, [Path(theme).parent], "file").read_bytes()
+        except (ReportError, OSError):
+            continue  # Typst says so if the theme needs it
+        files[name] = content
+        if name.endswith(".typ"):
+            named = _NAMED_FILE.findall(content.decode("utf-8", "replace"))
+            todo += [path for path in named if path not in files and not path.startswith(("/", "@"))]
+    del files[Path(theme).name]
+    return files
 
 
 def _head(
