@@ -190,7 +190,7 @@ def test_a_numeric_style_and_a_place_for_the_list(folder):
     ]
     text = text_of(export(folder, *cells)[0])
     assert "See [1]." in text
-    places = [text.index(part) for part in ("Sources", "Gradient-based learning", "Never Cited", "Last")]
+    places = [text.index(part) for part in ("Sources", "Gradient-based learning", "Never cited", "Last")]
     assert places == sorted(places)
     assert "References" not in text
 

@@ -17,6 +17,7 @@ from hwkit.report.tree import Element
 from hwkit.report.words import Words
 
 CROSS_REFERENCE = re.compile(r"^(fig|tbl|sec|eq|lst)-")
+_REMOTE = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
 # Captions that are no captions: what editors put in as alt text when an image is pasted.
 _FILE_NAME_CAPTION = re.compile(
     r"^(?:image|img|title|alt(?:ernative)?[ _-]?text|png|jpe?g|svg|picture|figure|.*\.(?:png|jpe?g|gif|svg|webp|pdf))$",
@@ -181,6 +182,8 @@ class DocumentBuilder:
             image = self.images.find(target, self.part.folders, self.part.attachments.get(self.cell, {}))
         except (ReportError, OSError) as error:
             self._warn(str(error))
+            if _REMOTE.match(target) and tree.text_of(alt).strip():
+                return alt  # a badge, mostly: its text does as well
             return [
                 tree.span(
                     tree.text_inlines(f"[{tree.text_of(alt) or 'image'}: left out]"), tree.attr("", ("hwkit-missing",))

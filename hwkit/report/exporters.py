@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nbconvert.exporters import TemplateExporter
-from nbformat import NotebookNode
+from nbformat import NotebookNode, ValidationError
 from traitlets import Bool, Unicode, default
 from traitlets.config import Config
 
@@ -73,7 +74,13 @@ class NotebookMarkdownExporter(TemplateExporter):
         )
 
     def markdown(self, nb: NotebookNode, resources: dict[str, Any] | None) -> tuple[str, dict[str, Any]]:
-        """The notebook as Markdown; cells are numbered from 1 as they stand in it."""
+        """The notebook as Markdown; cells are numbered from 1 as they stand in it.
+
+        Raises
+        ------
+        ReportError
+            If the notebook breaks the format; the message names the cell.
+        """
         nb = copy.deepcopy(nb)
         resources = self._init_resources(resources or {})
         front = take_front_matter(nb, _folder(resources))
@@ -85,7 +92,13 @@ class NotebookMarkdownExporter(TemplateExporter):
         resources["hwkit_macros"] = {}
         resources["hwkit_warnings"] = list(front.warnings)
         resources["hwkit_front_matter"] = front
-        return super().from_notebook_node(nb, resources)
+        try:
+            return super().from_notebook_node(nb, resources)
+        except ValidationError as error:
+            place = re.search(r"\['cells'\]\[(\d+)\]", str(error))
+            where = f"cell {int(place[1]) + 1}" if place else "its metadata"
+            problem = str(error).splitlines()[0]
+            raise ReportError(f"the notebook is not valid: {where}: {problem}. Open and save it in Jupyter.") from None
 
 
 def _folder(resources: Mapping[str, Any]) -> Path:
