@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,16 +76,18 @@ def build_book(
     images = ImageStore("images")
     warnings: list[str] = []
     parts = [Part("opening", chunk(opening), list(image_folders))] if opening.strip() else []
+    bibliography = list(settings.bibliography)
     for path in notebooks:
-        parts.append(_part(path, images, image_folders, warnings))
+        parts.append(_part(path, images, image_folders, bibliography, warnings))
+    settings = dataclasses.replace(settings, bibliography=tuple(bibliography))
     document = build_document(parts, settings, images)
     document.warnings[:0] = warnings
     pdf_content = html_content = b""
     warnings = document.warnings
     if pdf is not None:
         source = typeset(document, settings, facts, system_fonts=system_fonts)
-        pdf_content, formula_warnings = compile_pdf(source, system_fonts=system_fonts)
-        warnings = [*source.warnings, *formula_warnings]
+        pdf_content = compile_pdf(source, system_fonts=system_fonts)
+        warnings = [*source.warnings, *source.writer.warnings]
         replace_file(pdf, pdf_content)
     if html is not None:
         html_content = write_html(document, settings, facts).encode()
@@ -98,17 +101,32 @@ def build_book(
     )
 
 
-def _part(path: Path, images: ImageStore, image_folders: Sequence[Path], warnings: list[str]) -> Part:
-    """One notebook as a part of the book."""
+def _part(
+    path: Path, images: ImageStore, image_folders: Sequence[Path], bibliography: list[str], warnings: list[str]
+) -> Part:
+    """One notebook as a part of the book; its front matter may give a bibliography, a title and cell options."""
     try:
         notebook = nbformat.read(path, as_version=4)
     except Exception as error:  # nbformat raises many kinds on damaged files; all mean the same here
         raise ReportError(f"notebook {path} cannot be read: {error}") from error
     exporter = NotebookMarkdownExporter(echo=False, show_parameters=False)
     # nbconvert works on copies of its resources, so that the notebook's images come back in a store of their own.
-    resources = {"hwkit_images": ImageStore(images.folder), "hwkit_quiet_widgets": True}
+    resources = {
+        "hwkit_images": ImageStore(images.folder),
+        "hwkit_quiet_widgets": True,
+        "metadata": {"path": str(path.parent)},
+    }
     markdown, resources = exporter.markdown(notebook, resources)
     images.merge(resources["hwkit_images"])
     warnings += [f"{path.stem}, {warning}" for warning in resources["hwkit_warnings"]]
-    title = str(notebook.metadata.get("title") or path.stem.replace("_", " "))
-    return Part(path.stem, markdown, [path.parent, *image_folders], resources["hwkit_attachments"], chapter=title)
+    given = resources["hwkit_front_matter"].settings
+    bibliography += given.get("bibliography", [])
+    title = str(given.get("title") or path.stem.replace("_", " "))
+    return Part(
+        path.stem,
+        markdown,
+        [path.parent, *image_folders],
+        resources["hwkit_attachments"],
+        resources["hwkit_macros"],
+        chapter=title,
+    )

@@ -22,6 +22,8 @@ class CellOptionsPreprocessor(Preprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         """Keep the cells that are shown; each carries its options in `metadata.hwkit`."""
+        front = resources.get("hwkit_front_matter")
+        self.defaults = front.cell_options if front else {}
         kept = []
         for cell in nb.cells:
             if cell.cell_type != "code" or self._prepared(cell):
@@ -33,7 +35,7 @@ class CellOptionsPreprocessor(Preprocessor):
         """Whether the code cell is part of the document at all; sets what of it is shown."""
         tags = list(cell.metadata.get("tags") or [])
         options, source = split_options(cell.source)
-        options = {**options_from_tags(tags), **options}
+        options = {**self.defaults, **options_from_tags(tags), **options}
         if option_is_off(options, "include"):
             return False
         cell.source = source
@@ -46,4 +48,6 @@ class CellOptionsPreprocessor(Preprocessor):
             cell.metadata.setdefault("transient", {})["remove_source"] = True
         if option_is_off(options, "output"):
             cell.outputs = []
+        if option_is_off(options, "warning"):
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
         return True

@@ -11,11 +11,13 @@ from typing import Any
 
 from hwkit.errors import ReportError
 from hwkit.report import tables, tree
+from hwkit.report.formulas import Macro, expanded, modern, number_of
 from hwkit.report.images import CSS_PIXELS_PER_INCH, ImageStore
 from hwkit.report.tree import Element
 from hwkit.report.words import Words
 
 CROSS_REFERENCE = re.compile(r"^(fig|tbl|sec|eq|lst)-")
+_REMOTE = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
 # Captions that are no captions: what editors put in as alt text when an image is pasted.
 _FILE_NAME_CAPTION = re.compile(
     r"^(?:image|img|title|alt(?:ernative)?[ _-]?text|png|jpe?g|svg|picture|figure|.*\.(?:png|jpe?g|gif|svg|webp|pdf))$",
@@ -28,25 +30,36 @@ class Part:
     """One notebook of the document: what its text may refer to.
 
     `folders` are where its images may lie; `attachments` maps a cell's number to its attached images, by name
-    and data URI. `chapter` is the heading the part gets if its text has none.
+    and data URI. `macros` are the TeX macros that its cells define, for the formulas of all of them. `chapter` is
+    the heading the part gets if its text has none.
     """
 
     name: str
     markdown: str
     folders: Sequence[Path] = ()
     attachments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    macros: Mapping[str, Macro] = field(default_factory=dict)
     chapter: str = ""
 
 
 @dataclass
 class Document:
-    """A document ready to be written: its blocks as a pandoc tree, its images, and what was left out or amiss."""
+    """A document ready to be written: its blocks as a pandoc tree, its images, and what was left out or amiss.
+
+    `title` is that of the text: its heading that stood above everything, which is no heading any more if
+    `title_taken`, or else its first one. `abstract` are
+    the blocks of the abstract, which the theme places.
+    """
 
     blocks: list[Element]
     images: ImageStore
     warnings: list[str]
     title: str = ""
+    abstract: list[Element] = field(default_factory=list)
+    # Where each formula stands ("notebook, cell 3: "), by its TeX, for messages.
+    formulas: dict[str, str] = field(default_factory=dict)
     api_version: Sequence[int] = ()
+    title_taken: bool = False
 
     def tree(self) -> dict[str, Any]:
         """The document as pandoc's JSON."""
@@ -56,11 +69,23 @@ class Document:
 class DocumentBuilder:
     """Takes the trees of all parts and makes one document of them."""
 
-    def __init__(self, images: ImageStore, words: Words, *, number_sections: bool) -> None:
+    def __init__(
+        self,
+        images: ImageStore,
+        words: Words,
+        *,
+        number_sections: bool,
+        keep_citations: bool = False,
+        take_title: bool = False,
+    ) -> None:
         self.images = images
+        self.keep_citations = keep_citations
+        self.take_title = take_title
+        self.title = ""
         self.words = words
         self.number_sections = number_sections
         self.warnings: list[str] = []
+        self.formulas: dict[str, str] = {}
         # What can be referred to: id -> (what the reference says, the id it ended up with).
         self.targets: dict[str, tuple[str, str]] = {}
         self.identifiers: set[str] = set()
@@ -76,10 +101,26 @@ class DocumentBuilder:
         for part, part_blocks in blocks_of_parts:
             self.part = part
             cleaned = self._clean(part_blocks)
-            if part.chapter:
-                cleaned = _as_chapter(cleaned, part.chapter)
+            if self.take_title:
+                cleaned = self._without_title(cleaned)
+            cleaned = _as_chapter(cleaned, part.chapter) if part.chapter else _raised(cleaned)
             blocks += self._numbered(cleaned)
         return self._resolved(blocks)
+
+    def _without_title(self, blocks: list[Element]) -> list[Element]:
+        """The blocks without their only level-1 heading, if that is the first one: it becomes the title."""
+        headings = list(tree.elements(blocks, "Header"))
+        tops = [heading for heading in headings if heading["c"][0] == 1]
+        if len(tops) != 1 or headings[0] is not tops[0] or tops[0] not in blocks:
+            return blocks
+        _, attributes, inlines = tops[0]["c"]
+        title = tree.text_of(inlines).strip()
+        if not title or any(True for _ in tree.elements(inlines, "Math", "Image", "Note", "Cite")):
+            return blocks
+        self.title = title
+        for name in filter(None, (attributes[0], title.replace(" ", "-"), _slug(title))):
+            self.targets.setdefault(name, (f"“{title}”", ""))
+        return [block for block in blocks if block is not tops[0]]
 
     # --- first pass: each chunk in its own context -------------------------------------------------------
 
@@ -96,6 +137,8 @@ class DocumentBuilder:
             return self._raw(*content)
         if kind == "Image":
             return self._image(content)
+        if kind == "Math":
+            return self._formula(content)
         if kind == "Figure":
             return self._figure(content)
         if kind == "Table":
@@ -112,6 +155,8 @@ class DocumentBuilder:
             return self._clean(blocks)
         if "hwkit-figure" in classes:
             return self._captioned_figure(attributes, blocks)
+        if "hwkit-abstract" in classes:
+            return [tree.division(self._clean(blocks), tree.attr("", ("hwkit-abstract",)))]
         if "hwkit-table" in classes:
             return self._captioned_table(attributes, blocks)
         if not attributes[0] and not callout_kind(classes):
@@ -123,6 +168,13 @@ class DocumentBuilder:
             self._warn(f"a raw block of format {markup!r} was left out")
         return []
 
+    def _formula(self, content: list[Any]) -> list[Element]:
+        """A formula without macros; one that only defined some is gone."""
+        assert self.part is not None
+        tex = modern(expanded(content[1], self.part.macros)).strip()
+        self.formulas.setdefault(tex, self._where())
+        return [{"t": "Math", "c": [content[0], tex]}] if tex else []
+
     def _image(self, content: list[Any]) -> list[Element]:
         attributes, alt, (target, _) = content
         assert self.part is not None
@@ -130,6 +182,8 @@ class DocumentBuilder:
             image = self.images.find(target, self.part.folders, self.part.attachments.get(self.cell, {}))
         except (ReportError, OSError) as error:
             self._warn(str(error))
+            if _REMOTE.match(target) and tree.text_of(alt).strip():
+                return alt  # a badge, mostly: its text does as well
             return [
                 tree.span(
                     tree.text_inlines(f"[{tree.text_of(alt) or 'image'}: left out]"), tree.attr("", ("hwkit-missing",))
@@ -138,12 +192,8 @@ class DocumentBuilder:
         values = _image_size(attributes, image.width, image.height)
         described = tree.attr_value(attributes, "fig-alt") or tree.text_of(alt).strip()
         values["alt"] = "" if _FILE_NAME_CAPTION.match(described) else described
-        return [
-            {
-                "t": "Image",
-                "c": [tree.attr(attributes[0], (), **values), tree.text_inlines(values["alt"]), [image.name, ""]],
-            }
-        ]
+        content = [tree.attr(attributes[0], (), **values), tree.text_inlines(values["alt"]), [image.name, ""]]
+        return [{"t": "Image", "c": content}]
 
     def _figure(self, content: list[Any]) -> list[Element]:
         """A figure of Markdown or HTML; a pasted image's file name is no caption."""
@@ -152,15 +202,17 @@ class DocumentBuilder:
         text = tree.text_of(caption).strip()
         if not attributes[0].startswith("fig-") and (not text or _FILE_NAME_CAPTION.match(text)):
             return cleaned
+        for image in tree.elements(cleaned, "Image"):
+            _describe(image, text)
         return [{"t": "Figure", "c": [tree.attr(attributes[0]), [None, self._clean(caption)], cleaned]}]
 
     def _captioned_figure(self, attributes: Any, blocks: list[Element]) -> list[Element]:
         caption, body = _split_caption(blocks)
         cleaned = self._clean(body)
-        alt = tree.attr_value(attributes, "alt")
+        # Readers who cannot see the figure get its caption where nobody described it.
+        alt = tree.attr_value(attributes, "alt") or tree.text_of(caption).strip()
         for image in tree.elements(cleaned, "Image"):
-            if alt and not tree.attr_value(image["c"][0], "alt"):
-                image["c"][0][2].append(["alt", alt])
+            _describe(image, alt)
         return [{"t": "Figure", "c": [tree.attr(attributes[0], (), alt=alt), [None, self._clean(caption)], cleaned]}]
 
     def _captioned_table(self, attributes: Any, blocks: list[Element]) -> list[Element]:
@@ -175,15 +227,15 @@ class DocumentBuilder:
         return cleaned
 
     def _line(self, kind: str, content: list[Element]) -> list[Element] | None:
-        """A displayed equation may carry a label after it: `$$ ... $$ {#eq-x}`; it then stands by itself."""
+        r"""A displayed equation with a label (`$$ ... $$ {#eq-x}` or `\label`) or a `\tag` stands by itself."""
         blocks: list[Element] = []
         rest = content
         while (found := _labelled_equation(rest)) is not None:
-            index, after, label = found
+            index, after, label, tag = found
             if before := _trimmed(rest[:index]):
                 blocks.append({"t": kind, "c": self._clean(before)})
-            equation = tree.paragraph([rest[index]])
-            blocks.append(tree.division([equation], tree.attr(label, ("hwkit-equation",))))
+            equation = tree.paragraph(self._clean([rest[index]]))
+            blocks.append(tree.division([equation], tree.attr(label, ("hwkit-equation",), number=tag)))
             rest = _trimmed(rest[after:])
         if not blocks:
             return None
@@ -208,8 +260,9 @@ class DocumentBuilder:
             caption = self._with_number("tbl", self.words.table, content[1][1])
             return [{"t": "Table", "c": [content[0], [None, caption], *self._numbered(content[2:])]}]
         if kind == "Div" and "hwkit-equation" in content[0][1]:
-            identifier = self._target("eq", content[0][0])
-            number = str(self.counts["eq"])
+            number = tree.attr_value(content[0], "number")
+            identifier = self._target("eq", content[0][0], number)
+            number = number or str(self.counts["eq"])
             return [tree.division(content[1], tree.attr(identifier, ("hwkit-equation",), number=number))]
         if kind in ("Span", "Div", "CodeBlock", "Code") and content[0][0]:
             wanted = content[0][0]
@@ -240,11 +293,12 @@ class DocumentBuilder:
             "c": [level, tree.attr(identifier, tuple(attributes[1]), number=number), self._numbered(inlines)],
         }
 
-    def _target(self, kind: str, wanted: str) -> str:
-        """Count a figure, table or equation, and register its label; gives the id it has in the document."""
-        self.counts[kind] += 1
+    def _target(self, kind: str, wanted: str, number: str = "") -> str:
+        """Count a figure, table or equation that has no number yet, and register its label; gives its id."""
         word = {"fig": self.words.figure, "tbl": self.words.table, "eq": self.words.equation}[kind]
-        number = self.counts[kind]
+        if not number:
+            self.counts[kind] += 1
+            number = str(self.counts[kind])
         label = wanted or f"{kind}-number-{number}"
         if label in self.targets:
             self.warnings.append(f"the label {label!r} is used twice; references go to the first")
@@ -284,10 +338,10 @@ class DocumentBuilder:
             return self._link(content)
         return None
 
-    def _citation(self, content: list[Any]) -> list[Element]:
+    def _citation(self, content: list[Any]) -> list[Element] | None:
         citations, literal = content
         if not any(CROSS_REFERENCE.match(citation["citationId"]) for citation in citations):
-            return literal
+            return None if self.keep_citations else literal
         inlines: list[Element] = []
         for citation in citations:
             if inlines:
@@ -295,7 +349,8 @@ class DocumentBuilder:
             inlines += self._reference(citation["citationId"])
         return inlines
 
-    def _reference(self, label: str) -> list[Element]:
+    def _reference(self, label: str, *, number_only: str = "") -> list[Element]:
+        r"""A reference to a label; `number_only` is the TeX command ("ref", "eqref") that wants no word before it."""
         # A full stop or colon after a reference is punctuation, though pandoc may take it for a part of it.
         bare = label.rstrip(".:")
         rest = label[len(bare) :]
@@ -303,26 +358,54 @@ class DocumentBuilder:
             self.warnings.append(f"the reference @{bare} has no target: no cell or heading is labelled {bare!r}")
             return [tree.span([tree.string(f"?{bare}?")], tree.attr("", ("hwkit-missing",))), tree.string(rest)]
         says, identifier = self.targets[bare]
+        if number_only and re.search(r"\d", says):
+            says = says.rsplit(" ", 1)[-1]
+            says = says.strip("()") if number_only == "ref" else says
         inlines = [tree.string(says.replace(" ", "\u00a0", 1))]
-        return [tree.link(inlines, f"#{identifier}"), *([tree.string(rest)] if rest else [])]
+        return [*_linked(inlines, identifier), *([tree.string(rest)] if rest else [])]
 
     def _link(self, content: list[Any]) -> list[Element] | None:
-        _, inlines, (target, _) = content
+        attributes, inlines, (target, _) = content
+        if "hwkit-reference" in attributes[1]:
+            return self._reference(target[1:], number_only=attributes[1][-1])
         if target.startswith("#"):
             known = self.targets.get(target[1:]) or self.targets.get(_slug(target[1:].replace("-", " ")))
             if not known:
                 return self._resolved(inlines)
-            return [tree.link(self._resolved(inlines), f"#{known[1]}")]
+            return _linked(self._resolved(inlines), known[1])
         if re.match(r"^(https?|mailto|ftp|doi):", target, re.IGNORECASE):
             return None
         # Relative links lead nowhere once the report has left its folder, and others may run something.
         return self._resolved(inlines)
 
     def _warn(self, message: str) -> None:
-        where = self.part.name if self.part else ""
-        if self.cell:
-            where = f"{where}, cell {self.cell}" if where else f"cell {self.cell}"
-        self.warnings.append(f"{where}: {message}" if where else message)
+        self.warnings.append(self._where() + message)
+
+    def _where(self) -> str:
+        """Notebook and cell, as warnings begin."""
+        places = [self.part.name if self.part else "", f"cell {self.cell}" if self.cell else ""]
+        return ", ".join(filter(None, places)) + ": " if any(places) else ""
+
+
+def _describe(image: Element, alt: str) -> None:
+    """Give an image an alternative text, unless it has one."""
+    pairs = image["c"][0][2]
+    if alt and not tree.attr_value(image["c"][0], "alt"):
+        image["c"][0][2] = [pair for pair in pairs if pair[0] != "alt"] + [["alt", alt]]
+
+
+def _raised(blocks: list[Element]) -> list[Element]:
+    """The blocks with their headings raised so that the highest are of level 1."""
+    headings = list(tree.elements(blocks, "Header"))
+    above = min((heading["c"][0] for heading in headings), default=1) - 1
+    for heading in headings:
+        heading["c"][0] -= above
+    return blocks
+
+
+def _linked(inlines: list[Element], identifier: str) -> list[Element]:
+    """The inlines as a link; as they are where the target is the title, which no link needs to lead to."""
+    return [tree.link(inlines, f"#{identifier}")] if identifier else inlines
 
 
 def _as_chapter(blocks: list[Element], name: str) -> list[Element]:
@@ -339,8 +422,8 @@ def _as_chapter(blocks: list[Element], name: str) -> list[Element]:
     return blocks
 
 
-def _labelled_equation(inlines: list[Element]) -> tuple[int, int, str] | None:
-    """The first displayed equation followed by `{#eq-...}`: its index, the index after the label, the label."""
+def _labelled_equation(inlines: list[Element]) -> tuple[int, int, str, str] | None:
+    """The first displayed equation with a label or tag: its index, the index after it, the label and the tag."""
     for index, inline in enumerate(inlines):
         if inline["t"] != "Math" or inline["c"][0]["t"] != "DisplayMath":
             continue
@@ -348,8 +431,11 @@ def _labelled_equation(inlines: list[Element]) -> tuple[int, int, str] | None:
         while after < len(inlines) and inlines[after]["t"] in ("Space", "SoftBreak"):
             after += 1
         match = after < len(inlines) and re.fullmatch(r"\{#(eq-[\w:.-]+)\}", tree.text_of(inlines[after]))
+        tag, label = number_of(inline["c"][1])
         if match:
-            return index, after + 1, match.group(1)
+            return index, after + 1, match.group(1), tag
+        if tag or label:
+            return index, index + 1, label, tag
     return None
 
 
@@ -384,7 +470,7 @@ def _image_size(attributes: Any, width: float | None, height: float | None) -> d
     style = tree.attr_value(attributes, "style")
     asked = tree.attr_value(attributes, "width") or _style_value(style, "width")
     asked_height = tree.attr_value(attributes, "height") or _style_value(style, "height")
-    if asked.endswith("%"):
+    if re.fullmatch(r"\d+(\.\d+)?%", asked):
         return {"width": asked}
     inches, inches_high = _length(asked), _length(asked_height)
     if inches is None and inches_high is not None and width and height:
@@ -399,7 +485,7 @@ def _style_value(style: str, key: str) -> str:
 
 
 def _length(text: str) -> float | None:
-    match = re.fullmatch(r"([\d.]+)\s*(px|pt|in|cm|mm|em|)", text)
+    match = re.fullmatch(r"(\d*\.?\d+)\s*(px|pt|in|cm|mm|em|)", text)
     if not match:
         return None
     per_inch = {"px": CSS_PIXELS_PER_INCH, "": CSS_PIXELS_PER_INCH, "pt": 72, "in": 1, "cm": 2.54, "mm": 25.4, "em": 6}

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nbconvert.exporters import TemplateExporter
-from nbformat import NotebookNode
+from nbformat import NotebookNode, ValidationError
 from traitlets import Bool, Unicode, default
 from traitlets.config import Config
 
 from hwkit.errors import ReportError
 from hwkit.report import outputs, pandoc, tree
 from hwkit.report.cells import CellOptionsPreprocessor
+from hwkit.report.citations import load_bibliography, with_citations
 from hwkit.report.document import Document, DocumentBuilder, Part
+from hwkit.report.frontmatter import FrontMatter, take_front_matter
 from hwkit.report.images import ImageStore
+from hwkit.report.markdown import chunk, division
 from hwkit.report.pandoc import TEMPLATES
 from hwkit.report.settings import ReportSettings
 from hwkit.report.tree import Element
@@ -69,16 +74,36 @@ class NotebookMarkdownExporter(TemplateExporter):
         )
 
     def markdown(self, nb: NotebookNode, resources: dict[str, Any] | None) -> tuple[str, dict[str, Any]]:
-        """The notebook as Markdown; cells are numbered from 1 as they stand in it."""
+        """The notebook as Markdown; cells are numbered from 1 as they stand in it.
+
+        Raises
+        ------
+        ReportError
+            If the notebook breaks the format; the message names the cell.
+        """
         nb = copy.deepcopy(nb)
+        resources = self._init_resources(resources or {})
+        front = take_front_matter(nb, _folder(resources))
         for number, cell in enumerate(nb.cells, start=1):
             cell.metadata["hwkit"] = {"number": number}
-        resources = self._init_resources(resources or {})
         folder = resources.get("output_files_dir") or ""
         resources.setdefault("hwkit_images", ImageStore(str(folder)))
         resources["hwkit_attachments"] = {}
-        resources["hwkit_warnings"] = []
-        return super().from_notebook_node(nb, resources)
+        resources["hwkit_macros"] = {}
+        resources["hwkit_warnings"] = list(front.warnings)
+        resources["hwkit_front_matter"] = front
+        try:
+            return super().from_notebook_node(nb, resources)
+        except ValidationError as error:
+            place = re.search(r"\['cells'\]\[(\d+)\]", str(error))
+            where = f"cell {int(place[1]) + 1}" if place else "its metadata"
+            problem = str(error).splitlines()[0]
+            raise ReportError(f"the notebook is not valid: {where}: {problem}. Open and save it in Jupyter.") from None
+
+
+def _folder(resources: Mapping[str, Any]) -> Path:
+    """The folder that a notebook lies in."""
+    return Path(resources.get("metadata", {}).get("path") or ".")
 
 
 class TypstExporter(NotebookMarkdownExporter):
@@ -88,7 +113,9 @@ class TypstExporter(NotebookMarkdownExporter):
     output_mimetype = "text/x-typst"
     export_from_notebook = "Typst"
 
-    theme = Unicode("article", help="A theme (report, article, handout) or the path of a .typ file.").tag(config=True)
+    theme = Unicode("", help="A theme (report, article, handout) or the path of a .typ file; article if not set.").tag(
+        config=True
+    )
     settings_file = Unicode("", help="A report.toml with title, authors, paper, font, theme ...").tag(config=True)
 
     def from_notebook_node(
@@ -96,11 +123,12 @@ class TypstExporter(NotebookMarkdownExporter):
     ) -> tuple[Any, dict[str, Any]]:
         """The notebook's Typst source; `resources["outputs"]` gets the images."""
         source, resources = self.typst_source(nb, resources)
+        self._log(source)
         resources["outputs"] = {**resources.get("outputs", {}), **source.images}
         return source.text, resources
 
     def typst_source(self, nb: NotebookNode, resources: dict[str, Any] | None) -> tuple[TypstSource, dict[str, Any]]:
-        """The notebook's Typst source and images; what was left out is logged.
+        """The notebook's Typst source and images.
 
         Raises
         ------
@@ -108,32 +136,35 @@ class TypstExporter(NotebookMarkdownExporter):
             If the settings are wrong or the notebook cannot be converted.
         """
         markdown, resources = self.markdown(nb, resources)
-        metadata = resources.get("metadata", {})
-        name = str(metadata.get("name") or "notebook")
-        folder = Path(metadata.get("path") or ".")
-        settings = self._settings(nb)
-        part = Part(name, markdown, [folder], resources["hwkit_attachments"])
-        document = build_document([part], settings, resources["hwkit_images"])
+        name = str(resources.get("metadata", {}).get("name") or "notebook")
+        front: FrontMatter = resources["hwkit_front_matter"]
+        settings = self._settings(front)
+        part = Part(name, markdown, [_folder(resources)], resources["hwkit_attachments"], resources["hwkit_macros"])
+        document = build_document([part], settings, resources["hwkit_images"], take_title=not settings.title)
+        if document.title_taken:
+            settings = dataclasses.replace(settings, title=document.title)
         document.warnings[:0] = [f"{name}, {warning}" for warning in resources["hwkit_warnings"]]
         document.title = document.title or name
-        source = typeset(document, settings, {})
-        for warning in source.warnings:
-            self.log.warning("%s", warning)
-        return source, resources
+        return typeset(document, settings, {}), resources
 
-    def _settings(self, nb: NotebookNode) -> ReportSettings:
+    def _log(self, source: TypstSource) -> None:
+        """Say what was left out or could not be set."""
+        for warning in dict.fromkeys([*source.warnings, *source.writer.warnings]):
+            self.log.warning("%s", warning)
+
+    def _settings(self, front: FrontMatter) -> ReportSettings:
+        """The settings of the file, over them those of the front matter, over them those of the command line."""
+        values: dict[str, Any] = {"title": "", "date": "", "theme": "article", "number_sections": False}
         if self.settings_file:
             path = Path(self.settings_file)
             if not path.exists():
                 raise ReportError(f"settings_file = {str(path)!r} does not exist")
-            return ReportSettings.load(path)
-        authors = tuple(
-            str(author.get("name", "")) for author in nb.metadata.get("authors", []) if isinstance(author, dict)
-        )
-        title = str(nb.metadata.get("title") or "")
-        return ReportSettings(
-            title=title, author=authors, date="", theme=self.theme, contents=False, number_sections=False
-        )
+            values |= ReportSettings.read(path)
+        values |= front.settings
+        if self.theme:
+            values["theme"] = self.theme
+        values.setdefault("contents", values["theme"] == "report")
+        return ReportSettings.from_mapping(values, source=self.settings_file or "notebook")
 
 
 class TypstPDFExporter(TypstExporter):
@@ -149,15 +180,28 @@ class TypstPDFExporter(TypstExporter):
         """The notebook's PDF."""
         source, resources = self.typst_source(nb, resources)
         resources["outputs"] = {}
-        pdf, formula_warnings = compile_pdf(source)
-        for warning in formula_warnings:
-            self.log.warning("%s", warning)
+        pdf = compile_pdf(source)
+        self._log(source)
         return pdf, resources
 
 
-def build_document(parts: list[Part], settings: ReportSettings, images: ImageStore) -> Document:
-    """The document that the parts' Markdown makes together; its title is the text of its first heading."""
-    builder = DocumentBuilder(images, words_of(settings.language), number_sections=settings.number_sections)
+def build_document(
+    parts: list[Part], settings: ReportSettings, images: ImageStore, *, take_title: bool = False
+) -> Document:
+    """The document that the parts' Markdown makes together, with its citations.
+
+    Its title is the text of its first heading. With `take_title`, a heading that stands above all others becomes
+    the title of the document and is no heading any more.
+    """
+    bibliography, warnings = load_bibliography(settings.bibliography)
+    builder = DocumentBuilder(
+        images,
+        words_of(settings.language),
+        number_sections=settings.number_sections,
+        keep_citations=bool(bibliography.entries),
+        take_title=take_title,
+    )
+    builder.warnings += warnings
     trees: list[tuple[Part, list[Element]]] = []
     version: list[int] = []
     for part in parts:
@@ -165,7 +209,22 @@ def build_document(parts: list[Part], settings: ReportSettings, images: ImageSto
         builder.warnings += [f"{part.name}: {warning}" for warning in warnings]
         version = read["pandoc-api-version"]
         trees.append((part, read["blocks"]))
+    if settings.abstract and trees:
+        abstract, _ = pandoc.markdown_to_tree(division(chunk(settings.abstract), "hwkit-abstract"))
+        trees[0][1][:0] = abstract["blocks"]
     blocks = builder.build(trees)
+    if bibliography.entries:
+        blocks, warnings = with_citations(blocks, bibliography, settings, version)
+        builder.warnings += warnings
+    is_abstract = [block["t"] == "Div" and "hwkit-abstract" in block["c"][0][1] for block in blocks]
     first = next(tree.elements(blocks, "Header"), None)
-    title = tree.text_of(first).strip() if first else ""
-    return Document(blocks, images, builder.warnings, title, version)
+    return Document(
+        [block for block, taken in zip(blocks, is_abstract, strict=True) if not taken],
+        images,
+        builder.warnings,
+        builder.title or (tree.text_of(first).strip() if first else ""),
+        [inner for block, taken in zip(blocks, is_abstract, strict=True) if taken for inner in block["c"][1]],
+        builder.formulas,
+        version,
+        title_taken=bool(builder.title),
+    )

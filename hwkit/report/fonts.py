@@ -20,7 +20,7 @@ _JAPANESE = ("Noto Serif CJK JP", "Hiragino Mincho ProN", "Yu Mincho", "MS Minch
 _KOREAN = ("Noto Serif CJK KR", "AppleMyungjo", "Batang")
 _LAST = ("DejaVu Sans", "Noto Emoji", "Noto Color Emoji", "Apple Color Emoji", "Segoe UI Emoji", "DejaVu Sans Mono")
 _MONO = ("DejaVu Sans Mono", "Noto Sans Mono CJK SC", "Noto Sans CJK SC")
-_EMBEDDED = "Libertinus Serif"
+EMBEDDED = "Libertinus Serif"
 
 # What to install for a script, by its ISO 15924 code: font family, and the package that Debian and Ubuntu have.
 _CJK = ("Noto Serif CJK", "fonts-noto-cjk")
@@ -45,7 +45,7 @@ class FontSet:
             "ja": (*_JAPANESE, *_SIMPLIFIED, *_KOREAN),
             "ko": (*_KOREAN, *_SIMPLIFIED, *_JAPANESE),
         }.get(language, (*_SIMPLIFIED, *_TRADITIONAL, *_JAPANESE, *_KOREAN))
-        faces = [wanted, _EMBEDDED, *east_asian, *_LAST]
+        faces = [wanted, EMBEDDED, *east_asian, *_LAST]
         return list(dict.fromkeys(face for face in faces if face in self.families))
 
     def code_faces(self) -> list[str]:

@@ -21,7 +21,8 @@ _IMAGE_SOURCE = re.compile(r'(<img\b[^>]*?\bsrc=")([^"]*)(")')
 
 def write_html(document: Document, settings: ReportSettings, facts: Mapping[str, str]) -> str:
     """The document's HTML page."""
-    blocks = tree.changed(document.blocks, _element)
+    abstract = [tree.division(document.abstract, tree.attr("", ("abstract",)))] if document.abstract else []
+    blocks = tree.changed([*abstract, *document.blocks], _element)
     changed = Document(blocks, document.images, document.warnings, api_version=document.api_version)
     options = [
         *("--to", "html5", "--standalone", "--template", str(TEMPLATES / "html" / "report.html")),
@@ -51,6 +52,7 @@ def _title_block(settings: ReportSettings, facts: Mapping[str, str]) -> str:
         ("h1", "title", settings.title),
         ("p", "subtitle", settings.subtitle),
         ("p", "author", ", ".join(settings.author)),
+        ("p", "affiliation", " · ".join(dict.fromkeys(filter(None, settings.affiliation)))),
         ("p", "date", settings.date_text),
     ]
     parts = [f'<{tag} class="{name}">{html.escape(text)}</{tag}>' for tag, name, text in lines if text]

@@ -15,6 +15,7 @@ from pathlib import Path
 from PIL import Image as PillowImage
 
 from hwkit.errors import ReportError
+from hwkit.report.files import find_inside, shortened
 
 CSS_PIXELS_PER_INCH = 96.0
 # What matplotlib's inline figures have; a picture file that states its own density keeps it.
@@ -112,8 +113,8 @@ class ImageStore:
         if target.startswith("data:"):
             return self.add(*_decode_data_uri(target))
         if re.match(r"^[A-Za-z][A-Za-z0-9+.-]+:", target) or target.startswith("//"):
-            raise ReportError(f"image {_shortened(target)} is not in the notebook's folder and was not fetched")
-        path = _inside(urllib.parse.unquote(target.split("?")[0].split("#")[0]), folders)
+            raise ReportError(f"image {shortened(target)} is not in the notebook's folder and was not fetched")
+        path = find_inside(urllib.parse.unquote(target.split("?")[0].split("#")[0]), folders, "image")
         mime = MIME_OF_SUFFIX.get(path.suffix.lower())
         if mime is None:
             raise ReportError(f"image {target!r} has a format that cannot be set; save it as PNG, JPEG or SVG")
@@ -150,25 +151,6 @@ def _decode_data_uri(uri: str) -> tuple[bytes, str]:
     if head.endswith(";base64"):
         return image_bytes(re.sub(r"\s", "", urllib.parse.unquote(body)), "image/png"), mime
     return urllib.parse.unquote_to_bytes(body), mime
-
-
-def _inside(target: str, folders: Sequence[Path]) -> Path:
-    """The file that `target` names below one of `folders`, symbolic links followed before the check."""
-    outside = False
-    for folder in folders:
-        root = folder.resolve()
-        path = (root / target).resolve()
-        if not path.is_relative_to(root):
-            outside = True
-        elif path.is_file():
-            return path
-    if outside:
-        raise ReportError(f"image {_shortened(target)} is outside the notebook's folder and was left out")
-    raise ReportError(f"image {_shortened(target)} was not found")
-
-
-def _shortened(target: str) -> str:
-    return repr(target if len(target) <= 80 else target[:77] + "...")
 
 
 def _natural_size(content: bytes, mime: str) -> tuple[float | None, float | None]:

@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 
 from hwkit.errors import ReportError
 from hwkit.report import terminal
+from hwkit.report.formulas import split_macros
 from hwkit.report.images import IMAGE_MIMES, ImageStore, StoredImage, image_bytes
 from hwkit.report.markdown import chunk, division, fenced
 
@@ -21,8 +22,9 @@ PICTURE_ORDER = ("image/svg+xml", "application/pdf", "image/png", "image/jpeg", 
 VECTOR_SIZE_FACTOR = 3
 VECTOR_SIZE_FREE = 200_000
 
-# More lines of one output than this are cut in the middle.
+# More lines of one output than this are cut in the middle; very long lines count as lines of this many characters.
 LONGEST_OUTPUT = 300
+LINE_LENGTH = 100
 LINES_KEPT = (120, 30)
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -50,7 +52,7 @@ def code_input(cell: NotebookNode, notebook: NotebookNode) -> str:
 
 
 def markdown_cell(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
-    """A Markdown cell as a chunk of its own; its attachments are remembered for `images.find`."""
+    """A Markdown cell as a chunk of its own; its attachments and TeX macros are remembered for the document."""
     number = cell.metadata.get("hwkit", {}).get("number")
     for name, bundle in (cell.get("attachments") or {}).items():
         for mime, content in bundle.items():
@@ -58,6 +60,7 @@ def markdown_cell(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
                 body = "".join(content) if isinstance(content, list) else content
                 encoding = "" if mime == "image/svg+xml" else ";base64"
                 resources["hwkit_attachments"].setdefault(str(number), {})[name] = f"data:{mime}{encoding},{body}"
+    resources["hwkit_macros"].update(split_macros(cell.source)[0])
     return chunk(cell.source, cell=number)
 
 
@@ -105,6 +108,8 @@ class _CellOutputs:
         return "".join(parts)
 
     def _output(self, output: NotebookNode) -> str:
+        if output.output_type == "stream" and output.name == "stdout" and self.options.get("output") == "asis":
+            return self._maybe_table(chunk(_joined(output.text), cell=self.number), _joined(output.text), {})
         if output.output_type == "stream":
             return self._text(output.text, "hwkit-stream", name=output.name)
         if output.output_type == "error":
@@ -247,6 +252,8 @@ class _CellOutputs:
     def _text(self, text: str, kind: str, **values: object) -> str:
         text = terminal.printed(_joined(text))
         lines = text.split("\n")
+        if len(text) > LONGEST_OUTPUT * LINE_LENGTH:
+            lines = [piece for line in lines for piece in _pieces(terminal.plain(line))]
         if len(lines) > LONGEST_OUTPUT:
             first, last = LINES_KEPT
             self._warn(f"{len(lines) - first - last} of {len(lines)} output lines were left out")
@@ -259,6 +266,10 @@ class _CellOutputs:
 
     def _warn(self, message: str) -> None:
         self.warnings.append(f"cell {self.number}: {message}")
+
+
+def _pieces(line: str) -> list[str]:
+    return [line[start : start + LINE_LENGTH] for start in range(0, len(line), LINE_LENGTH)] or [""]
 
 
 def _joined(value: Any) -> Any:

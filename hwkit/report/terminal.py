@@ -114,9 +114,5 @@ def _pieces(line: str, width: int) -> list[str]:
     if len(visible) <= width:
         return [line]
     line = visible
-    pieces = [line[:width]]
-    rest = line[width:]
-    while rest:
-        pieces.append("↪ " + rest[: width - 2])
-        rest = rest[width - 2 :]
-    return pieces
+    step = width - 2
+    return [line[:width], *("↪ " + line[start : start + step] for start in range(width, len(line), step))]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import typst
 
 from hwkit.errors import ReportError
 from hwkit.report.document import Document
-from hwkit.report.fonts import font_set, missing_message
+from hwkit.report.files import find_inside
+from hwkit.report.fonts import EMBEDDED, font_set, missing_message
 from hwkit.report.pandoc import TEMPLATES
 from hwkit.report.settings import PAPERS, ReportSettings
-from hwkit.report.typst_writer import TypstWriter, typst_array, typst_string
+from hwkit.report.typst_writer import FORMULA, TypstWriter, typst_array, typst_string
 from hwkit.report.words import words_of
 
 SIDE_MARGIN_MM = 26.0
@@ -27,19 +29,22 @@ _CODE_EM = 0.602
 _CODE_PADDING_POINTS = 18.0
 _TABLE_SIZE = 0.9
 _POINTS_PER_MM = 72 / 25.4
-_BODY_START = "#show: theme"
-# A formula in the body; an escaped sign does not end it.
-_FORMULA = re.compile(r"\$(?:\\.|[^$\\])*\$")
-_MOST_BAD_FORMULAS = 25
+_MOST_ATTEMPTS = 25
+_NAMED_FILE = re.compile(r'"([^"\n]+\.(?:typ|png|jpe?g|gif|svg|webp|pdf|json|toml|yaml|csv))"')
 
 
 @dataclass(frozen=True)
 class TypstSource:
-    """A complete Typst file, the images it shows by their paths, and the warnings on the way to it."""
+    """A complete Typst file, the images and other files it needs by their paths, and the warnings on the way to it.
+
+    `writer` is what wrote it; it knows the formulas and warns of those that cannot be set.
+    """
 
     text: str
     images: Mapping[str, bytes]
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str]
+    writer: TypstWriter
+    pdf_standard: str = ""
 
 
 def typeset(
@@ -50,28 +55,29 @@ def typeset(
     Raises
     ------
     ReportError
-        If the theme file cannot be read, or the font asked for is not installed.
+        If the theme file cannot be read.
     """
     fonts = font_set(system=system_fonts)
+    warnings = list(document.warnings)
     if settings.font not in fonts.families:
-        raise ReportError(
-            f"font = {settings.font!r} is not installed; use one of: {', '.join(sorted(fonts.families)[:40])}"
-        )
+        installed = ", ".join(sorted(fonts.families)[:40])
+        warnings.append(f"font = {settings.font!r} is not installed, {EMBEDDED} is used; installed: {installed}")
     faces = fonts.text_faces(settings.font, settings.language)
     line_points = _line_points(settings)
     writer = TypstWriter(
         line_ems=line_points / (settings.font_size * _TABLE_SIZE),
         code_columns=int((line_points - _CODE_PADDING_POINTS) / (CODE_POINTS * _CODE_EM)),
     )
-    body, formula_warnings = writer.write(document)
+    body, abstract = writer.write(document)
     head = _head(settings, document.title, facts, faces, fonts.code_faces())
-    text = "\n".join([head, _theme_source(settings.theme), _BODY_START, "", body])
-    warnings = [*document.warnings, *formula_warnings]
-    if missing := fonts.missing(head + body, faces):
+    start = f"#show: theme.with(abstract: [\n{abstract}\n])" if abstract else "#show: theme"
+    text = "\n".join([head, _theme_source(settings.theme), start, "", body])
+    if missing := fonts.missing(head + abstract + body, faces):
         warnings.append(missing_message(missing))
         text = text.translate({ord(character): "?" for character in missing})
     used = {name: content for name, content in document.images.files.items() if name in text}
-    return TypstSource(text, used, warnings)
+    used |= _theme_files(settings.theme)
+    return TypstSource(text, used, warnings, writer, settings.pdf_standard)
 
 
 def _line_points(settings: ReportSettings) -> float:
@@ -82,38 +88,36 @@ def _line_points(settings: ReportSettings) -> float:
     return (width - 2 * SIDE_MARGIN_MM) * _POINTS_PER_MM
 
 
-def compile_pdf(source: TypstSource, *, system_fonts: bool = True) -> tuple[bytes, list[str]]:
-    """The PDF of a Typst source, and a warning for each formula that Typst did not accept.
+def compile_pdf(source: TypstSource, *, system_fonts: bool = True) -> bytes:
+    """The PDF of a Typst source.
 
-    It is compiled in an empty folder that holds nothing but its images. A formula that is not accepted is
-    shown as its source.
+    It is compiled in an empty folder that holds nothing but its images. A formula that Typst does not accept is
+    shown as its TeX, with a warning among `source.writer.warnings`.
 
     Raises
     ------
     ReportError
         If Typst does not accept the source for another reason; the message holds its diagnosis.
     """
-    text, warnings = source.text, []
+    text = source.text
     with tempfile.TemporaryDirectory(prefix="hwkit-") as folder:
         root = Path(folder)
         for name, content in source.images.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(content)
-        for _ in range(_MOST_BAD_FORMULAS):
+        for _ in range(_MOST_ATTEMPTS):
             try:
-                return _compiled(text, root, system_fonts), warnings
+                return _compiled(source, text, root, system_fonts)
             except typst.TypstError as error:
                 diagnosis = getattr(error, "diagnostic", "") or str(error)
-                place = re.search(r"main\.typ:(\d+):(\d+)", diagnosis)
-                repaired = _without_formula(text, int(place[1]), int(place[2])) if place else None
-                if repaired is None:
+                repaired = _without_formulas(text, re.findall(r"main\.typ:(\d+):(\d+)", diagnosis), source.writer)
+                if repaired == text:
                     raise ReportError(f"the report could not be typeset: {_shortened(diagnosis)}") from error
-                text, formula = repaired
-                warnings.append(f"a formula could not be set and is shown as source: {formula[:120]}")
-    raise ReportError(f"more than {_MOST_BAD_FORMULAS} formulas could not be typeset; the last: {formula}")
+                text = repaired
+    raise ReportError("too many formulas could not be typeset: " + "; ".join(source.writer.warnings[-3:]))
 
 
-def _compiled(text: str, root: Path, system_fonts: bool) -> bytes:
+def _compiled(source: TypstSource, text: str, root: Path, system_fonts: bool) -> bytes:
     main = root / "main.typ"
     main.write_text(text, encoding="utf-8")
     return typst.compile(
@@ -122,24 +126,23 @@ def _compiled(text: str, root: Path, system_fonts: bool) -> bytes:
         root=root,
         font_paths=font_set(system=system_fonts).fonts,
         ignore_system_fonts=True,
+        pdf_standards=[source.pdf_standard] if source.pdf_standard else [],
         package_path=root,
         package_cache_path=root,
     )
 
 
-def _without_formula(text: str, line_number: int, column: int) -> tuple[str, str] | None:
-    """The source with the formula at a place turned into plain text, and that formula; None if there is none.
-
-    A displayed formula may go over several lines.
-    """
+def _without_formulas(text: str, places: Iterable[tuple[str, str]], writer: TypstWriter) -> str:
+    """The Typst source with the formulas at some places (line, column) shown as their TeX."""
     lines = text.split("\n")
-    position = sum(len(line) + 1 for line in lines[: line_number - 1]) + column - 1
-    for match in _FORMULA.finditer(text, text.index(_BODY_START)):
-        if match.start() <= position < match.end():
-            formula = match.group(0).strip("$ ")
-            shown = f"#hwkit-missing(raw({typst_string(formula)}))"
-            return text[: match.start()] + shown + text[match.end() :], formula
-    return None
+    starts = [0, *accumulate(len(line) + 1 for line in lines)]
+    positions = [starts[int(line) - 1] + int(column) for line, column in places]
+
+    def shown(match: re.Match[str]) -> str:
+        bad = any(match.start() <= position < match.end() for position in positions)
+        return writer.formula_as_source(int(match[1])) if bad else match[0]
+
+    return FORMULA.sub(shown, text)
 
 
 def page_count(pdf: bytes) -> int:
@@ -160,6 +163,26 @@ def _theme_source(theme: str) -> str:
         raise ReportError(f"theme = {theme!r} cannot be read: {error}") from error
 
 
+def _theme_files(theme: str) -> dict[str, bytes]:
+    """The files that a theme of one's own names (a logo, a module) by their paths, from its folder only."""
+    if not theme.endswith(".typ"):
+        return {}
+    files: dict[str, bytes] = {}
+    todo = [Path(theme).name]
+    while todo:
+        name = todo.pop()
+        try:
+            content = find_inside(name, [Path(theme).parent], "file").read_bytes()
+        except (ReportError, OSError):
+            continue  # Typst says so if the theme needs it
+        files[name] = content
+        if name.endswith(".typ"):
+            named = _NAMED_FILE.findall(content.decode("utf-8", "replace"))
+            todo += [path for path in named if path not in files and not path.startswith(("/", "@"))]
+    del files[Path(theme).name]
+    return files
+
+
 def _head(
     settings: ReportSettings, title: str, facts: Mapping[str, str], faces: list[str], code_faces: list[str]
 ) -> str:
@@ -170,10 +193,12 @@ def _head(
         "document-title": typst_string(settings.title or title),
         "subtitle": typst_string(settings.subtitle),
         "authors": typst_array([typst_string(name) for name in settings.author]),
+        "affiliations": typst_array([typst_string(name) for name in settings.affiliation]),
         "course": typst_string(settings.course),
         "date": typst_string(settings.date_text),
         "facts": typst_array([f"({typst_string(k)}, {typst_string(str(v))})" for k, v in facts.items()]),
-        "language": typst_string(settings.language),
+        "language": typst_string(settings.language.split("-")[0]),
+        "region": typst_string(settings.language.split("-")[1]) if "-" in settings.language else "none",
         "paper": typst_string(settings.paper),
         "font": typst_array([typst_string(face) for face in faces]),
         "mono": typst_array([typst_string(face) for face in [*code_faces, *faces]]),
@@ -184,6 +209,7 @@ def _head(
         # Reports show little code, so that captioned figures may move to the top or bottom of a page.
         "placement": "none",
         "words-contents": typst_string(words_of(settings.language).contents),
+        "words-abstract": typst_string(words_of(settings.language).abstract),
     }
     lines = "\n".join(f"  {key}: {value}," for key, value in values.items())
     return f"#let hwkit = (\n{lines}\n)"

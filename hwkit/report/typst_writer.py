@@ -7,12 +7,14 @@ from typing import Any
 
 from hwkit.report import pandoc, tables, terminal, tree
 from hwkit.report.document import Document, callout_kind
+from hwkit.report.formulas import typst_formula
 from hwkit.report.tree import Element
 
 # Jupyter's names of languages that Typst's highlighter knows under another.
 LANGUAGES = {"ipython": "python", "ipython3": "python", "c++": "cpp", "r": "r", "julia": "julia"}
-# pandoc's names of circled operators, which Typst 0.15 has under `.o` only.
-_OLD_SYMBOL = re.compile(r"\b(dot|plus|minus|times|ast|eq|dash|convolve)\.circle\b")
+# Comments around each formula, so that one that the typesetter does not accept can be found again.
+_END_OF_ABSTRACT = "/*hwkit: the abstract ends*/"
+FORMULA = re.compile(r"/\*formula (\d+)\*/(.*?)/\*end\*/", re.DOTALL)
 
 
 def typst_string(text: str) -> str:
@@ -33,14 +35,35 @@ class TypstWriter:
     def __init__(self, *, line_ems: float, code_columns: int) -> None:
         self.line_ems = line_ems
         self.code_columns = code_columns
+        # The formulas written so far: TeX, and where it stands. Their numbers are their places here.
+        self.formulas: list[tuple[str, str]] = []
+        self.warnings: list[str] = []
 
-    def write(self, document: Document) -> tuple[str, list[str]]:
-        """The document's body in Typst, and pandoc's warnings (formulas that it could not convert)."""
+    def write(self, document: Document) -> tuple[str, str]:
+        """The document's body and its abstract in Typst; a formula that pandoc cannot convert is shown as source."""
+        self.where = document.formulas
+        end = [tree.raw_block("typst", _END_OF_ABSTRACT)]
         converted = Document(
-            self._blocks(document.blocks), document.images, document.warnings, api_version=document.api_version
+            [*self._blocks(document.abstract), *end, *self._blocks(document.blocks)],
+            document.images,
+            document.warnings,
+            api_version=document.api_version,
         )
-        text, warnings = pandoc.tree_to(converted.tree(), ["--to", "typst", "--wrap", "none"])
-        return _OLD_SYMBOL.sub(r"\1.o", text), warnings
+        # What pandoc warns of here are formulas, which are recognised by what it made of them.
+        text, _ = pandoc.tree_to(converted.tree(), ["--to", "typst", "--wrap", "none"])
+        abstract, _, body = FORMULA.sub(self._finished, text).partition(_END_OF_ABSTRACT)
+        return body, abstract.strip()
+
+    def _finished(self, formula: re.Match[str]) -> str:
+        if formula[2].startswith("$"):
+            return typst_formula(formula[0])
+        return self.formula_as_source(int(formula[1]))
+
+    def formula_as_source(self, number: int) -> str:
+        """Typst that shows a formula as it was written, and a warning among `warnings`."""
+        tex, where = self.formulas[number]
+        self.warnings.append(f"{where}a formula could not be set and is shown as source: {' '.join(tex.split())[:160]}")
+        return f"#hwkit-missing(raw({typst_string(tex)}))"
 
     def _blocks(self, node: Any) -> Any:
         return tree.changed(node, self._element)
@@ -68,7 +91,9 @@ class TypstWriter:
                 tree.raw_inline("typst", "]"),
             ]
         if kind == "Math":
-            return [{"t": "Math", "c": [content[0], _settable(content[1])]}]
+            start = tree.raw_inline("typst", f"/*formula {len(self.formulas)}*/")
+            self.formulas.append((content[1], self.where.get(content[1], "")))
+            return [start, element, tree.raw_inline("typst", "/*end*/")]
         if kind == "HorizontalRule":
             return [tree.raw_block("typst", "#hwkit-rule()")]
         return None
@@ -92,7 +117,8 @@ class TypstWriter:
         language = tree.attr_value(attributes, "language") if kind == "input" else (classes or [""])[0]
         language = LANGUAGES.get(language.lower(), language.lower())
         code = "\n".join(line.rstrip() for line in text.expandtabs(4).split("\n"))
-        return f"#hwkit-code({typst_string(code)}, lang: {typst_string(language)})"
+        summary = typst_string(tree.attr_value(attributes, "summary"))
+        return f"#hwkit-code({typst_string(code)}, lang: {typst_string(language)}, summary: {summary})"
 
     def _output(self, kind: str, attributes: Any, text: str) -> str:
         pieces = [
@@ -186,6 +212,28 @@ class TypstWriter:
                     blocks += [tree.raw_block("typst", f"{spans}["), *content, tree.raw_block("typst", "],")]
         return blocks
 
+    def _references(self, attributes: Any, entries: list[Element]) -> list[Element]:
+        """The list of references: one labelled entry after the other."""
+        hanging = "hanging-indent" in attributes[1]
+        blocks: list[Element] = []
+        for entry in (entry for entry in entries if entry["t"] == "Div"):
+            inlines = [inline for block in entry["c"][1] for inline in block["c"]]
+            number = [i for i in inlines if i["t"] == "Span" and "csl-left-margin" in i["c"][0][1]]
+            rest = [inline for inline in inlines if inline not in number]
+            start = f"#hwkit-reference(hanging: {_bool(hanging)}, number: ["
+            blocks.append(
+                tree.paragraph(
+                    [
+                        tree.raw_inline("typst", start),
+                        *self._blocks(number),
+                        tree.raw_inline("typst", "])["),
+                        *self._blocks(rest),
+                        tree.raw_inline("typst", f"]{_label(entry['c'][0][0])}"),
+                    ]
+                )
+            )
+        return blocks
+
     def _paragraph(self, inlines: list[Element]) -> list[Element] | None:
         """A paragraph of nothing but images shows them on lines of their own."""
         visible = [inline for inline in inlines if inline["t"] not in ("Space", "SoftBreak", "LineBreak")]
@@ -203,11 +251,13 @@ class TypstWriter:
                 tree.paragraph(
                     [
                         tree.raw_inline("typst", f"#hwkit-equation({typst_string(number)})["),
-                        equation,
+                        *self._blocks([equation]),
                         tree.raw_inline("typst", f"]{_label(attributes[0])}"),
                     ]
                 )
             ]
+        if "csl-bib-body" in attributes[1]:
+            return self._references(attributes, blocks)
         kind = callout_kind(attributes[1])
         if not kind:
             return None
@@ -216,14 +266,6 @@ class TypstWriter:
             *self._blocks(blocks),
             tree.raw_block("typst", "]"),
         ]
-
-
-def _settable(tex: str) -> str:
-    """TeX whose determinants are written in a way that pandoc turns into valid Typst."""
-    for name, bar in (("vmatrix", "|"), ("Vmatrix", "\\|")):
-        tex = tex.replace(f"\\begin{{{name}}}", f"\\left{bar}\\begin{{matrix}}")
-        tex = tex.replace(f"\\end{{{name}}}", f"\\end{{matrix}}\\right{bar}")
-    return tex
 
 
 def _bool(value: bool) -> str:

@@ -14,21 +14,23 @@ class Words:
     equation: str
     section: str
     contents: str
+    references: str
+    abstract: str
 
 
 _WORDS = {
-    "en": Words("Figure", "Table", "Equation", "Section", "Contents"),
-    "de": Words("Abbildung", "Tabelle", "Gleichung", "Abschnitt", "Inhalt"),
-    "fr": Words("Figure", "Tableau", "Équation", "Section", "Sommaire"),
-    "es": Words("Figura", "Tabla", "Ecuación", "Sección", "Índice"),
-    "it": Words("Figura", "Tabella", "Equazione", "Sezione", "Indice"),
-    "pt": Words("Figura", "Tabela", "Equação", "Seção", "Índice"),
-    "nl": Words("Figuur", "Tabel", "Vergelijking", "Sectie", "Inhoud"),
-    "zh": Words("图", "表", "式", "节", "目录"),
-    "ja": Words("図", "表", "式", "節", "目次"),
+    "en": Words("Figure", "Table", "Equation", "Section", "Contents", "References", "Abstract"),
+    "de": Words("Abbildung", "Tabelle", "Gleichung", "Abschnitt", "Inhalt", "Literatur", "Zusammenfassung"),
+    "fr": Words("Figure", "Tableau", "Équation", "Section", "Sommaire", "Références", "Résumé"),
+    "es": Words("Figura", "Tabla", "Ecuación", "Sección", "Índice", "Referencias", "Resumen"),
+    "it": Words("Figura", "Tabella", "Equazione", "Sezione", "Indice", "Riferimenti", "Sommario"),
+    "pt": Words("Figura", "Tabela", "Equação", "Seção", "Índice", "Referências", "Resumo"),
+    "nl": Words("Figuur", "Tabel", "Vergelijking", "Sectie", "Inhoud", "Literatuur", "Samenvatting"),
+    "zh": Words("图", "表", "式", "节", "目录", "参考文献", "摘要"),
+    "ja": Words("図", "表", "式", "節", "目次", "参考文献", "要旨"),
 }
 
 
 def words_of(language: str) -> Words:
     """The words of a language by its code; English for a language without words here."""
-    return _WORDS.get(language, _WORDS["en"])
+    return _WORDS.get(language.split("-")[0], _WORDS["en"])

@@ -3,12 +3,19 @@
 
 local MARKDOWN = "markdown+lists_without_preceding_blankline+autolink_bare_uris+tex_math_double_backslash"
   .. "-blank_before_header-blank_before_blockquote-yaml_metadata_block-pandoc_title_block-fancy_lists"
-  .. "-example_lists-literate_haskell"
+  .. "-example_lists-literate_haskell-latex_macros"
 local MATH_ENVIRONMENTS = {
   align = true, alignat = true, aligned = true, cases = true, eqnarray = true, equation = true,
   flalign = true, gather = true, gathered = true, matrix = true, multline = true, split = true,
   bmatrix = true, pmatrix = true, vmatrix = true, array = true,
 }
+
+-- The citation that LaTeX's \cite{a,b} or nbconvert's <cite data-cite="a"> means; shown as `shown` without entries.
+local function citation(keys, mode, shown)
+  local citations = pandoc.List()
+  for key in keys:gmatch("[^,%s]+") do citations:insert(pandoc.Citation(key, mode)) end
+  return pandoc.Cite(shown, citations)
+end
 
 -- MathJax sets a bare LaTeX environment as an equation; any other bare LaTeX stays the text that it is.
 local function tex_as_math(raw)
@@ -17,7 +24,18 @@ local function tex_as_math(raw)
   if environment and MATH_ENVIRONMENTS[environment] then
     return pandoc.Math("DisplayMath", raw.text)
   end
-  if raw.text:match("^%s*\\%a*newcommand") or raw.text:match("^%s*\\def") then return pandoc.Str("") end
+  local cite, keys = raw.text:match("^\\(%a*cite%a*)%*?{([^{}]*)}$")
+  if cite then
+    local mode = (cite == "citet" or cite == "textcite") and "AuthorInText" or "NormalCitation"
+    return citation(keys, mode, { pandoc.Str(raw.text) })
+  end
+  for _, definition in ipairs({ "%a*newcommand", "providecommand", "DeclareMathOperator", "def", "let" }) do
+    if raw.text:match("^%s*\\" .. definition .. "%A") then return pandoc.Str("") end
+  end
+  local command, argument = raw.text:match("^\\(%a+)%*?{([^{}]*)}$")
+  if command == "ref" or command == "eqref" then
+    return pandoc.Link({ pandoc.Str(raw.text) }, "#" .. argument, "", { class = "hwkit-reference " .. command })
+  end
   return pandoc.Str(raw.text)
 end
 
@@ -28,6 +46,30 @@ local TEX = {
     return inline and pandoc.Para({ inline }) or nil
   end,
 }
+
+local function html_citations(inlines)
+  local result, index = pandoc.List(), 1
+  while index <= #inlines do
+    local tag, keys
+    if inlines[index].t == "RawInline" then
+      tag, keys = inlines[index].text:match("^<(%a+)%s[^>]*data%-cite=[\"']([^\"']*)[\"']")
+    end
+    local last = index
+    while tag and last < #inlines and not (inlines[last].t == "RawInline" and inlines[last].text == "</" .. tag .. ">") do
+      last = last + 1
+    end
+    if tag and last > index then
+      local shown = pandoc.List()
+      for inside = index + 1, last - 1 do shown:insert(inlines[inside]) end
+      result:insert(citation(keys, "NormalCitation", shown))
+      index = last + 1
+    else
+      result:insert(inlines[index])
+      index = index + 1
+    end
+  end
+  return result
+end
 
 local function holds_html(document)
   local found = false
@@ -68,7 +110,7 @@ local function read(text, markup)
   -- At the beginning of a line, a reference before a full stop or bracket looks like an item of an example list, and
   -- pandoc ends the paragraph before it, though it is told that there are no such lists.
   text = text:gsub("([^\n])\n(@%a+%-[%w_-]+[%.%)])", "%1 %2")
-  local document = pandoc.read(text, MARKDOWN, nil, {}):walk(TEX)
+  local document = pandoc.read(text, MARKDOWN, nil, {}):walk(TEX):walk({ Inlines = html_citations })
   if holds_html(document) then document = with_html_understood(document) end
   return document
 end

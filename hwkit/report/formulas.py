@@ -1,0 +1,362 @@
+"""TeX formulas made ready for pandoc: macros of the notebook expanded, old commands in their modern form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# Macros that call themselves would never end; a formula is left as it is after this many replacements.
+_MOST_REPLACEMENTS = 500
+_LONGEST_FORMULA = 50_000
+
+_DEFINITION = re.compile(
+    r"\\(?:(?P<kind>(?:re)?newcommand|providecommand|DeclareMathOperator)(?P<star>\*?)\s*"
+    r"(?:\{\s*\\(?P<braced>[A-Za-z]+|[^A-Za-z\s])\s*\}|\\(?P<bare>[A-Za-z]+|[^A-Za-z\s]))"
+    r"\s*(?:\[(?P<count>\d)\])?\s*(?:\[(?P<default>[^\]]*)\])?\s*(?=\{)"
+    r"|def\s*\\(?P<def>[A-Za-z]+|[^A-Za-z\s])(?P<parameters>(?:#\d)*)\s*(?=\{)"
+    r"|let\s*\\(?P<let>[A-Za-z]+)\s*=?\s*(?P<meaning>\\[A-Za-z]+|\S))"
+)
+_COMMAND = re.compile(r"\\([A-Za-z]+|[^A-Za-z\s])")
+# Commands that switch the font until the group ends, and what does the same to an argument.
+_SWITCHES = {
+    "rm": "mathrm",
+    "bf": "mathbf",
+    "it": "mathit",
+    "sf": "mathsf",
+    "tt": "mathtt",
+    "cal": "mathcal",
+    "frak": "mathfrak",
+    "Bbb": "mathbb",
+}
+_SWITCH = re.compile(rf"\\({'|'.join(_SWITCHES)})(?![A-Za-z])\s*")
+# What says something about type size or the page only, and what has another name.
+_WITHOUT_MEANING = re.compile(
+    r"\\(?:tiny|scriptsize|footnotesize|small|normalsize|large|Large|LARGE|huge|Huge|displaylimits|nolimits"
+    r"|nonumber|notag|centering|hfill|strut|mathstrut|noindent|newline(?=\s*$))(?![A-Za-z])"
+)
+# Commands that go with their first argument: labels, and what a page has no use for.
+_WITHOUT_USE = re.compile(r"\\(?:label|tag\*?|textcolor|color|href|cssId|class|style)\s*\{[^{}]*\}")
+_KERN = re.compile(r"\\(?:mkern|mskip|kern|hskip)\s*-?[\d.]+\s*(?:mu|em|pt|ex|cm|mm|in)")
+_UNICODE = re.compile(r"\\unicode\s*\{\s*(?:x([0-9A-Fa-f]+)|(\d+))\s*\}")
+_RENAMED = {
+    "bm": "boldsymbol",
+    "mathbbm": "mathbb",
+    "mathds": "mathbb",
+    "mathscr": "mathcal",
+    "textnormal": "text",
+    "mbox": "text",
+    "hbox": "text",
+    "argmax": "operatorname*{arg\\,max}",
+    "argmin": "operatorname*{arg\\,min}",
+    "intertext": "text",
+    "smash": "",
+    "cfrac": "dfrac",
+}
+
+
+@dataclass(frozen=True)
+class Macro:
+    """A macro of `parameters` arguments; the first has a default value if `default` is not None."""
+
+    body: str
+    parameters: int = 0
+    default: str | None = None
+
+
+def split_macros(text: str) -> tuple[dict[str, Macro], str]:
+    r"""The macros that a text defines (`\newcommand`, `\def`, `\DeclareMathOperator`, `\let`), and the rest of it."""
+    macros: dict[str, Macro] = {}
+    rest, position = "", 0
+    while found := _DEFINITION.search(text, position):
+        if found["let"]:
+            end, name, macro = found.end(), found["let"], Macro(found["meaning"])
+        else:
+            end = _group_end(text, found.end())
+            if end is None:
+                break
+            body = text[found.end() + 1 : end - 1]
+            if found["def"]:
+                name, macro = found["def"], Macro(body, found["parameters"].count("#"))
+            else:
+                name = found["braced"] or found["bare"]
+                if found["kind"] == "DeclareMathOperator":
+                    body = f"\\operatorname{found['star']}{{{body}}}"
+                macro = Macro(body, int(found["count"] or 0), found["default"])
+        macros[name] = macro
+        rest += text[position : found.start()]
+        position = end
+    return macros, rest + text[position:]
+
+
+def expanded(tex: str, macros: Mapping[str, Macro]) -> str:
+    """The formula with the macros replaced by what they stand for."""
+    own, tex = split_macros(tex)
+    macros = {**macros, **own}
+    position = replaced = 0
+    while macros and replaced < _MOST_REPLACEMENTS and len(tex) < _LONGEST_FORMULA:
+        found = _COMMAND.search(tex, position)
+        if not found:
+            break
+        macro = macros.get(found[1])
+        if macro is None or macro.body == found[0]:
+            position = found.end()
+            continue
+        arguments, end = _arguments(tex, found.end(), macro)
+        tex = tex[: found.start()] + _joined(_filled(macro.body, arguments), tex[end:])
+        position, replaced = found.start(), replaced + 1
+    return tex
+
+
+# Symbols under names that pandoc 3.9 still writes and Typst 0.15 no longer has.
+_OLD_SYMBOLS = {
+    "planck.reduce": "ħ",
+    "sect": "∩",
+    "sect.sq": "⊓",
+    "sect.big": "⋂",
+    "sect.sq.big": "⨅",
+    "sect.double": "⋒",
+    "sect.dot": "⩀",
+    "sect.and": "⩄",
+    "sect.sq.double": "⩎",
+    "integral.sect": "⨙",
+    "plus.circle.arrow": "⟴",
+    "minus.circle": "⊖",
+    "times.circle": "⊗",
+    "times.circle.big": "⨂",
+    "dot.circle": "⊙",
+    "dot.circle.big": "⨀",
+    "eq.circle": "⊜",
+    "dash.circle": "⊝",
+    "div.circle": "⨸",
+    "bar.v.circle": "⦶",
+    "parallel.circle": "⦷",
+    "backslash.circle": "⦸",
+    "perp.circle": "⦹",
+    "lt.circle": "⧀",
+    "gt.circle": "⧁",
+    "bracket.l.double": "⟦",
+    "bracket.r.double": "⟧",
+    "brace.l.double": "⦃",
+    "brace.r.double": "⦄",
+    "paren.l.double": "⦅",
+    "paren.r.double": "⦆",
+    "shell.l.double": "⟬",
+    "shell.r.double": "⟭",
+    "angle.right.sq": "⦜",
+    "angle.spheric.top": "⦡",
+    "angle.oblique": "⦦",
+    "quote.angle.l.double": "«",
+    "quote.angle.r.double": "»",
+    "quote.angle.l.single": "‹",
+    "quote.angle.r.single": "›",
+    "gimmel": "ג",
+    "shin": "ש",
+    "kai": "ϗ",
+    "franc": "₣",
+}
+_OLD_SYMBOL = re.compile(
+    r'"(?:\\.|[^"\\])*"|(?<![A-Za-z0-9.])('
+    + "|".join(re.escape(name) for name in sorted(_OLD_SYMBOLS, key=len, reverse=True))
+    + r")(?!\.?[A-Za-z0-9])"
+)
+
+# Marks that pandoc carries through into its Typst, where `typst_formula` acts on them.
+_LIMITS_BELOW = "\ue000"
+_NO_DELIMITER = {"c": "\ue001", "l": "\ue002", "r": "\ue003"}
+_SIDES = {"c": "center", "l": "left", "r": "right"}
+_CASES = re.compile(r"(\\begin\{d?cases\}.*?\\end\{d?cases\})", re.DOTALL)
+_ONE_SIDED = re.compile(
+    r"\\left\s*\\\{\s*\\begin\{(?:array\}\s*\{[^{}]*|matrix|aligned)\}"
+    r"((?:(?!\\begin|\\end).)*)\\end\{(?:array|matrix|aligned)\}\s*\\right\s*\.",
+    re.DOTALL,
+)
+_ARRAY = re.compile(r"\\begin\{array\}\s*(?:\[\w\])?\s*\{([^{}]*)\}((?:(?!\\begin|\\end).)*)\\end\{array\}", re.DOTALL)
+_MATRIX = re.compile(
+    r"(?<!\\left[(\[|.])\\begin\{matrix\}((?:(?!\\begin|\\end).)*)\\end\{matrix\}(?!\s*\\right)", re.DOTALL
+)
+_BIG_OPERATOR = re.compile(r"\\mathop\s*\{\s*\\(?:mathrm|text|operatorname\*?)\s*\{([^{}]*)\}\s*\}(?:\s*\\limits)?")
+_UNDER_OPERATOR = re.compile(
+    r"\\underset\s*\{((?:[^{}]|\{[^{}]*\}|\\[{}])*)\}\s*\{\s*\\(?:mathrm|text|operatorname\*?)\s*\{([^{}]*)\}\s*\}"
+)
+_DELIMITED = re.compile(r"\\(?:left|right|middle|big|Big|bigg|Bigg)[lrm]?\s*$")
+
+
+def modern(tex: str) -> str:
+    r"""The formula without what pandoc does not know: `{\bf x}` becomes `{\mathbf{x}}`, labels go."""
+    tex = _KERN.sub("", _WITHOUT_USE.sub("", _WITHOUT_MEANING.sub("", tex)))
+    tex = _UNICODE.sub(_character, tex)
+    tex = _COMMAND.sub(_renamed, tex)
+    while found := _SWITCH.search(tex):
+        end = _group_end(tex, found.end())
+        command = f"\\{_SWITCHES[found[1]]}"
+        if end is not None:
+            tex = f"{tex[: found.start()]}{command}{tex[found.end() :]}"
+        else:
+            end = _enclosing_end(tex, found.end())
+            tex = f"{tex[: found.start()]}{command}{{{tex[found.end() : end]}}}{tex[end:]}"
+    return _with_delimiters(tex)
+
+
+def _with_delimiters(tex: str) -> str:
+    """Arrays, matrices and bars in a way that pandoc turns into valid and well-spaced Typst."""
+    for name, bar in (("vmatrix", "|"), ("Vmatrix", "\\|")):
+        tex = tex.replace(f"\\begin{{{name}}}", f"\\left{bar}\\begin{{matrix}}")
+        tex = tex.replace(f"\\end{{{name}}}", f"\\end{{matrix}}\\right{bar}")
+    tex = tex.replace("{smallmatrix}", "{matrix}")
+    tex = _ONE_SIDED.sub(r"\\begin{cases}\1\\end{cases}", tex)
+    tex = _CASES.sub(lambda match: re.sub(r"(?<!\\)&(?!\s*\\q?quad)", r"&\\quad ", match[0]), tex)
+    tex = _MATRIX.sub(r"\\begin{array}{c}\1\\end{array}", _ARRAY.sub(_array, tex))
+    tex = _ARRAY.sub(_array, tex)
+    tex = re.sub(r"\\left\s*\.((?:(?!\\left|\\right).)*)\\right\s*\|", r"\1\\bigg|", tex, flags=re.DOTALL)
+    tex = _paired(_paired(tex, "\\|"), "|")
+    tex = _UNDER_OPERATOR.sub(r"\\operatorname*{\2}_{\1}", _BIG_OPERATOR.sub(r"\\operatorname*{\1}", tex))
+    # \operatorname*{arg\,min} has its limits below it.
+    return re.sub(r"\\operatorname\*\s*\{", rf"\\operatorname{{{_LIMITS_BELOW}", tex)
+
+
+def _paired(tex: str, bar: str) -> str:
+    """Bars that enclose something as delimiters: pandoc takes single ones for relations, with room around them."""
+    pieces = re.split(rf"(?<!\\)({re.escape(bar)})", tex)
+    index = 1
+    while index + 2 < len(pieces):
+        between = pieces[index + 1]
+        fenced = _DELIMITED.search(pieces[index - 1]) or _DELIMITED.search(between)
+        if fenced or not between.strip() or not _balanced(between) or re.search(r"&|\\\\|\\end", between):
+            index += 2
+            continue
+        pieces[index], pieces[index + 2] = f"\\left{bar} ", f"\\right{bar} "
+        index += 4
+    return "".join(pieces)
+
+
+def _balanced(tex: str) -> bool:
+    """Whether every bracket that the text closes was opened in it, and the other way round."""
+    open_brackets: list[str] = []
+    for bracket in re.findall(r"[()\[\]{}]", tex):
+        if bracket in "([{":
+            open_brackets.append(bracket)
+        elif not open_brackets or open_brackets.pop() + bracket not in ("()", "[]", "{}"):
+            return False
+    return not open_brackets
+
+
+def _array(match: re.Match[str]) -> str:
+    columns = re.sub(r"[^lcr]", "", match[1])
+    body = match[2].replace("\\hline", "")
+    if columns in ("rcl", "lcl", "rll") and not re.search(r"\\left\W{1,3}\s*$", match.string[: match.start()]):
+        rows = [re.sub(r"&(.*?)&", r"&\1", row, count=1) for row in body.split("\\\\")]
+        return "\\begin{aligned}" + "\\\\".join(rows) + "\\end{aligned}"
+    if re.search(r"\\left\s*(\\?\W|\\[lr]?[a-zA-Z]+)\s*$", match.string[: match.start()]):
+        return f"\\begin{{matrix}}{body}\\end{{matrix}}"
+    side = columns[0] if len(set(columns)) == 1 or columns[:1] == "l" else "c"
+    return f"\\begin{{pmatrix}}{_NO_DELIMITER[side]}{body}\\end{{pmatrix}}"
+
+
+def typst_formula(text: str) -> str:
+    """A formula as pandoc writes it for Typst, with today's names of symbols and what `modern` marked carried out."""
+    text = text.replace('delim: "||"', 'delim: "‖"')
+    # What TeX has as thick, medium and negative space pandoc rounds to whole ems.
+    text = text.replace("#h(0em)", "thick").replace("#h(-1em)", "#h(-0.167em)")
+    text = re.sub(rf'"{_LIMITS_BELOW}((?:\\.|[^"\\])*)"', r'op("\1", limits: #true)', text)
+    for side, mark in _NO_DELIMITER.items():
+        text = re.sub(
+            rf'mat\(delim: "\(", *"?{mark}"? *', f"mat(delim: #none, align: #{_SIDES[side]}, column-gap: #1em, ", text
+        )
+    return _OLD_SYMBOL.sub(lambda match: _OLD_SYMBOLS[match[1]] if match[1] else match[0], text)
+
+
+def number_of(tex: str) -> tuple[str, str]:
+    r"""The text of the formula's `\tag` and the name of its `\label`; empty if it has none, or more than one."""
+    tags, labels = re.findall(r"\\tag\*?\s*\{([^{}]*)\}", tex), re.findall(r"\\label\s*\{([^{}]*)\}", tex)
+    return tags[0] if len(tags) == 1 else "", labels[0] if len(labels) == 1 else ""
+
+
+def _character(match: re.Match[str]) -> str:
+    code = int(match[1], 16) if match[1] else int(match[2])
+    return chr(code) if code < 0x110000 else ""
+
+
+def _renamed(match: re.Match[str]) -> str:
+    name = _RENAMED.get(match[1])
+    if name is None:
+        return match[0]
+    return f"\\{name}" if name[:1].isalpha() else name
+
+
+def _group_end(text: str, start: int) -> int | None:
+    """The position after the group `{...}` that begins at `start`; None if none does, or it never ends."""
+    if text[start : start + 1] != "{":
+        return None
+    depth = 0
+    position = start
+    while position < len(text):
+        character = text[position]
+        if character == "\\":
+            position += 1
+        elif character in "{}":
+            depth += 1 if character == "{" else -1
+            if depth == 0:
+                return position + 1
+        position += 1
+    return None
+
+
+def _enclosing_end(tex: str, start: int) -> int:
+    """Where the group, cell or row that `start` is in ends."""
+    depth = 0
+    position = start
+    while position < len(tex):
+        character = tex[position]
+        if character == "\\":
+            if depth == 0 and re.match(r"\\(\\|end\b|right\b)", tex[position:]):
+                return position
+            position += 1
+        elif character == "{":
+            depth += 1
+        elif character == "}":
+            if depth == 0:
+                return position
+            depth -= 1
+        elif character == "&" and depth == 0:
+            return position
+        position += 1
+    return position
+
+
+def _arguments(tex: str, position: int, macro: Macro) -> tuple[list[str], int]:
+    """The arguments that follow a macro at `position`, and where they end."""
+    arguments: list[str] = []
+    if macro.default is not None:
+        optional = re.compile(r"\s*\[([^\]]*)\]").match(tex, position)
+        arguments.append(optional[1] if optional else macro.default)
+        position = optional.end() if optional else position
+    while len(arguments) < macro.parameters:
+        start = position + len(tex[position:]) - len(tex[position:].lstrip())
+        end = _group_end(tex, start)
+        if end is not None:
+            arguments.append(tex[start + 1 : end - 1])
+        else:
+            # Without braces the argument is the next command or character.
+            token = re.compile(r"\\(?:[A-Za-z]+|.)|.", re.DOTALL).match(tex, start)
+            arguments.append(token[0] if token else "")
+            end = token.end() if token else start
+        position = end
+    return arguments, position
+
+
+def _filled(body: str, arguments: list[str]) -> str:
+    """The macro's body with `#1`, `#2`, ... replaced."""
+    result = ""
+    for piece in re.split(r"(#\d)", body):
+        number = int(piece[1]) if re.fullmatch(r"#\d", piece) else 0
+        if number:
+            piece = arguments[number - 1] if number <= len(arguments) else ""
+        result = _joined(result, piece)
+    return result
+
+
+def _joined(before: str, after: str) -> str:
+    r"""Two pieces of TeX one after the other: a letter after a command's name must not become part of it."""
+    gap = " " if re.search(r"\\[A-Za-z]+$", before) and after[:1].isalpha() else ""
+    return before + gap + after
