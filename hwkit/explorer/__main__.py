@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hwkit import analysis, runs
 from hwkit.errors import HwkitError
-from hwkit.explorer.explore_run import ANY, COUNTERPART, NOTHING, PANELS, Explorer
+from hwkit.explorer.explore_run import COUNTERPART, NOTHING, PANELS, Explorer
 from hwkit.runs import Run
 
 
@@ -48,7 +48,7 @@ def measure(run: Run, clicks: int, walk: int) -> None:
     seconds["explore(run)"] = timed(lambda: opened.append(Explorer(run)))
     explorer = opened[0]
     seconds["its figure for a report"] = timed(explorer._repr_mimebundle_)
-    seconds["index, once per run"] = timed(explorer.prepare)
+    seconds["index, computed unless it was kept"] = timed(explorer.prepare)
     for name, value in seconds.items():
         print(f"  {name:<40} {value:8.3f} s")
     for name, action in actions(explorer).items():
@@ -87,9 +87,6 @@ def actions(explorer: Explorer) -> dict[str, Callable[[], None]]:
         explorer.panel.value = "Confusion matrix"
         explorer.page.answer(f"{next(turn) % 10} {next(turn) % 10}")
 
-    def every_image() -> None:
-        explorer.label.value = explorer.predicted.value = ANY
-
     named: dict[str, Callable[[], None]] = {
         "next image": explorer.forward.click,
         "next mistake": explorer.mismatch_forward.click,
@@ -98,7 +95,6 @@ def actions(explorer: Explorer) -> dict[str, Callable[[], None]]:
         "another order": change(explorer.sorting, explorer.sorting.options),
         "example of the predicted class beside": change(explorer.beside, (NOTHING, COUNTERPART)),
         "cell of the confusion matrix": cell,
-        "all classes": every_image,
     }
     return {**named, **{f"next image, {name.lower()}": panel(name) for name in PANELS}}
 
