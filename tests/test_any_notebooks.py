@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("typst")
 
-from hwkit.errors import ReportError  # noqa: E402
-from hwkit.report.exporters import TypstPDFExporter  # noqa: E402
+from hwkit.errors import ReportError
+from hwkit.report.exporters import TypstPDFExporter
 
 FOLDER = os.environ.get("HWKIT_NOTEBOOKS")
 
