@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 
 pypdf = pytest.importorskip("pypdf")
 pytest.importorskip("typst")
@@ -110,6 +110,30 @@ def test_the_pdf_states_title_author_and_language_and_is_tagged(notebooks, tmp_p
     assert reader.trailer["/Root"]["/Lang"] == "en"
     assert reader.trailer["/Root"]["/MarkInfo"]["/Marked"] is not None
     assert len(reader.outline) >= 3
+
+
+def test_the_bibliographies_of_all_notebooks_become_one(tmp_path):
+    entry = "@book{{{key}, author={{{author}}}, title={{Title of {key}}}, publisher={{P}}, year={{2001}}}}"
+    (tmp_path / "a.bib").write_text(entry.format(key="a", author="Adams, Ann"))
+    (tmp_path / "b.bib").write_text(entry.format(key="b", author="Brown, Bob"))
+    first = write(tmp_path, "one", new_raw_cell("---\nbibliography: b.bib\n---"), new_markdown_cell("# One\n\nBy @b."))
+    second = write(tmp_path, "two", new_markdown_cell("# Two\n\nBy [@a; @b]."))
+    settings = ReportSettings(title="Book", bibliography=(str(tmp_path / "a.bib"),), abstract="In *short*, @a.")
+    info = build([first, second], tmp_path, settings=settings, opening="")
+    assert info.warnings == ()
+    text = "\n".join(pages(tmp_path))
+    assert "In short, Adams (2001)." in text
+    assert "By Brown (2001)." in text
+    assert "(Adams 2001; Brown 2001)" in text
+    assert text.count("Title of") == text.count("Title of a") + text.count("Title of b") == 2
+    assert [entry.title for entry in pypdf.PdfReader(tmp_path / "report.pdf").outline] == [
+        "1 One",
+        "2 Two",
+        "References",
+    ]
+    html = (tmp_path / "report.html").read_text()
+    for part in ("<em>short</em>", 'id="hwkit-entry-1"', 'href="#hwkit-entry-2"', "References</h1>"):
+        assert part in html
 
 
 def test_a_failed_notebook_shows_its_error(tmp_path):

@@ -24,7 +24,6 @@ from hwkit.report.images import ImageStore
 from hwkit.report.markdown import chunk, division
 from hwkit.report.pandoc import TEMPLATES
 from hwkit.report.settings import ReportSettings
-from hwkit.report.tree import Element
 from hwkit.report.typesetting import TypstSource, compile_pdf, typeset
 from hwkit.report.words import words_of
 
@@ -202,17 +201,15 @@ def build_document(
         take_title=take_title,
     )
     builder.warnings += warnings
-    trees: list[tuple[Part, list[Element]]] = []
-    version: list[int] = []
-    for part in parts:
-        read, warnings = pandoc.markdown_to_tree(part.markdown)
-        builder.warnings += [f"{part.name}: {warning}" for warning in warnings]
-        version = read["pandoc-api-version"]
-        trees.append((part, read["blocks"]))
-    if settings.abstract and trees:
-        abstract, _ = pandoc.markdown_to_tree(division(chunk(settings.abstract), "hwkit-abstract"))
-        trees[0][1][:0] = abstract["blocks"]
-    blocks = builder.build(trees)
+    texts = [division(part.markdown, "hwkit-part") for part in parts]
+    if settings.abstract:
+        abstract = division(chunk(settings.abstract), "hwkit-abstract")
+        texts[0] = division(abstract + parts[0].markdown, "hwkit-part")
+    # pandoc starts once for all parts: each of its starts costs about as much as a chapter.
+    read, warnings = pandoc.markdown_to_tree("".join(texts))
+    builder.warnings += warnings
+    version = read["pandoc-api-version"]
+    blocks = builder.build([(part, part_tree["c"][1]) for part, part_tree in zip(parts, read["blocks"], strict=True)])
     if bibliography.entries:
         blocks, warnings = with_citations(blocks, bibliography, settings, version)
         builder.warnings += warnings

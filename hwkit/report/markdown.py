@@ -31,6 +31,6 @@ def chunk(text: str, markup: str = "markdown", **values: object) -> str:
 
 def division(content: str, kind: str, identifier: str = "", **values: object) -> str:
     """A fenced division of class `kind`; `content` must be made of chunks and divisions only."""
-    depth = max((len(run) for run in re.findall(r"^:+", content, re.MULTILINE)), default=2)
+    depth = max((len(run) for run in re.findall(r"^:::+", content, re.MULTILINE)), default=2)
     colons = ":" * (depth + 1)
     return f"\n\n{colons} {attributes([kind], identifier, values)}\n{content}\n{colons}\n\n"
