@@ -9,7 +9,6 @@ from hwkit import data
 from hwkit.data import Dataset
 from hwkit.devices import autocast
 
-
 # Images at a time: what a CPU's cache holds, and what keeps a GPU busy.
 BATCH_SIZE = {"cpu": 100, "cuda": 5000}
 
