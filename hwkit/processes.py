@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import multiprocessing.forkserver
 import os
 import pickle
 import random
@@ -104,11 +103,13 @@ def context() -> BaseContext:
     """The multiprocessing context in which to start processes; the first call starts the server."""
     if not forking():
         return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver  # not everywhere
+
     forked = multiprocessing.get_context("forkserver")
     forked.set_forkserver_preload(PRELOADED)
     # matplotlib reads this when it is imported, and a kernel's matplotlib is imported in the server.
     with _environment("MPLBACKEND", os.environ.get("MPLBACKEND", INLINE)):
-        multiprocessing.forkserver.ensure_running()
+        forkserver.ensure_running()
     return forked
 
 
