@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
@@ -11,7 +13,7 @@ pytest.importorskip("typst")
 
 from hwkit.errors import ReportError  # noqa: E402
 from hwkit.report.book import build_book  # noqa: E402
-from hwkit.report.fonts import font_set  # noqa: E402
+from hwkit.report.fonts import ALWAYS_THERE, font_set  # noqa: E402
 from hwkit.report.settings import ReportSettings  # noqa: E402
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="200" height="100"><rect width="9" height="9"/></svg>'
@@ -136,6 +138,16 @@ def test_the_bibliographies_of_all_notebooks_become_one(tmp_path):
         assert part in html
 
 
+def test_formulas_are_mathml_in_the_page(tmp_path):
+    formula = r"\operatorname*{argmin}_x \|x\|, \begin{array}{l} a \\ b \end{array}"
+    write(tmp_path, "one", new_markdown_cell(f"# One\n\n${formula}$"))
+    build([tmp_path / "one.ipynb"], tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert "<math" in html
+    assert "argmin" in html
+    assert not [character for character in html if "\ue000" <= character <= "\uf8ff"]
+
+
 def test_a_failed_notebook_shows_its_error(tmp_path):
     error = new_output("error", ename="ValueError", evalue="bad value", traceback=["ValueError: bad value"])
     path = write(tmp_path, "broken", new_code_cell("f()", outputs=[error]))
@@ -185,6 +197,13 @@ def test_coverage_is_decided_by_real_glyphs():
     fonts = font_set(system=False)
     missing = fonts.missing("a×÷é→王✓\U0001f680ß", fonts.text_faces("Libertinus Serif", "en"))
     assert missing == {"王", "\U0001f680"} | (missing & {"✓"})
+
+
+def test_what_is_taken_to_be_there_is_there():
+    fonts = font_set(system=False)
+    taken = [chr(code) for code in range(0xA1, 0x2300) if ALWAYS_THERE.match(chr(code))]
+    drawn = [character for character in taken if unicodedata.category(character) not in ("Cn", "Cf", "Zs")]
+    assert fonts._unknown(drawn, fonts.text_faces("Libertinus Serif", "en")) == set()
 
 
 def test_the_opening_may_hold_a_figure(notebooks, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hwkit.report.formulas import Macro, expanded, modern, number_of, split_macros, typst_formula
+from hwkit.report.formulas import Macro, expanded, for_typst, modern, number_of, split_macros, typst_formula
 
 pytest.importorskip("typst")
 
@@ -85,12 +85,23 @@ def test_definitions_are_taken_out_of_the_text():
     [
         (r"{\bf x} + y", r"{\mathbf{x}} + y"),
         (r"\rm{Var}(x)", r"\mathrm{Var}(x)"),
-        (r"p(y|x) = p(x|y)", r"p(y|x) = p(x|y)"),
         (r"x \label{eq:a}", "x "),
     ],
 )
 def test_old_commands_get_their_modern_form(tex, expected):
     assert modern(tex) == expected
+
+
+@pytest.mark.parametrize(
+    ("tex", "expected"),
+    [
+        (r"p(y|x) = p(x|y)", r"p(y|x) = p(x|y)"),
+        (r"|x| + \|y\|", r"\left| x\right|  + \left\| y\right\| "),
+        (r"\left|x\right|", r"\left|x\right|"),
+    ],
+)
+def test_bars_that_enclose_something_are_told_from_those_that_stand_between(tex, expected):
+    assert for_typst(tex) == expected
 
 
 def test_quoted_text_in_typst_is_no_symbol():

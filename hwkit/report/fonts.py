@@ -29,6 +29,10 @@ _EMOJI_REMEDY = ("Noto Color Emoji", "fonts-noto-color-emoji")
 
 # Joiners and variation selectors have no glyph of their own.
 _INVISIBLE = re.compile("[\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\u00ad]")
+# What the fonts inside the typesetter have in any case: Latin, Greek, Cyrillic, punctuation, arrows, mathematics.
+ALWAYS_THERE = re.compile(
+    "[\u00a0-\u017f\u0370-\u03ff\u0400-\u045f\u2010-\u2027\u2030-\u2040\u2070-\u209c\u20ac\u2190-\u2199\u2200-\u22ff]"
+)
 _NEVER_ASSIGNED = "\U0010fffe"
 
 
@@ -54,7 +58,10 @@ class FontSet:
 
     def missing(self, text: str, faces: list[str]) -> set[str]:
         """The characters of `text` that no installed font has."""
-        asked = sorted({c for c in text if ord(c) > 0x7E and not _INVISIBLE.match(c) and not c.isspace()})
+        asked = sorted({c for c in set(text) if ord(c) > 0x7E and not _INVISIBLE.match(c) and not c.isspace()})
+        return self._unknown([c for c in asked if not ALWAYS_THERE.match(c)], faces)
+
+    def _unknown(self, asked: list[str], faces: list[str]) -> set[str]:
         if not asked:
             return set()
         blank = self._glyphs([_NEVER_ASSIGNED], faces)[0]

@@ -161,7 +161,7 @@ _OLD_SYMBOL = re.compile(
     + r")(?!\.?[A-Za-z0-9])"
 )
 
-# Marks that pandoc carries through into its Typst, where `typst_formula` acts on them.
+# Marks that `for_typst` sets and pandoc carries through into its Typst, where `typst_formula` acts on them.
 _LIMITS_BELOW = "\ue000"
 _NO_DELIMITER = {"c": "\ue001", "l": "\ue002", "r": "\ue003"}
 _SIDES = {"c": "center", "l": "left", "r": "right"}
@@ -195,11 +195,11 @@ def modern(tex: str) -> str:
         else:
             end = _enclosing_end(tex, found.end())
             tex = f"{tex[: found.start()]}{command}{{{tex[found.end() : end]}}}{tex[end:]}"
-    return _with_delimiters(tex)
+    return tex
 
 
-def _with_delimiters(tex: str) -> str:
-    """Arrays, matrices and bars in a way that pandoc turns into valid and well-spaced Typst."""
+def for_typst(tex: str) -> str:
+    """The formula with arrays, bars and operators in a way that pandoc turns into valid and well-spaced Typst."""
     for name, bar in (("vmatrix", "|"), ("Vmatrix", "\\|")):
         tex = tex.replace(f"\\begin{{{name}}}", f"\\left{bar}\\begin{{matrix}}")
         tex = tex.replace(f"\\end{{{name}}}", f"\\end{{matrix}}\\right{bar}")
@@ -254,7 +254,7 @@ def _array(match: re.Match[str]) -> str:
 
 
 def typst_formula(text: str) -> str:
-    """A formula as pandoc writes it for Typst, with today's names of symbols and what `modern` marked carried out."""
+    """A formula as pandoc writes it for Typst, in today's names of symbols and with the marks of `for_typst` obeyed."""
     text = text.replace('delim: "||"', 'delim: "‖"')
     # What TeX has as thick, medium and negative space pandoc rounds to whole ems.
     text = text.replace("#h(0em)", "thick").replace("#h(-1em)", "#h(-0.167em)")

@@ -7,7 +7,7 @@ from typing import Any
 
 from hwkit.report import pandoc, tables, terminal, tree
 from hwkit.report.document import Document, callout_kind
-from hwkit.report.formulas import typst_formula
+from hwkit.report.formulas import for_typst, typst_formula
 from hwkit.report.tree import Element
 
 # Jupyter's names of languages that Typst's highlighter knows under another.
@@ -93,7 +93,8 @@ class TypstWriter:
         if kind == "Math":
             start = tree.raw_inline("typst", f"/*formula {len(self.formulas)}*/")
             self.formulas.append((content[1], self.where.get(content[1], "")))
-            return [start, element, tree.raw_inline("typst", "/*end*/")]
+            formula = {"t": "Math", "c": [content[0], for_typst(content[1])]}
+            return [start, formula, tree.raw_inline("typst", "/*end*/")]
         if kind == "HorizontalRule":
             return [tree.raw_block("typst", "#hwkit-rule()")]
         return None
