@@ -10,6 +10,7 @@ median counts. Runs side by side begin their window together, and each goes on t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import importlib.metadata
 import math
@@ -102,6 +103,7 @@ def bench(
     device: str = "auto",
     source: str = "auto",
     quick: bool = False,
+    rounds: int | None = None,
     runs: int | None = None,
     speed: bool = True,
     to_accuracy: bool = False,
@@ -118,6 +120,7 @@ def bench(
     datasets : "mnist", "cifar10" or both.
     device, source : as in `training.train` and `data.load`.
     quick : seconds instead of minutes, on 2000 training images; shows that everything works, and little more.
+    rounds : windows of each contestant; None is 5, or 3 with `quick`.
     runs : how many train side by side; default as many as `parallel.train_all` would.
     speed : measure images per second, memory and time to the first step.
     to_accuracy : measure seconds to a test accuracy.
@@ -138,10 +141,13 @@ def bench(
 
     target = resolve_device(device)
     runs = places(device) if runs is None else runs
-    for option, value in (("runs", runs), ("seeds", seeds)):
+    effort = QUICK if quick else FULL
+    rounds = effort.rounds if rounds is None else rounds
+    for option, value in (("runs", runs), ("seeds", seeds), ("rounds", rounds)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ExperimentError(f"{option} must be a whole number of at least 1, not {value!r}")
     sizes = {"train_size": 2000, "test_size": 1000} if quick else {}
+    effort = dataclasses.replace(effort, rounds=rounds)
     experiments = [
         named_experiment(name, "full", data=resolve_source(name, source), **sizes) for name in dict.fromkeys(datasets)
     ]
@@ -161,7 +167,6 @@ def bench(
             if experiment.data != "real":
                 say(f"{experiment.dataset}: on the stand-in set, not the real data")
             if speed:
-                effort = QUICK if quick else FULL
                 contestants = present(runs=runs)
                 found["speed"] = measure_speed(experiment, target, contestants, effort, runs, workplace, say)
             if to_accuracy:

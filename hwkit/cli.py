@@ -142,6 +142,7 @@ def _bench(options: argparse.Namespace) -> int:
             to_accuracy=options.to_accuracy,
             check_accuracy=options.check_accuracy,
             seeds=options.seeds,
+            rounds=options.rounds,
             notebooks=options.report,
             folder=output.parent,
             say=lambda line: print(line, flush=True),
@@ -242,6 +243,7 @@ def _parser() -> argparse.ArgumentParser:
         help="also whether training as fast as it can is as accurate as in fp32 (default profile: full)",
     )
     bench.add_argument("--report", action="store_true", help="also what an empty notebook costs")
+    bench.add_argument("--rounds", type=int, help="windows of each contestant (default: 5)")
     bench.add_argument("--seeds", type=int, default=3, help="of --check-accuracy (default: 3)")
     bench.add_argument("--output", type=Path, help="default: build/bench.json of the project")
     bench.set_defaults(run=_bench)

@@ -381,6 +381,7 @@ def test_each_part_has_its_table() -> None:
         (["--data", "fake"], "unknown data source 'fake'"),
         (["--runs", "0"], "runs must be a whole number of at least 1, not 0"),
         (["--seeds", "-1"], "seeds must be a whole number of at least 1, not -1"),
+        (["--rounds", "0"], "rounds must be a whole number of at least 1, not 0"),
         (["--check-accuracy", "fast"], "unknown profile 'fast'"),
     ],
 )
