@@ -21,6 +21,8 @@ def main(build: Path) -> int:
             source = "".join(cell["source"])
             if cell["cell_type"] == "markdown":
                 headings += re.findall(r"^#+ (.+?)(?: \{.*\})?$", source, flags=re.MULTILINE)
+            if "#| include: false" in source:
+                continue
             pictures = [o for o in cell.get("outputs", []) if any(k.startswith("image/") for k in o.get("data", {}))]
             figures += len(pictures)
             tables += "#| label: tbl-" in source
