@@ -121,9 +121,11 @@ def forking() -> bool:
 def settle(folder: str, environment: Mapping[str, str]) -> None:
     """Make a new process one of its own, in a folder and with environment variables; to be called first in it.
 
-    In a session of its own it gets no Ctrl-C from the terminal: who started it decides what an interrupt means. A fork
-    has folder and variables of the server, as they were when it started, and draws the random numbers of all its kind.
+    In a session of its own it gets no Ctrl-C from the terminal: who started it decides what an interrupt means, and it
+    listens even where a shell has started all of them in the background, deaf to interrupts. A fork has folder and
+    variables of the server, as they were when it started, and draws the random numbers of all its kind.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(os, "setsid"):
         with contextlib.suppress(PermissionError):  # it leads a session already
             os.setsid()

@@ -63,6 +63,8 @@ def test_one_that_fails_does_not_stop_the_others(own_store: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 def test_an_interrupt_leaves_checkpoints(own_store: Path) -> None:
     code = (
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # deaf, if the tests run in the background\n"
         "from hwkit.experiment import named_experiment\n"
         "from hwkit.parallel import train_all\n"
         "long = [named_experiment('mnist', 'smoke', data='stand-in', epochs=500, seed=s) for s in (0, 1)]\n"
@@ -74,7 +76,10 @@ def test_an_interrupt_leaves_checkpoints(own_store: Path) -> None:
         time.sleep(0.1)
     time.sleep(1.0)
     parent.send_signal(signal.SIGINT)
-    assert "KeyboardInterrupt" in parent.communicate(timeout=120)[1]
+    try:
+        assert "KeyboardInterrupt" in parent.communicate(timeout=120)[1]
+    finally:
+        parent.kill()
     folders = runs.unfinished()
     assert len(folders) == 2
     assert all(runs.read_checkpoint(folder)["iteration"] > 0 for folder in folders)
