@@ -142,48 +142,44 @@ def fit(
     snapshots: int = 0,
 ) -> Run:
     """The training loop, from the last checkpoint in `folder` if there is one, to a finished run."""
-    dataset = data.load(
-        experiment.dataset,
-        experiment.data,
-        device=device,
-        train_size=experiment.train_size,
-        test_size=experiment.test_size,
-        holdout=experiment.holdout,
-    )
-    state = TrainingState(experiment, folder, models.build(experiment), dataset, device)
-    take_steps = GraphedSteps(state).steps if device.type == "cuda" else state.steps
+    with fast_kernels(device):
+        dataset = data.load(
+            experiment.dataset,
+            experiment.data,
+            device=device,
+            train_size=experiment.train_size,
+            test_size=experiment.test_size,
+            holdout=experiment.holdout,
+        )
+        state = TrainingState(experiment, folder, models.build(experiment), dataset, device)
+        take_steps = GraphedSteps(state).steps if device.type == "cuda" else state.steps
 
-    with (
-        state.random_numbers(),
-        fast_kernels(device),
-        deferred_interrupt() as interrupted,
-        state.bar(shown=progress) as bar,
-    ):
-        while state.iteration < experiment.iterations:
-            epoch, start = divmod(state.iteration, experiment.batches_per_epoch)
-            for loss, logits, labels in take_steps(epoch, start):
-                last = state.iteration == experiment.iterations
-                if state.iteration % experiment.record_every == 0 or last:
-                    state.record(loss, logits, labels)
-                    state.take_snapshot(snapshots)
-                    if last or state.reading_is_due():
-                        row = state.read_records()
-                        bar.set_postfix_str(summary(row), refresh=False)
-                        if on_record:
-                            on_record(row)
-                bar.update()
-                if interrupted():
-                    state.save()
-                    raise KeyboardInterrupt(
-                        f"{experiment.name} stopped at iteration {state.iteration} of {experiment.iterations}; "
-                        "run it again to continue from there"
-                    )
-                if time.monotonic() - state.saved_at > CHECKPOINT_SECONDS:
-                    state.save()
-                if last:
-                    break
-        # Evaluating takes seconds, in which the last steps could be lost.
-        state.save()
+        with state.random_numbers(), deferred_interrupt() as interrupted, state.bar(shown=progress) as bar:
+            while state.iteration < experiment.iterations:
+                epoch, start = divmod(state.iteration, experiment.batches_per_epoch)
+                for loss, logits, labels in take_steps(epoch, start):
+                    last = state.iteration == experiment.iterations
+                    if state.iteration % experiment.record_every == 0 or last:
+                        state.record(loss, logits, labels)
+                        state.take_snapshot(snapshots)
+                        if last or state.reading_is_due():
+                            row = state.read_records()
+                            bar.set_postfix_str(summary(row), refresh=False)
+                            if on_record:
+                                on_record(row)
+                    bar.update()
+                    if interrupted():
+                        state.save()
+                        raise KeyboardInterrupt(
+                            f"{experiment.name} stopped at iteration {state.iteration} of {experiment.iterations}; "
+                            "run it again to continue from there"
+                        )
+                    if time.monotonic() - state.saved_at > CHECKPOINT_SECONDS:
+                        state.save()
+                    if last:
+                        break
+            # Evaluating takes seconds, in which the last steps could be lost.
+            state.save()
     return state.finish()
 
 
@@ -475,18 +471,29 @@ def describe_environment(device: torch.device, precision: str, dataset: Dataset)
 
 @contextlib.contextmanager
 def fast_kernels(device: torch.device) -> Iterator[None]:
-    """On CUDA, let libraries try out which kernel is the fastest, and compute fp32 products in TF32."""
-    if device.type != "cuda":
-        yield
-        return
-    before = torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
-    torch.backends.cudnn.benchmark = True
-    torch.set_float32_matmul_precision("high")
+    """Compute as fast as the device can where it makes no difference to what is learned.
+
+    On a CPU, numbers too small for a full mantissa (below 1e-38 in fp32) count as 0. Adam's running means of gradients
+    that have stopped decay to such numbers, and a processor takes many times as long for them. This holds for the
+    calling thread and for those that start from it, so it has to come before PyTorch's own threads do.
+
+    On CUDA, libraries try out which kernel is the fastest, and fp32 products are computed in TF32.
+    """
+    before = _flushes_denormals(), torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
+    torch.set_flush_denormal(True)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
     try:
         yield
     finally:
-        torch.backends.cudnn.benchmark = before[0]
-        torch.set_float32_matmul_precision(before[1])
+        torch.set_flush_denormal(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+        torch.set_float32_matmul_precision(before[2])
+
+
+def _flushes_denormals() -> bool:
+    return (torch.tensor(1e-38) / 100).item() == 0
 
 
 @contextlib.contextmanager

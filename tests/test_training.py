@@ -153,6 +153,17 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
+def test_tiny_numbers_count_as_zero_while_training_and_as_before_after_it(own_store: Path) -> None:
+    tenth_of_the_smallest: list[float] = []
+
+    def on_record(row: dict[str, float]) -> None:
+        tenth_of_the_smallest.append((torch.tensor(torch.finfo(torch.float32).tiny) / 10).item())
+
+    training.train(tiny(), device="cpu", progress=False, on_record=on_record)
+    assert set(tenth_of_the_smallest) == {0.0}
+    assert (torch.tensor(torch.finfo(torch.float32).tiny) / 10).item() > 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_killed_training_goes_on_to_the_bit_for_bit_same_result(
     number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
