@@ -36,6 +36,7 @@ from hwkit.contestants import CONTESTANTS, Job, Step, present, synchronise
 from hwkit.devices import device_name, resolve_device, resolve_precision
 from hwkit.errors import BenchError, ExperimentError, HwkitError
 from hwkit.experiment import Experiment, named_experiment
+from hwkit.processes import follow_parent
 from hwkit.sources import DATASETS, resolve_source
 from hwkit.version import __version__
 
@@ -486,6 +487,7 @@ class _Stop(Exception):
 
 def _work(connection: multiprocessing.connection.Connection, name: str, job: Job, goal: float | None) -> None:
     """A worker's process: train, and send its facts at the end."""
+    follow_parent()
     try:
         if job.device.type == "cuda":
             torch.cuda.set_device(job.device)

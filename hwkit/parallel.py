@@ -46,14 +46,15 @@ def train_all(
     ----------
     trainings : what to train; twice the same is trained once.
     workers : how many processes at a time; None is one per CPU thread, or four on a GPU. With 1 there is no process
-        but this one.
+        but this one, and the first training that fails is the last.
     progress : show a progress bar where there is a terminal to show it on.
-    say : is called with a line on each training that has ended.
+    say : is called with a line on each training that has ended in a process of its own.
 
     Raises
     ------
     HwkitError
-        As `training.train` does, for the first training that failed, after all others have been trained.
+        As `training.train` does, for the first training that failed; with several workers after all others have been
+        trained.
     KeyboardInterrupt
         On Ctrl-C, after every training has written its checkpoint: the same call continues from there.
     """
@@ -64,7 +65,7 @@ def train_all(
         seconds = [expected_seconds(one, device) for one in missing]
         longest_first = sorted(range(len(missing)), key=lambda number: -seconds[number])
         missing, seconds = [missing[n] for n in longest_first], [seconds[n] for n in longest_first]
-        threads = max(1, torch.get_num_threads() // workers)
+        threads = threads_each(workers)
         with _bar(seconds, shown=progress) as show:
 
             def ended(number: int, outcome: Outcome) -> None:
@@ -108,6 +109,11 @@ def unfinished(trainings: Sequence[Training]) -> list[Training]:
 def places(device: str) -> int:
     """How many trainings at once a device takes."""
     return ON_ONE_GPU if resolve_device(device).type == "cuda" else torch.get_num_threads()
+
+
+def threads_each(workers: int) -> int:
+    """How many CPU threads each of so many processes gets."""
+    return max(1, torch.get_num_threads() // workers)
 
 
 def expected_seconds(one: Training, device: str = "auto") -> float:

@@ -148,7 +148,7 @@ def _start(job: Job) -> tuple[Connection, BaseProcess]:
 def _work(job: Job, connection: Connection, folder: str, environment: dict[str, str]) -> None:
     """What a process does: the job, and as its last message the outcome."""
     settle(folder, environment)
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    follow_parent()
     try:
         outcome = Outcome(job.function(connection.send, *job.arguments))
     except KeyboardInterrupt:
@@ -159,10 +159,14 @@ def _work(job: Job, connection: Connection, folder: str, environment: dict[str, 
         connection.send(outcome if _survives_pickling(outcome) else Outcome(error=HwkitError(repr(outcome.error))))
 
 
-def _follow_parent() -> None:
-    """End this process politely when the one that started it has died: nobody waits for its work any more."""
-    wait([multiprocessing.parent_process().sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
+def follow_parent() -> None:
+    """From now on, end this process politely when the one that started it has died: nobody waits for its work then."""
+
+    def follow() -> None:
+        wait([multiprocessing.parent_process().sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _receive(connection: Connection) -> Any:

@@ -95,7 +95,7 @@ def build_report(
     ExperimentError, ParameterError, DataError, ReportError
         For what is wrong before anything is executed, or if the PDF cannot be made.
     """
-    started = time.monotonic()
+    clock = _Clock()
     root = project_root()
     output = output or root / "build"
     notebooks = list(notebooks or sorted((root / "notebooks").glob("*.ipynb")))
@@ -110,27 +110,41 @@ def build_report(
     parameters = dict(parameters or {})
     device = str(parameters.get("device", "auto"))
     profile = profile or _default_profile(device)
-    plans = [_plan(notebook, {"profile": profile, **parameters}) for notebook in notebooks]
+    around = _around_notebooks()
+    plans = [_plan(notebook, {"profile": profile, **parameters}, around) for notebook in notebooks]
     _require_all_used(parameters, plans)
     state = _State(output / "state.json")
     todo = [plan for plan in plans if force or not state.is_current(plan, output)]
     say(f"profile {profile}, {len(plans)} notebooks, {len(plans) - len(todo)} of them up to date")
     for source in sorted({line for plan in plans for line in plan.stand_ins}):
         say(source)
-    clock = {"planning": time.monotonic() - started}
     executions = []
     missing = _missing_trainings(todo) if todo else []
     _make_folder(output / "notebooks")
     if todo:
         say(_forecast(missing, todo, device))
-        clock["planning"] = time.monotonic() - started
+    clock.lap("planning")
+    if todo:
         _train(missing, device, say)
-        clock["training"] = time.monotonic() - started - sum(clock.values())
+        clock.lap("training")
         executions = _execute(todo, output, state, device, say)
-        clock["notebooks"] = time.monotonic() - started - sum(clock.values())
+        clock.lap("notebooks")
     report = _export(plans, executions, report_settings, profile, output, state)
-    clock["document"] = time.monotonic() - started - sum(clock.values())
-    return dataclasses.replace(report, seconds=clock)
+    clock.lap("document")
+    return dataclasses.replace(report, seconds=clock.laps)
+
+
+class _Clock:
+    """Tells how long each step took: `laps`, seconds by the step's name."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self.since = time.monotonic()
+
+    def lap(self, step: str) -> None:
+        now = time.monotonic()
+        self.laps[step] = now - self.since
+        self.since = now
 
 
 # --- What to run ------------------------------------------------------------------------------------------------
@@ -169,7 +183,7 @@ class _Plan:
         return folder / "notebooks" / self.notebook.name
 
 
-def _plan(notebook: Path, parameters: Mapping[str, Any]) -> _Plan:
+def _plan(notebook: Path, parameters: Mapping[str, Any], around: bytes) -> _Plan:
     """The plan for a notebook, with a data source that is decided once, here, and not by each kernel on its own.
 
     The notebook's metadata lists, under hwkit.datasets, the data sets that it needs.
@@ -187,18 +201,20 @@ def _plan(notebook: Path, parameters: Mapping[str, Any]) -> _Plan:
         if given["data"] == "stand-in":
             titles = " and ".join(sources.DATASETS[name].title for name in datasets)
             stand_ins = [f"{titles}: a drawn stand-in set takes the place of the real data, and the report says so"]
-    return _Plan(notebook, given, tuple(stand_ins), _key(notebook, given))
+    return _Plan(notebook, given, tuple(stand_ins), _key(notebook, given, around))
 
 
-def _key(notebook: Path, parameters: Mapping[str, Any]) -> str:
-    """A digest of a notebook, its parameters, the library and the packages that draw what it shows."""
+def _key(notebook: Path, parameters: Mapping[str, Any], around: bytes) -> str:
+    """A digest of a notebook, its parameters, and of what is `around` all notebooks."""
+    return _digest(notebook.read_bytes(), json.dumps(parameters, sort_keys=True, default=str).encode(), around)
+
+
+def _around_notebooks() -> bytes:
+    """A digest of the library and of the packages that draw what a notebook shows."""
     versions = {name: importlib.metadata.version(name) for name in SHOWN_BY}
     machine = [versions, platform.python_version(), importlib.util.find_spec("tensorflow") is not None]
-    return _digest(
-        notebook.read_bytes(),
-        json.dumps([parameters, *machine], sort_keys=True, default=str).encode(),
-        *(path.read_bytes() for path in _library_files(exporting=False)),
-    )
+    library = (path.read_bytes() for path in _library_files(exporting=False))
+    return _digest(json.dumps(machine, sort_keys=True).encode(), *library).encode()
 
 
 def _make_folder(folder: Path) -> None:
@@ -256,7 +272,7 @@ def _execute(
 
     plans = sorted(plans, key=state.seconds, reverse=True)
     workers = min(parallel.places(device), len(plans))
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = parallel.threads_each(workers)
     executions: list[Execution] = []
 
     def started(number: int) -> None:
