@@ -546,5 +546,5 @@ def estimate_seconds(experiment: Experiment, *, device: str = "auto") -> float:
         loss.item()
         return time.perf_counter() - started
 
-    steps(3)  # first calls pay for memory and kernel selection
-    return steps(5) / 5 * experiment.iterations
+    steps(2)  # first calls pay for memory and kernel selection
+    return steps(3) / 3 * experiment.iterations
