@@ -511,7 +511,7 @@ def embedding(run: Run, *, images: int = 40, ax: Axes | None = None) -> Figure:
     wrong = (analysis.predicted(run) != run.labels).numpy()
     ring = {"markersize": 3, "markeredgewidth": 0.4, "markerfacecolor": "none", "color": "black", "alpha": 0.35}
     ax.plot(*positions[wrong].T, "o", label="mismatch", **ring)
-    test_images = analysis.test_set(run).test_images
+    test_images = analysis.test_images(run)
     low, extent = positions.min(axis=0), np.ptp(positions, axis=0)
     size = 0.05 * extent * (1, 1.45)  # about square: the axes are wider than high
     for chosen in _spread_out((positions - low) / extent, images):
@@ -680,7 +680,7 @@ def _draw_gallery(place: Figure | SubFigure, run: Run, found: pd.DataFrame) -> N
     """The images of some rows of `analysis.predictions`, each under "true → predicted"."""
     rows, columns, _, arrow = _gallery_grid(run, len(found))
     axes = place.subplots(rows, columns, squeeze=False).flatten()
-    images = analysis.test_set(run).test_images
+    images = analysis.test_images(run)
     for ax, row in zip(axes, found.itertuples(index=False), strict=False):
         _draw_image(ax, images[row.index])
         ax.set_title(f"{row.label_name}{arrow}{row.predicted_name}", fontsize=7)

@@ -36,6 +36,16 @@ class DataFile:
     header: bytes  # the first bytes, which tell an HTML error page from the real thing
     sha256: str
 
+    @property
+    def train(self) -> bool:
+        """Whether it holds images or labels for training."""
+        return Path(self.path).name.startswith(("train", "data_batch"))
+
+    @property
+    def test(self) -> bool:
+        """Whether it holds images or labels for the test."""
+        return Path(self.path).name.startswith(("t10k", "test_batch"))
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -230,6 +240,24 @@ def raise_if_damaged(name: str, files: list[FileCheck]) -> None:
             f"again to download a fresh copy, or copy the set anew; `hwkit data` checks all files. "
             f"data='stand-in' does without"
         )
+
+
+def read_verified(name: str, folder: Path, expected: DataFile) -> bytes:
+    """The contents of a data set's file in the data root `folder`; they match its checksum.
+
+    Raises
+    ------
+    DataError : the file is missing or damaged.
+    """
+    path = folder / expected.path
+    try:
+        content = path.read_bytes()
+    except OSError:
+        content = b""
+    if hashlib.sha256(content).hexdigest() != expected.sha256:
+        found = _check_file(path, expected, checksums=True)
+        raise_if_damaged(name, [FileCheck(path, "damaged", found.detail or "was written to while it was read")])
+    return content
 
 
 def status_table(root: str | Path | None = None) -> list[dict[str, str]]:

@@ -279,7 +279,7 @@ def smoothness(
     """
     a, b = _replicates(a, b)
     analysis.require_same_test_images(a[0], b[0])
-    shown = analysis.test_set(a[0]).test_images[:images]
+    shown = analysis.test_images(a[0])[:images]
     values = [
         [analysis.neighbour_correlation(analysis.activations(run, shown)[layer]) for run in runs] for runs in (a, b)
     ]

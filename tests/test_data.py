@@ -116,6 +116,25 @@ def test_sizes_keep_the_first_images(miniature):
     assert torch.equal(part.test_labels, whole.test_labels[:5])
 
 
+@pytest.mark.parametrize("options", [{}, {"test_size": 5}, {"holdout": 10}, {"holdout": 10, "test_size": 5}])
+@pytest.mark.parametrize("source", ["real", "stand-in"])
+def test_the_test_images_alone_are_those_of_the_whole_set(miniature, source, options):
+    whole = data.load("mnist", source, miniature, **options)
+    images, labels = data.load_test("mnist", source, miniature, **options)
+
+    assert torch.equal(images, whole.test_images)
+    assert torch.equal(labels, whole.test_labels)
+
+
+def test_the_test_images_need_no_training_file_and_vouch_for_their_own(miniature, no_network):
+    _flip_a_bit(miniature / IMAGES)
+    assert len(data.load_test("mnist", "real", miniature)[0]) == TEST
+    data._read.cache_clear()
+    _flip_a_bit(miniature / "MNIST/raw/t10k-images-idx3-ubyte")
+    with pytest.raises(DataError, match="t10k-images-idx3-ubyte has the right size but other contents"):
+        data.load_test("mnist", "real", miniature)
+
+
 def test_holdout_moves_the_last_training_images_to_the_place_of_the_test_images(miniature):
     whole = data.load("mnist", root=miniature)
     part = data.load("mnist", root=miniature, holdout=10)
@@ -276,11 +295,19 @@ def test_no_file_of_cifar10_is_unpickled_before_its_checksum_matched(tmp_path, m
     for file in files:
         (tmp_path / file.path).write_bytes(content)
     monkeypatch.setitem(DATASETS, "cifar10", replace(DATASETS["cifar10"], files=tuple(files)))
-    monkeypatch.setattr("pickle.load", lambda *_, **__: pytest.fail("a file was unpickled"))
+    monkeypatch.setattr("pickle.loads", lambda *_, **__: pytest.fail("a file was unpickled"))
     damage(folder / "test_batch")
 
-    with pytest.raises(DataError, match=f"test_batch .*{detail}"):
-        data.load("cifar10", root=tmp_path)
+    for load in (data.load, data.load_test):
+        with pytest.raises(DataError, match=f"test_batch .*{detail}"):
+            load("cifar10", root=tmp_path)
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_believed(miniature, monkeypatch):
+    monkeypatch.setattr(Path, "read_bytes", lambda path: b"half of it")
+
+    with pytest.raises(DataError, match="was written to while it was read"):
+        data.load_test("mnist", root=miniature)
 
 
 @pytest.mark.real_data

@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 def measure(run: Run, clicks: int, walk: int) -> None:
     """Print what was measured on one run."""
     print(run)
-    seconds = {"data set, once per session": timed(lambda: analysis.test_set(run))}
+    seconds = {"data set, once per session": timed(lambda: analysis.test_images(run))}
     opened: list[Explorer] = []
     seconds["explore(run)"] = timed(lambda: opened.append(Explorer(run)))
     explorer = opened[0]
