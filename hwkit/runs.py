@@ -99,6 +99,11 @@ class Run:
         """Share of the test images that the final network classifies correctly."""
         return self.metrics["test_accuracy"]
 
+    @property
+    def finished(self) -> str:
+        """When training finished, to the minute, in UTC: "2026-11-23 17:35"."""
+        return self.metrics["finished"][:16].replace("T", " ")
+
     @cached_property
     def record(self) -> pd.DataFrame:
         """Loss and accuracies during training; one row per record, columns `RECORD_COLUMNS`."""
@@ -264,7 +269,7 @@ def table(found: list[Run]) -> pd.DataFrame:
             "seed": run.experiment.seed,
             "test accuracy": f"{run.test_accuracy:.4f}",
             "duration": duration(run.metrics["seconds"]),
-            "finished": run.metrics["finished"][:16].replace("T", " "),
+            "finished": run.finished,
             "folder": run.folder.name,
         }
         for run in found

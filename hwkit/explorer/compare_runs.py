@@ -197,7 +197,7 @@ def _rows(runs: Sequence[Run]) -> pd.DataFrame:
             "train accuracy": run.metrics["train_accuracy"],
             "test accuracy": run.test_accuracy,
             "seconds": round(run.metrics["seconds"]),
-            "finished": run.metrics["finished"][:16].replace("T", " "),
+            "finished": run.finished,
         }
         for run in runs
     ]
