@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hwkit import analysis, data, runs
+from hwkit import analysis, runs
 from hwkit.errors import RunError
+from hwkit.inference import predict
 from hwkit.runs import Run
 
 STRONGEST = 12  # images kept for each channel
-BATCH_SIZE = 250
 
 # Two explorers of one run in one process: the second waits for what the first computes.
 _one_at_a_time = threading.Lock()
@@ -107,7 +107,7 @@ def _as_tensors(index: Index) -> dict[str, Tensor]:
 def compute(run: Run) -> Index:
     """The index of a run, from one pass over its test images."""
     model = run.model().to(memory_format=torch.channels_last)
-    images = analysis.test_set(run).test_images
+    images = analysis.test_images(run)
     layers = analysis.hidden_layers(model)
     largest: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     convolved: list[Tensor] = []
@@ -119,8 +119,7 @@ def compute(run: Run) -> Index:
             )
         )
     model.get_submodule("fc1").register_forward_pre_hook(lambda _, inputs: convolved.append(inputs[0]))
-    for chunk in images.split(BATCH_SIZE):
-        model(data.normalise(chunk, run.experiment.dataset).contiguous(memory_format=torch.channels_last))
+    predict(model, images, run.experiment.dataset)
     responses = {layer: torch.cat(chunks) for layer, chunks in largest.items()}
     best = {layer: values.topk(min(STRONGEST, len(images)), dim=0) for layer, values in responses.items()}
     # Directions alone: an image that excites everything strongly would otherwise push all others into a corner.
