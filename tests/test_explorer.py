@@ -7,6 +7,7 @@ import datetime
 import io
 import re
 import shutil
+import threading
 import tracemalloc
 from html.parser import HTMLParser
 from pathlib import Path
@@ -360,6 +361,21 @@ def test_before_the_index_is_there_the_panels_say_what_is_going_on(deletable: Ru
     assert "correct" in text(explorer.panes[1].picture)
     explorer.prepare()
     assert "Every dot is a test image" in text(explorer.page)
+
+
+def test_while_the_index_is_computed_a_line_says_so(deletable: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    (deletable.folder / "index.safetensors").unlink(missing_ok=True)
+    explorer = hwkit.explore(deletable)
+    said = []
+    prepare = explorer.opened.prepare
+    monkeypatch.setattr(explorer.opened, "prepare", lambda: (said.append(text(explorer.progress)), prepare()))
+    explorer.prepare_in_background()
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(60)
+    assert "Looking through all test images" in said[0]
+    assert not text(explorer.progress)
+    assert "The test images it responds to most" in text(explorer.page)
 
 
 # --- Runs that go away, errors, memory --------------------------------------------------------------------------

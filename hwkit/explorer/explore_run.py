@@ -149,6 +149,7 @@ class Explorer(FrontEnd):
             readout_format=".2f",
         )
         self.count = ipywidgets.HTML()
+        self.progress = ipywidgets.HTML()
         self.layer = ipywidgets.ToggleButtons(options=self.opened.layers, description="Layer", style=_narrow_buttons())
         self.sorting = ipywidgets.ToggleButtons(options=SORTINGS, description="Maps", style=_narrow_buttons())
         self.panel = ipywidgets.ToggleButtons(options=PANELS, description="Look at", style=_narrow_buttons())
@@ -172,6 +173,7 @@ class Explorer(FrontEnd):
             _row(self.number, self.back, self.forward, self.mismatch_back, self.mismatch_forward, self.count),
             _row(self.label, self.predicted, self.kind, self.order, self.confidence),
             self.message,
+            self.progress,
             _row(self.layer, self.sorting),
             self._pane_box,
             self.panel,
@@ -248,8 +250,14 @@ class Explorer(FrontEnd):
                 self.say(str(error), problem=True)
             else:
                 self.guarded(self._draw_panel if self.beside.value != COUNTERPART else self.refresh)()
+            finally:
+                self.progress.value = ""
 
         if opened.index is None:
+            self.progress.value = (
+                '<div class="hwkit" role="status">⏳ Looking through all test images for what each channel responds '
+                "to: seconds, once for this run. You can go on meanwhile.</div>"
+            )
             threading.Thread(target=prepare).start()
 
     def pick(self, place: int, channel: int) -> None:
@@ -527,7 +535,6 @@ class Explorer(FrontEnd):
         for opened, subject in self._shown:
             target = subject.predicted if self.target.value == ANY else self.target.value
             maps = attribution.maps(opened.run, subject.image, target, model=opened.model)
-            opened.activations(subject.image)  # leaves nothing of captum's batches behind
             saliency, occlusion = maps["saliency"], maps["occlusion"]
             reach = max(float(occlusion.abs().max()), 1e-9)
             panels = {
@@ -568,6 +575,7 @@ class Explorer(FrontEnd):
             self.page.show("<div>Laying out all test images; once for this run …</div>")
             return [self.page]
         x, y = self._on_plane(opened.position(self._shown[0][1]))
+        here = f"left:{100 * x:.2f}%;top:{100 * y:.2f}%"
         legend = "".join(
             f'<span style="margin-right:12px"><b style="color:{colour}">●</b> {html.escape(name)}</span>'
             for name, colour in zip(opened.names, theme.CLASS_COLOURS, strict=False)
@@ -575,9 +583,11 @@ class Explorer(FrontEnd):
         self.page.show(
             "<div>Every dot is a test image, where the last hidden layer puts it (first two principal components of "
             "its directions); mistakes are ringed. Move over it to see the images, click to look at one.</div>"
-            f'<div class="hwkit-plane" data-plane="1">'
+            f'<div class="hwkit-plane" data-plane="1" tabindex="0" role="application" aria-label="map of the test set, '
+            f'arrow keys move a cross, Enter looks at the image there">'
             f'<img src="{_scatter(opened)}" width="{PLANE[0]}" height="{PLANE[1]}" alt="map of the test set">'
-            f'<span class="here" style="left:{100 * x:.2f}%;top:{100 * y:.2f}%"></span></div><div>{legend}</div>'
+            f'<span class="here" style="{here}"></span><span class="cross" style="{here}"></span></div>'
+            f"<div>{legend}</div>"
         )
         return [self._page_and_hint]
 

@@ -58,19 +58,12 @@ class OpenRun:
         """Raises RunError or DataError if the run or its data set cannot be read."""
         self.run = run
         self.names = analysis.class_names(run)
-        self.images, self.labels = analysis.test_set(run).test_images, run.labels
+        self.images, self.labels = analysis.test_images(run), run.labels
         self.predicted = analysis.predicted(run)
         self.probabilities = analysis.probabilities(run)
         self.index: Index | None = index.kept(run)
         self.model = run.model().to(memory_format=torch.channels_last)
         self.layers = tuple(analysis.hidden_layers(self.model))
-        self._outputs: dict[str, Tensor] = {}
-        for layer, activation in analysis.hidden_layers(self.model).items():
-            self.model.get_submodule(layer).register_forward_hook(
-                lambda _, __, output, layer=layer, activation=activation: self._outputs.update(
-                    {layer: activation(output)[0]}
-                )
-            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -100,12 +93,22 @@ class OpenRun:
 
         Convolutions before pooling; a fully connected layer has maps of one pixel.
         """
-        self._forward(image)
-        found = {
-            layer: output.contiguous().view(len(output), *output.shape[1:] or (1, 1))
-            for layer, output in self._outputs.items()
-        }
-        self._outputs.clear()
+        found: dict[str, Tensor] = {}
+
+        def keep(layer: str, maps: Tensor) -> None:
+            found[layer] = maps.contiguous().view(len(maps), *maps.shape[1:] or (1, 1))
+
+        hooks = [
+            self.model.get_submodule(layer).register_forward_hook(
+                lambda _, __, output, layer=layer, activation=activation: keep(layer, activation(output)[0])
+            )
+            for layer, activation in analysis.hidden_layers(self.model).items()
+        ]
+        try:
+            self._forward(image)
+        finally:
+            for hook in hooks:
+                hook.remove()
         return found
 
     def position(self, subject: Subject) -> Tensor | None:
