@@ -26,6 +26,12 @@ _SEND = (
     "const send=(e,a)=>{const i=e.closest('.hwkit-clickable').querySelector('.hwkit-answer input');"
     "i.value=a+'|'+Date.now();i.dispatchEvent(new Event('input',{bubbles:true}))};"
 )
+# Runs whenever the page was drawn anew, which takes the focus from what was chosen: gives it back. Of a page that was
+# replaced meanwhile, nothing is left to look in.
+_ON_DRAWN = (
+    "const r=this.closest('.hwkit-clickable'),b=r?.chosen&&r.querySelector(r.chosen);"
+    "if(b&&document.activeElement===document.body)b.focus({preventScroll:true})"
+)
 # Where the pointer is on a plane, in shares of its width and height.
 _WHERE = (
     "const where=p=>{const r=p.getBoundingClientRect();"
@@ -33,15 +39,23 @@ _WHERE = (
 )
 # Marks the chosen one of the things to pick, makes it the one that Tab stops at, and tells Python.
 _ON_CLICK = (
-    f"{_SEND}{_WHERE}const b=event.target.closest('[data-pick],[data-plane]');"
-    "if(b&&b.dataset.plane)send(this,'on'+where(b));else if(b){"
+    f"{_SEND}{_WHERE}const b=event.target.closest('[data-pick],[data-plane]'),r=this.closest('.hwkit-clickable');"
+    "if(b&&b.dataset.plane){r.chosen='[data-plane]';send(this,'on'+where(b))}else if(b){"
+    "r.chosen=`[data-pick='${b.dataset.pick}']`;"
     "this.querySelectorAll('[data-pick]').forEach(o=>{o.ariaPressed=o===b;o.tabIndex=o===b?0:-1});"
     "send(this,b.dataset.pick)}"
 )
-# Arrow keys go from one thing to the next, up and down to the one above or below.
+# Arrow keys go from one thing to the next, up and down to the one above or below. On a plane they move a cross, and
+# Enter chooses what is there.
 _ON_KEY = (
+    f"{_SEND}const p=event.target.closest('[data-plane]'),c=p&&p.querySelector('.cross'),"
+    "by={ArrowRight:[1,0],ArrowLeft:[-1,0],ArrowUp:[0,-1],ArrowDown:[0,1]}[event.key];"
+    "if(p&&(by||event.key==='Enter')){const to=(now,step)=>Math.min(100,Math.max(0,parseFloat(now)+step)),"
+    "x=to(c.style.left,by?by[0]:0),y=to(c.style.top,by?1.5*by[1]:0);c.style.left=x+'%';c.style.top=y+'%';"
+    "event.preventDefault();event.stopPropagation();this.closest('.hwkit-clickable').chosen='[data-plane]';"
+    "send(this,(by?'over ':'on ')+x/100+' '+y/100)}"
     "const b=event.target.closest('[data-pick]'),a=[...this.querySelectorAll('[data-pick]')],i=a.indexOf(b),"
-    "x=b&&b.getBoundingClientRect().x,level=o=>Math.abs(o.getBoundingClientRect().x-x)&lt;4,"
+    "x=b&&b.getBoundingClientRect().x,level=o=>Math.abs(o.getBoundingClientRect().x-x)<4,"
     "n={ArrowRight:()=>a[i+1],ArrowLeft:()=>a[i-1],ArrowDown:()=>a.slice(i+1).find(level),"
     "ArrowUp:()=>a.slice(0,i).reverse().find(level)}[event.key];"
     "if(b&&n){event.preventDefault();event.stopPropagation();const t=n();if(t){b.tabIndex=-1;t.tabIndex=0;t.focus()}}"
@@ -49,7 +63,7 @@ _ON_KEY = (
 # Tells where the pointer is on a plane, at most every 60 ms.
 _ON_MOVE = (
     f"{_SEND}{_WHERE}const p=event.target.closest('[data-plane]');"
-    "if(p&&Date.now()-(p.sent||0)&gt;60){p.sent=Date.now();send(this,'over'+where(p))}"
+    "if(p&&Date.now()-(p.sent||0)>60){p.sent=Date.now();send(this,'over'+where(p))}"
 )
 _PEN = "const c=this.getContext('2d');c.lineWidth=20;c.lineCap=c.lineJoin='round';"
 _PAD = f"""<canvas width="280" height="280" class="hwkit-pad" aria-label="a pad to draw a digit on" data-sheet="SHEET"
@@ -62,7 +76,8 @@ onpointerup="{_SEND}this.down=false;send(this,this.toDataURL())"></canvas>"""
 STYLE = """<style>
 .hwkit {color: var(--jp-ui-font-color1, inherit); font-size: 13px; line-height: 1.35}
 .hwkit button {font: inherit; color: inherit; border: 0; padding: 0; background: none; cursor: pointer}
-.hwkit [data-pick]:focus-visible, .hwkit-pad:focus-visible {outline: 3px solid #0077BB; outline-offset: 1px}
+.hwkit-all :is(button, select, input, label, [tabindex]):focus-visible {
+  outline: 3px solid #2A8FD0 !important; outline-offset: 1px}
 .hwkit button[aria-pressed=true] {outline: 3px solid #CC3311; outline-offset: 0}
 .hwkit img {image-rendering: pixelated; display: block}
 .hwkit-tiles {display: flex; flex-wrap: wrap; gap: 6px; margin: 4px}
@@ -79,6 +94,9 @@ STYLE = """<style>
 .hwkit .matrix td button {width: 42px; height: 24px; text-align: center}
 .hwkit-pad {background: #fff; border: 1px solid #777; touch-action: none; cursor: crosshair}
 .hwkit-plane {position: relative; display: inline-block; cursor: crosshair}
+.hwkit-plane .cross {position: absolute; width: 2px; height: 2px; pointer-events: none}
+.hwkit-plane:focus-visible .cross::after {content: "+"; position: absolute; left: -9px; top: -20px; color: #111;
+  font-size: 32px; line-height: 1}
 .hwkit-plane .here {position: absolute; width: 16px; height: 16px; margin: -8px; border: 3px solid #CC3311;
   border-radius: 50%; box-shadow: 0 0 0 2px #fff; pointer-events: none; box-sizing: border-box}
 .hwkit svg {width: 100%; max-width: 860px; font-size: 12px; background: #fff; color: #222}
@@ -108,8 +126,9 @@ class Clickable(ipywidgets.VBox):
         """Put HTML in the place of what is there."""
         # Lab's own shortcuts would take the arrow keys away.
         self._page.value = (
-            f'<div class="hwkit" data-lm-suppress-shortcuts="true" onclick="{_ON_CLICK}" onkeydown="{_ON_KEY}" '
-            f'onpointermove="{_ON_MOVE}">{content}</div>'
+            f'<div class="hwkit" data-lm-suppress-shortcuts="true" onclick="{html.escape(_ON_CLICK)}" '
+            f'onkeydown="{html.escape(_ON_KEY)}" onpointermove="{html.escape(_ON_MOVE)}">{content}'
+            f'<img class="hwkit-hidden" alt="-" src="data:," onerror="{html.escape(_ON_DRAWN)}"></div>'
         )
 
     def answer(self, text: str) -> None:
@@ -153,7 +172,7 @@ class FrontEnd:
         # Clicks come in the main thread, and what is computed in the background draws too.
         self._drawing = threading.RLock()
         self.message = ipywidgets.HTML()
-        self.widget = ipywidgets.VBox()
+        self.widget = ipywidgets.VBox().add_class("hwkit-all")
 
     def figure(self) -> ReportFigure | Figure:
         """What stands in for the widget where there is no front end: in a report, or on a page."""
