@@ -220,3 +220,26 @@ def test_sizes_are_those_of_the_files(notebooks, tmp_path):
     info = build(notebooks, tmp_path)
     assert info.pdf_bytes == (tmp_path / "report.pdf").stat().st_size
     assert info.html_bytes == (tmp_path / "report.html").stat().st_size
+
+
+def page_of_code(folder, options):
+    """The HTML of a notebook with one cell of code with these options."""
+    nbformat.write(new_notebook(cells=[new_code_cell(f"#| echo: true\n{options}\nx = 1")]), folder / "a.ipynb")
+    build_book([folder / "a.ipynb"], settings=ReportSettings(), facts={}, html=folder / "a.html")
+    return (folder / "a.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("#| code-fold: true", "<details><summary>Code</summary>"),
+        ("#| code-fold: show", "<details open><summary>Code</summary>"),
+        ("#| code-fold: true\n#| code-summary: How", "<details><summary>How</summary>"),
+    ],
+)
+def test_code_folds_in_html(tmp_path, options, expected):
+    assert expected in page_of_code(tmp_path, options)
+
+
+def test_code_does_not_fold_where_the_cell_says_so(tmp_path):
+    assert "<details" not in page_of_code(tmp_path, "#| code-fold: false\n#| code-summary: How")

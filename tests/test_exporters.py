@@ -270,3 +270,68 @@ def test_the_command_line_writes_a_pdf(tmp_path):
     command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "typstpdf", "hello.ipynb", "--output-dir", "out"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert "Hello" in text_of((tmp_path / "out" / "hello.pdf").read_bytes())
+
+
+def test_figures_of_one_cell_stand_side_by_side_with_letters_and_labels():
+    options = "#| label: fig-all\n#| fig-cap: All\n#| fig-subcap: [Left, Right]\n#| layout-ncol: 2\n"
+    cells = code(f"{options}plot()", display(image_png=picture()), display(image_png=picture(colour="blue")))
+    text = pdf_text(new_markdown_cell("As @fig-all and @fig-all-2 show."), cells)
+    assert "As Figure 1 and Figure 1b show" in text
+    assert "(a) Left" in text
+    assert "(b) Right" in text
+    assert "Figure 1: All" in text
+    assert "columns: 2," in typst_source(cells)
+
+
+def test_a_division_with_a_label_is_a_float_whose_last_paragraph_is_the_caption(tmp_path):
+    Image.new("RGB", (40, 20), "red").save(tmp_path / "a.png")
+    figure = "::: {#fig-two layout-ncol=2}\n![One](a.png){#fig-one}\n\n![Two](a.png)\n\nBoth *of* them.\n:::"
+    table = "::: {#tbl-x}\n\n| a |\n|---|\n| 1 |\n\nNumbers.\n:::"
+    resources = {"metadata": {"path": str(tmp_path)}}
+    cells = notebook(new_markdown_cell(f"@fig-two, @fig-one, @fig-two-2, @tbl-x.\n\n{figure}\n\n{table}"))
+    text = text_of(TypstPDFExporter().from_notebook_node(cells, resources)[0])
+    assert "Figure 1, Figure 1a, Figure 1b, Table 1." in text
+    assert "Figure 1: Both of them." in text
+    assert "Table 1: Numbers." in text
+
+
+@pytest.mark.parametrize("label", ["lst-label: lst-f", "label: lst-f"])
+def test_programs_have_captions_and_numbers(label):
+    text = pdf_text(
+        new_markdown_cell('See @lst-f and @lst-g.\n\n```{#lst-g .sql lst-cap="A *query*"}\nSELECT 1\n```'),
+        code(f"#| {label}\n#| lst-cap: A function\ndef f(): pass"),
+    )
+    assert "See Listing 2 and Listing 1." in text
+    assert "Listing 1: A query" in text
+    assert "Listing 2: A function" in text
+
+
+def test_a_listing_longer_than_a_page_goes_on_over_the_next():
+    lines = "\n".join(f"line_{number} = {number}" for number in range(150))
+    text = pdf_text(code(f"#| lst-cap: Long\n{lines}"))
+    assert "line_0 " in text
+    assert "line_149" in text
+
+
+@pytest.mark.parametrize("columns", ["0", "many", "-3", '"2); #panic(1'])
+def test_a_number_of_columns_that_is_none_is_named(columns, caplog):
+    cell = code(f"#| layout-ncol: {columns}\nplot()", display(image_png=picture()))
+    assert pdf_text(cell, new_markdown_cell("after"))
+    if columns != "0":
+        assert "layout-ncol" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("markdown", "title"),
+    [
+        ("::: {.callout-note}\nBody.\n:::", "Note"),
+        ("::: {.callout-tip}\n## My title\nBody.\n:::", "My title"),
+        ('::: {.callout-warning title="Mind"}\nBody.\n:::', "Mind"),
+        ("> [!IMPORTANT]\n> Body.", "Important"),
+        ('::: {.callout-note appearance="minimal"}\nBody.\n:::', ""),
+    ],
+)
+def test_callouts_have_a_title(markdown, title):
+    assert pdf_text(new_markdown_cell(markdown)).split("\n")[:2] == [*filter(None, [title]), "Body."][:2] + (
+        [] if title else ["1"]
+    )

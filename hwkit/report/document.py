@@ -17,6 +17,9 @@ from hwkit.report.tree import Element
 from hwkit.report.words import Words
 
 CROSS_REFERENCE = re.compile(r"^(fig|tbl|sec|eq|lst)-")
+_FLOAT = re.compile(r"^(fig|tbl|lst)-")
+_CALLOUTS = ("note", "tip", "warning", "important", "caution")
+_MOST_COLUMNS = 8
 _REMOTE = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
 # Captions that are no captions: what editors put in as alt text when an image is pasted.
 _FILE_NAME_CAPTION = re.compile(
@@ -89,7 +92,7 @@ class DocumentBuilder:
         # What can be referred to: id -> (what the reference says, the id it ended up with).
         self.targets: dict[str, tuple[str, str]] = {}
         self.identifiers: set[str] = set()
-        self.counts = {"fig": 0, "tbl": 0, "eq": 0}
+        self.counts = {"fig": 0, "tbl": 0, "eq": 0, "lst": 0}
         self.section = [0] * 6
         self.level = 0
         self.part: Part | None = None
@@ -141,6 +144,9 @@ class DocumentBuilder:
             return self._formula(content)
         if kind == "Figure":
             return self._figure(content)
+        if kind == "CodeBlock":
+            # What a page writes above code that it folds, if the cell does not say.
+            content[0][2].append(["word", self.words.code])
         if kind == "Table":
             tables.join_index_names(element)
         if kind in ("Para", "Plain"):
@@ -153,15 +159,56 @@ class DocumentBuilder:
         if "hwkit-chunk" in classes:
             self.cell = tree.attr_value(attributes, "cell")
             return self._clean(blocks)
-        if "hwkit-figure" in classes:
-            return self._captioned_figure(attributes, blocks)
+        if "hwkit-figure" in classes or "hwkit-subfigure" in classes or "hwkit-listing" in classes:
+            return self._captioned_figure(attributes, *_split_caption(blocks))
         if "hwkit-abstract" in classes:
             return [tree.division(self._clean(blocks), tree.attr("", ("hwkit-abstract",)))]
         if "hwkit-table" in classes:
-            return self._captioned_table(attributes, blocks)
-        if not attributes[0] and not callout_kind(classes):
-            return self._clean(blocks)
-        return None
+            return self._captioned_table(attributes, *_split_caption(blocks))
+        if _FLOAT.match(attributes[0]):
+            return self._float(attributes, blocks)
+        if tree.attr_value(attributes, "columns" if "hwkit-grid" in classes else "layout-ncol"):
+            return [self._grid(attributes, self._clean(blocks))]
+        if kind := callout_kind(classes):
+            return [tree.division([*self._callout_title(kind, attributes, blocks), *self._clean(blocks)], attributes)]
+        return None if attributes[0] else self._clean(blocks)
+
+    def _float(self, attributes: Any, blocks: list[Element]) -> list[Element]:
+        """A division with a label of its own, in Quarto's way: its last paragraph is the caption."""
+        is_caption = len(blocks) > 1 and blocks[-1]["t"] in ("Para", "Plain") and not _only_images(blocks[-1])
+        caption, body = (blocks[-1:], blocks[:-1]) if is_caption else ([], blocks)
+        if attributes[0].startswith("tbl-"):
+            return self._captioned_table(attributes, caption, body)
+        if attributes[0].startswith("lst-"):
+            return self._captioned_figure(tree.attr(attributes[0], ("hwkit-listing",)), caption, body)
+        (figure,) = self._captioned_figure(attributes, caption, body)
+        for inner in tree.elements(figure["c"][2], "Figure"):
+            inner["c"][0][1].append("hwkit-subfigure")
+        if tree.attr_value(attributes, "layout-ncol"):
+            figure["c"][2] = [self._grid(attributes, figure["c"][2])]
+        return [figure]
+
+    def _grid(self, attributes: Any, blocks: list[Element]) -> Element:
+        """Cleaned blocks side by side, each picture a block."""
+        asked = tree.attr_value(attributes, "columns") or tree.attr_value(attributes, "layout-ncol")
+        columns = min(int(asked), _MOST_COLUMNS) if re.fullmatch(r"0*[1-9]\d?", asked) else 0
+        if not columns:
+            self._warn(f"layout-ncol: {asked!r} is no number of columns; give one from 1 to {_MOST_COLUMNS}")
+        cells: list[Element] = []
+        for block in blocks:
+            images = [inline for inline in block["c"] if inline["t"] == "Image"] if _only_images(block) else []
+            cells += [tree.paragraph([image]) for image in images] or [block]
+        return tree.division(cells, tree.attr("", ("hwkit-grid",), columns=str(columns or 1)))
+
+    def _callout_title(self, kind: str, attributes: Any, blocks: list[Element]) -> list[Element]:
+        """The title of a callout: stated, its first heading (taken out of `blocks`), or what its kind is called."""
+        title = tree.text_inlines(tree.attr_value(attributes, "title"))
+        if blocks and blocks[0]["t"] == "Header":
+            title = self._clean(blocks.pop(0)["c"][2])
+        minimal = tree.attr_value(attributes, "appearance") == "minimal"
+        if not title and f"callout-{kind}" in attributes[1] and kind in _CALLOUTS and not minimal:
+            title = [tree.string(getattr(self.words, kind))]
+        return [tree.division([tree.plain([tree.strong(title)])], tree.attr("", ("hwkit-title",)))] if title else []
 
     def _raw(self, markup: str, text: str) -> list[Element]:
         if markup not in ("html", "tex", "latex") and text.strip():
@@ -206,17 +253,17 @@ class DocumentBuilder:
             _describe(image, text)
         return [{"t": "Figure", "c": [tree.attr(attributes[0]), [None, self._clean(caption)], cleaned]}]
 
-    def _captioned_figure(self, attributes: Any, blocks: list[Element]) -> list[Element]:
-        caption, body = _split_caption(blocks)
+    def _captioned_figure(self, attributes: Any, caption: list[Element], body: list[Element]) -> list[Element]:
         cleaned = self._clean(body)
         # Readers who cannot see the figure get its caption where nobody described it.
         alt = tree.attr_value(attributes, "alt") or tree.text_of(caption).strip()
         for image in tree.elements(cleaned, "Image"):
             _describe(image, alt)
-        return [{"t": "Figure", "c": [tree.attr(attributes[0], (), alt=alt), [None, self._clean(caption)], cleaned]}]
+        classes = tuple(name for name in attributes[1] if name in ("hwkit-subfigure", "hwkit-listing"))
+        described = tree.attr(attributes[0], classes, alt=alt)
+        return [{"t": "Figure", "c": [described, [None, self._clean(caption)], cleaned]}]
 
-    def _captioned_table(self, attributes: Any, blocks: list[Element]) -> list[Element]:
-        caption, body = _split_caption(blocks)
+    def _captioned_table(self, attributes: Any, caption: list[Element], body: list[Element]) -> list[Element]:
         cleaned = self._clean(body)
         for table in tree.elements(cleaned, "Table"):
             table["c"][0][0] = attributes[0]
@@ -252,8 +299,12 @@ class DocumentBuilder:
             return [self._heading(content)]
         if kind == "Figure":
             attributes, (short, caption), body = content
-            attributes[0] = self._target("fig", attributes[0])
-            numbered = self._with_number("fig", self.words.figure, caption)
+            is_listing = "hwkit-listing" in attributes[1]
+            kind, word = ("lst", self.words.listing) if is_listing else ("fig", self.words.figure)
+            label = attributes[0]
+            attributes[0] = self._target(kind, label)
+            numbered = self._with_number(kind, word, caption)
+            self._letter(body, label or attributes[0], f"{word} {self.counts[kind]}")
             return [{"t": "Figure", "c": [attributes, [short, numbered], body]}]
         if kind == "Table" and content[1][1]:
             content[0][0] = self._target("tbl", content[0][0])
@@ -269,6 +320,17 @@ class DocumentBuilder:
             content[0][0] = self._unique(wanted)
             self.targets.setdefault(wanted, ("", content[0][0]))
         return None
+
+    def _letter(self, body: list[Element], label: str, number: str) -> None:
+        """Give the sub-figures of a figure their letters, and labels ("fig-x-1") to those without."""
+        for index, figure in enumerate(tree.elements(body, "Figure")):
+            attributes, caption, _ = figure["c"]
+            letter = "abcdefghijklmnopqrstuvwxyz"[index % 26] * (index // 26 + 1)
+            wanted = attributes[0] or f"{label}-{index + 1}"
+            attributes[0] = self._unique(wanted)
+            self.targets.setdefault(wanted, (f"{number}{letter}", attributes[0]))
+            inlines = caption[1][0]["c"] if caption[1] else []
+            caption[1] = [tree.plain([tree.string(f"({letter})"), tree.space(), *inlines])]
 
     def _heading(self, content: list[Any]) -> Element:
         level, attributes, inlines = content
@@ -295,7 +357,8 @@ class DocumentBuilder:
 
     def _target(self, kind: str, wanted: str, number: str = "") -> str:
         """Count a figure, table or equation that has no number yet, and register its label; gives its id."""
-        word = {"fig": self.words.figure, "tbl": self.words.table, "eq": self.words.equation}[kind]
+        words = self.words
+        word = {"fig": words.figure, "tbl": words.table, "eq": words.equation, "lst": words.listing}[kind]
         if not number:
             self.counts[kind] += 1
             number = str(self.counts[kind])
@@ -454,6 +517,14 @@ def _split_caption(blocks: list[Element]) -> tuple[list[Element], list[Element]]
         is_caption = block["t"] == "Div" and "hwkit-caption" in block["c"][0][1]
         (caption if is_caption else body).append(block)
     return caption, body
+
+
+def _only_images(block: Element) -> bool:
+    """Whether a block is a paragraph of nothing but images."""
+    if block["t"] not in ("Para", "Plain"):
+        return False
+    visible = [inline for inline in block["c"] if inline["t"] not in ("Space", "SoftBreak", "LineBreak")]
+    return bool(visible) and all(inline["t"] == "Image" for inline in visible)
 
 
 def callout_kind(classes: Sequence[str]) -> str:

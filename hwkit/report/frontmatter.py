@@ -41,6 +41,8 @@ _AUTHOR_KEYS = ("author", "authors", "affiliation")
 _PAPERS = {"letter": "us-letter", "legal": "us-legal"}
 # Cell options that front matter may set for all cells, under `execute`.
 _CELL_OPTIONS = ("echo", "output", "include", "warning")
+# Those that Quarto has among the keys of the page.
+_CODE_OPTIONS = ("code-fold", "code-summary")
 
 
 @dataclass
@@ -65,12 +67,15 @@ def take_front_matter(nb: NotebookNode, folder: Path) -> FrontMatter:
         cell.source = ""
         values |= _parsed(fenced[1], found)
     options = values.pop("format", None)
-    typst = options.get("typst") if isinstance(options, dict) else None
-    for group in (typst, values.pop("hwkit", None)):
+    options = options if isinstance(options, dict) else {}
+    page = options.get("html")
+    values |= {key: page[key] for key in _CODE_OPTIONS if isinstance(page, dict) and key in page}
+    for group in (options.get("typst"), values.pop("hwkit", None)):
         values |= group if isinstance(group, dict) else {}
+    found.cell_options = {key: values.pop(key) for key in _CODE_OPTIONS if key in values}
     execute = values.pop("execute", None)
     if isinstance(execute, dict):
-        found.cell_options = {key: execute[key] for key in _CELL_OPTIONS if key in execute}
+        found.cell_options |= {key: execute[key] for key in _CELL_OPTIONS if key in execute}
     for key, value in values.items():
         if key in _KEYS and value is not None:
             _take(key, value, folder, found)

@@ -98,10 +98,13 @@ def _code(attributes: Any, text: str) -> Element:
     language = tree.attr_value(attributes, "language") if kind == "input" else (attributes[1] or [""])[0]
     language = LANGUAGES.get(language.lower(), language.lower())
     block = tree.code_block(text, tree.attr("", (language,) if language else ()))
-    summary = tree.attr_value(attributes, "summary")
-    if not summary:
+    summary, fold = (tree.attr_value(attributes, key) for key in ("summary", "fold"))
+    if fold == "no" or not (summary or fold):
         return block
-    start = tree.raw_block("html", f"<details><summary>{html.escape(summary)}</summary>")
+    opened = " open" if fold == "show" else ""
+    start = tree.raw_block(
+        "html", f"<details{opened}><summary>{html.escape(summary or tree.attr_value(attributes, 'word'))}</summary>"
+    )
     return tree.division([start, block, tree.raw_block("html", "</details>")], tree.attr())
 
 
@@ -141,6 +144,10 @@ def _division(content: list[Any]) -> list[Element] | None:
         number = tree.attr_value(attributes, "number")
         label = tree.raw_block("html", f'<span class="equation-number">({html.escape(number)})</span>')
         return [tree.division([*tree.changed(blocks, _element), label], tree.attr(attributes[0], ("equation",)))]
+    if "hwkit-grid" in attributes[1]:
+        columns = tree.attr_value(attributes, "columns")
+        style = f"grid-template-columns: repeat({columns}, minmax(0, 1fr))"
+        return [tree.division(tree.changed(blocks, _element), tree.attr("", ("grid",), style=style))]
     kind = callout_kind(attributes[1])
     if kind:
         return [tree.division(tree.changed(blocks, _element), tree.attr(attributes[0], ("callout", f"callout-{kind}")))]

@@ -47,8 +47,21 @@ def code_input(cell: NotebookNode, notebook: NotebookNode) -> str:
         return ""
     hwkit = cell.metadata.get("hwkit", {})
     language = cell.metadata.get("magics_language") or notebook.metadata.get("language_info", {}).get("name", "")
-    summary = hwkit.get("options", {}).get("code-summary", "")
-    return fenced(cell.source, "hwkit-input", language=language, cell=hwkit.get("number"), summary=summary)
+    options = hwkit.get("options", {})
+    number = hwkit.get("number")
+    values = {"language": language, "cell": number, "summary": options.get("code-summary"), "fold": _fold(options)}
+    code = fenced(cell.source, "hwkit-input", **values)
+    label = str(options.get("lst-label") or options.get("label") or "")
+    label = label if label.startswith("lst-") else ""
+    if not label and not options.get("lst-cap"):
+        return code
+    caption = division(chunk(str(options.get("lst-cap") or ""), cell=number), "hwkit-caption")
+    return division(caption + code, "hwkit-listing", label)
+
+
+def _fold(options: Mapping[str, Any]) -> str:
+    """How a page folds a cell's code: "fold", "show" (it can be folded), "no", or "" if nothing was said."""
+    return {True: "fold", False: "no", "show": "show"}.get(options.get("code-fold"), "")
 
 
 def markdown_cell(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
@@ -95,17 +108,32 @@ class _CellOutputs:
         self.resources = resources
         self.label = str(self.options.get("label", "") or "")
         self.captions = option_list(self.options.get("fig-cap"))
+        self.subcaptions = option_list(self.options.get("fig-subcap"))
         self.alts = option_list(self.options.get("fig-alt"))
         self.table_captions = option_list(self.options.get("tbl-cap"))
         self.figures = 0
         self.tables = 0
+        # Pictures that are shown together at the end: those of one figure, or those side by side.
         self.joined: list[str] = []
+        self.side_by_side = bool(self.options.get("layout-ncol") or self.options.get("layout-nrow"))
 
     def markdown(self) -> str:
         parts = [part for output in self.cell.outputs if (part := self._output(output))]
         if self.joined:
-            parts.append(self._figure("".join(self.joined), self.captions[0], self.label, self._alt(0)))
+            content = "".join(self.joined)
+            if self.side_by_side:
+                content = division(content, "hwkit-grid", columns=self._columns())
+            if len(self.captions) == 1:
+                content = self._figure(content, self.captions[0], self.label, self._alt(0))
+            parts.append(content)
         return "".join(parts)
+
+    def _columns(self) -> object:
+        """How many pictures stand side by side."""
+        rows = self.options.get("layout-nrow")
+        if isinstance(rows, int) and rows > 0:
+            return -(-len(self.joined) // rows)
+        return self.options.get("layout-ncol")
 
     def _output(self, output: NotebookNode) -> str:
         if output.output_type == "stream" and output.name == "stdout" and self.options.get("output") == "asis":
@@ -167,10 +195,16 @@ class _CellOutputs:
             label = str(given.get("label") or self._label(index, ("fig-",)))
             return self._figure(text, str(given["caption"]), label, alt)
         if len(self.captions) == 1:
+            if index < len(self.subcaptions):
+                caption = division(chunk(self.subcaptions[index], cell=self.number), "hwkit-caption")
+                text = division(text + caption, "hwkit-subfigure", alt=alt)
             self.joined.append(text)
             return ""
         if index < len(self.captions):
-            return self._figure(text, self.captions[index], self._label(index, ("fig-",)), alt)
+            text = self._figure(text, self.captions[index], self._label(index, ("fig-",)), alt)
+        if self.side_by_side:
+            self.joined.append(text)
+            return ""
         return text
 
     def _image_chunk(self, image: StoredImage, alt: str, width: str) -> str:

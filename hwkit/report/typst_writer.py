@@ -136,9 +136,22 @@ class TypstWriter:
     def _figure(self, content: list[Any]) -> list[Element]:
         attributes, (_, caption), body = content
         images = list(tree.elements(body, "Image"))
-        others = tree.text_of(body).strip() or any(True for _ in tree.elements(body, "Table"))
+        others = tree.text_of(body).strip() or any(True for _ in tree.elements(body, "Table", "Div", "Figure"))
         alt = tree.attr_value(attributes, "alt")
         caption_inlines = caption[0]["c"] if caption else []
+        if "hwkit-listing" in attributes[1] or "hwkit-subfigure" in attributes[1]:
+            kind = "listing" if "hwkit-listing" in attributes[1] else "subfigure"
+            return [
+                tree.plain(
+                    [
+                        tree.raw_inline("typst", f"#hwkit-{kind}(caption: ["),
+                        *self._blocks(caption_inlines),
+                        tree.raw_inline("typst", "])["),
+                    ]
+                ),
+                *self._blocks(body),
+                tree.raw_block("typst", f"]{_label(attributes[0])}"),
+            ]
         if images and not others:
             parts = typst_array([f"hwkit-image({_image_arguments(image)})" for image in images])
             start = f"#hwkit-figure({parts}, caption: ["
@@ -259,6 +272,12 @@ class TypstWriter:
             ]
         if "csl-bib-body" in attributes[1]:
             return self._references(attributes, blocks)
+        if "hwkit-grid" in attributes[1]:
+            start = f"#hwkit-grid(columns: {tree.attr_value(attributes, 'columns')},"
+            cells: list[Element] = []
+            for block in blocks:
+                cells += [tree.raw_block("typst", "["), *self._blocks([block]), tree.raw_block("typst", "],")]
+            return [tree.raw_block("typst", start), *cells, tree.raw_block("typst", ")")]
         kind = callout_kind(attributes[1])
         if not kind:
             return None

@@ -16,18 +16,63 @@ class Words:
     contents: str
     references: str
     abstract: str
+    listing: str
+    code: str
+    # Titles of callouts that have none of their own, by Quarto's kinds.
+    note: str
+    tip: str
+    warning: str
+    important: str
+    caution: str
 
 
 _WORDS = {
-    "en": Words("Figure", "Table", "Equation", "Section", "Contents", "References", "Abstract"),
-    "de": Words("Abbildung", "Tabelle", "Gleichung", "Abschnitt", "Inhalt", "Literatur", "Zusammenfassung"),
-    "fr": Words("Figure", "Tableau", "Équation", "Section", "Sommaire", "Références", "Résumé"),
-    "es": Words("Figura", "Tabla", "Ecuación", "Sección", "Índice", "Referencias", "Resumen"),
-    "it": Words("Figura", "Tabella", "Equazione", "Sezione", "Indice", "Riferimenti", "Sommario"),
-    "pt": Words("Figura", "Tabela", "Equação", "Seção", "Índice", "Referências", "Resumo"),
-    "nl": Words("Figuur", "Tabel", "Vergelijking", "Sectie", "Inhoud", "Literatuur", "Samenvatting"),
-    "zh": Words("图", "表", "式", "节", "目录", "参考文献", "摘要"),
-    "ja": Words("図", "表", "式", "節", "目次", "参考文献", "要旨"),
+    "en": Words(
+        *("Figure", "Table", "Equation", "Section", "Contents", "References", "Abstract", "Listing", "Code"),
+        *("Note", "Tip", "Warning", "Important", "Caution"),
+    ),
+    "de": Words(
+        *(
+            "Abbildung",
+            "Tabelle",
+            "Gleichung",
+            "Abschnitt",
+            "Inhalt",
+            "Literatur",
+            "Zusammenfassung",
+            "Listing",
+            "Code",
+        ),
+        *("Hinweis", "Tipp", "Warnung", "Wichtig", "Vorsicht"),
+    ),
+    "fr": Words(
+        *("Figure", "Tableau", "Équation", "Section", "Sommaire", "Références", "Résumé", "Listing", "Code"),
+        *("Note", "Astuce", "Avertissement", "Important", "Mise en garde"),
+    ),
+    "es": Words(
+        *("Figura", "Tabla", "Ecuación", "Sección", "Índice", "Referencias", "Resumen", "Listado", "Código"),
+        *("Nota", "Consejo", "Advertencia", "Importante", "Precaución"),
+    ),
+    "it": Words(
+        *("Figura", "Tabella", "Equazione", "Sezione", "Indice", "Riferimenti", "Sommario", "Listato", "Codice"),
+        *("Nota", "Suggerimento", "Avvertimento", "Importante", "Attenzione"),
+    ),
+    "pt": Words(
+        *("Figura", "Tabela", "Equação", "Seção", "Índice", "Referências", "Resumo", "Listagem", "Código"),
+        *("Nota", "Dica", "Aviso", "Importante", "Cuidado"),
+    ),
+    "nl": Words(
+        *("Figuur", "Tabel", "Vergelijking", "Sectie", "Inhoud", "Literatuur", "Samenvatting", "Listing", "Code"),
+        *("Opmerking", "Tip", "Waarschuwing", "Belangrijk", "Let op"),
+    ),
+    "zh": Words(
+        *("图", "表", "式", "节", "目录", "参考文献", "摘要", "代码", "代码"),
+        *("注记", "提示", "警告", "重要", "注意"),
+    ),
+    "ja": Words(
+        *("図", "表", "式", "節", "目次", "参考文献", "要旨", "コード", "コード"),
+        *("ノート", "ヒント", "警告", "重要", "注意"),
+    ),
 }
 
 

@@ -104,6 +104,26 @@ local function with_html_understood(document)
   return pandoc.read(html, "html", nil, {}):walk({ Span = restore, Div = restore })
 end
 
+-- A program with a caption, in Quarto's syntax: ```{#lst-x .python lst-cap="..."}
+local function captioned_program(block)
+  local caption = block.attributes["lst-cap"]
+  if not caption then return nil end
+  local label = block.identifier
+  block.attributes["lst-cap"], block.identifier = nil, ""
+  local read_caption = pandoc.read(caption, MARKDOWN, nil, {}):walk(TEX)
+  return pandoc.Div({ pandoc.Div(read_caption.blocks, { class = "hwkit-caption" }), block }, { id = label, class = "hwkit-listing" })
+end
+
+-- GitHub's notes, "> [!NOTE]", as the callouts that they are.
+local function note_as_callout(quote)
+  local first = quote.content[1]
+  local kind = first and first.t == "Para" and first.content[1].t == "Str" and first.content[1].text:match("^%[!(%u+)%]$")
+  if not kind then return nil end
+  first.content:remove(1)
+  if #first.content == 0 then quote.content:remove(1) end
+  return pandoc.Div(quote.content, { class = "callout-" .. kind:lower() })
+end
+
 local function read(text, markup)
   if markup == "html" then return pandoc.read(text, "html+tex_math_dollars", nil, {}) end
   if markup == "latex" then return pandoc.read(text, "latex", nil, {}) end
@@ -111,6 +131,7 @@ local function read(text, markup)
   -- pandoc ends the paragraph before it, though it is told that there are no such lists.
   text = text:gsub("([^\n])\n(@%a+%-[%w_-]+[%.%)])", "%1 %2")
   local document = pandoc.read(text, MARKDOWN, nil, {}):walk(TEX):walk({ Inlines = html_citations })
+  document = document:walk({ CodeBlock = captioned_program, BlockQuote = note_as_callout })
   if holds_html(document) then document = with_html_understood(document) end
   return document
 end
