@@ -122,6 +122,19 @@ def _report(options: argparse.Namespace) -> int:
     return 1 if report.failures else 0
 
 
+def _export(options: argparse.Namespace) -> int:
+    from hwkit.report.convert import export_pdf, notebooks_in
+
+    failed = False
+    for notebook in notebooks_in(options.notebooks):
+        try:
+            print(export_pdf(notebook, output_dir=options.output_dir, theme=options.theme, settings=options.settings))
+        except HwkitError as error:
+            print(f"hwkit: {notebook}: {error}", file=sys.stderr)
+            failed = True
+    return 1 if failed else 0
+
+
 def _bench(options: argparse.Namespace) -> int:
     from hwkit import runs
     from hwkit.bench import bench, tables
@@ -222,6 +235,13 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--output", type=Path, help="default: build/ of the project")
     report.add_argument("--force", action="store_true", help="execute every notebook again")
     report.set_defaults(run=_report)
+
+    export = commands.add_parser("export", help="set any notebooks as PDF, as they are: nothing is executed")
+    export.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="or a folder of notebooks")
+    export.add_argument("--output-dir", type=Path, help="default: beside each notebook")
+    export.add_argument("--theme", default="", help="article, report, handout, or a .typ file (default: article)")
+    export.add_argument("--settings", default="", help="a report.toml with title, authors, paper, font, ...")
+    export.set_defaults(run=_export)
 
     results = commands.add_parser("results", help="show the results.csv of a report as a Markdown table")
     results.add_argument("file", nargs="?", type=Path, help="default: build/results.csv of the project")

@@ -1,0 +1,44 @@
+"""`hwkit export`: notebooks and folders of notebooks become PDFs."""
+
+from __future__ import annotations
+
+import nbformat
+import pytest
+from nbformat.v4 import new_markdown_cell, new_notebook
+
+pytest.importorskip("typst")
+
+from hwkit.cli import main
+
+
+def write(path, text="# Hello"):
+    path.parent.mkdir(exist_ok=True)
+    nbformat.write(new_notebook(cells=[new_markdown_cell(text)]), path)
+    return path
+
+
+def test_notebooks_and_folders_become_pdfs_beside_them_or_elsewhere(tmp_path, capsys):
+    write(tmp_path / "folder" / "a.ipynb")
+    write(tmp_path / "folder" / ".ipynb_checkpoints" / "old.ipynb")
+    single = write(tmp_path / "b.ipynb")
+    assert main(["export", str(single), str(tmp_path / "folder"), "--theme", "report"]) == 0
+    assert (tmp_path / "b.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "folder" / "a.pdf").read_bytes().startswith(b"%PDF")
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["export", str(single), "--output-dir", str(tmp_path / "new" / "out")]) == 0
+    assert (tmp_path / "new" / "out" / "b.pdf").exists()
+
+
+def test_a_notebook_that_cannot_be_read_is_named_and_the_others_are_written(tmp_path, capsys):
+    (tmp_path / "broken.ipynb").write_text("no notebook")
+    write(tmp_path / "good.ipynb")
+    assert main(["export", str(tmp_path)]) == 1
+    assert "broken.ipynb: it cannot be read" in capsys.readouterr().err
+    assert (tmp_path / "good.pdf").exists()
+
+
+@pytest.mark.parametrize(("name", "says"), [("nowhere.ipynb", "does not exist"), ("empty", "holds no notebook")])
+def test_a_path_without_notebooks_is_an_error(tmp_path, capsys, name, says):
+    (tmp_path / "empty").mkdir()
+    assert main(["export", str(tmp_path / name)]) == 2
+    assert says in capsys.readouterr().err
