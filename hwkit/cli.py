@@ -136,6 +136,12 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
+    if options.export is not None:
+        from hwkit.report.timing import measure_exports, table_of_exports
+
+        print(table_of_exports(measure_exports(options.export, options.rounds or 5)))
+        return 0
+
     from hwkit import runs
     from hwkit.bench import bench, tables
     from hwkit.paths import project_root
@@ -263,6 +269,9 @@ def _parser() -> argparse.ArgumentParser:
         help="also whether training as fast as it can is as accurate as in fp32 (default profile: full)",
     )
     bench.add_argument("--report", action="store_true", help="also what an empty notebook costs")
+    bench.add_argument(
+        "--export", type=Path, metavar="NOTEBOOK", help="only how long it takes to a PDF, by each way that is installed"
+    )
     bench.add_argument("--rounds", type=int, help="windows of each contestant (default: 5)")
     bench.add_argument("--seeds", type=int, default=3, help="of --check-accuracy (default: 3)")
     bench.add_argument("--output", type=Path, help="default: build/bench.json of the project")
