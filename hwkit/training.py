@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from hwkit import data, models, runs, sources
 from hwkit.data import Dataset
-from hwkit.devices import autocast, device_name, resolve_device, resolve_precision
+from hwkit.devices import autocast, device_name, keep_freed_memory, resolve_device, resolve_precision
 from hwkit.errors import ExperimentError, TrainingError
 from hwkit.experiment import Experiment
 from hwkit.graphs import GraphedSteps
@@ -475,12 +475,14 @@ def fast_kernels(device: torch.device) -> Iterator[None]:
 
     On a CPU, numbers too small for a full mantissa (below 1e-38 in fp32) count as 0. Adam's running means of gradients
     that have stopped decay to such numbers, and a processor takes many times as long for them. This holds for the
-    calling thread and for those that start from it, so it has to come before PyTorch's own threads do.
+    calling thread and for those that start from it, so it has to come before PyTorch's own threads do. Freed memory
+    stays with the process, from here on.
 
     On CUDA, libraries try out which kernel is the fastest, and fp32 products are computed in TF32.
     """
     before = _flushes_denormals(), torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
     torch.set_flush_denormal(True)
+    keep_freed_memory()
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")

@@ -62,6 +62,9 @@ def _run_kernel(arguments: list[str], folder: str, environment: dict[str, str]) 
     import torch
     from ipykernel.kernelapp import launch_new_instance
 
+    from hwkit.devices import keep_freed_memory
+
+    keep_freed_memory()
     if environment.get("OMP_NUM_THREADS", "").isdecimal():  # read by PyTorch as it is imported, which was long ago
         torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
     # The kernel ends with its parent, the server, which ends with the last process that can ask it for a fork.
