@@ -2,11 +2,12 @@
 # interpreter named by PYTHON. Nothing is installed again while pyproject.toml has not changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test test-browser bench colab lab lint clean
+.PHONY: help setup report test test-browser test-faults bench colab lab lint clean
 
 VENV := .venv
 BASE_PYTHON ?= python3
 EXTRAS := dev
+FAULTS ?= short
 
 ifdef PYTHON
   PY := $(PYTHON)
@@ -31,6 +32,9 @@ report: $(STAMP)  ## train, run the notebooks, write build/report.pdf
 
 test: $(STAMP)  ## run the tests
 	$(PY) -m pytest $(ARGS)
+
+test-faults: $(STAMP)  ## attack hwkit: kills, full disks, damage, fuzzing (FAULTS=full: as in docs/promises.md)
+	HWKIT_FAULTS=$(FAULTS) $(PY) -m pytest -m faults tests/faults $(ARGS)
 
 bench: $(STAMP)  ## measure how fast training is on this machine
 	$(PY) -m hwkit.cli bench $(ARGS)

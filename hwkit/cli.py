@@ -95,6 +95,25 @@ def _data(options: argparse.Namespace) -> int:
     return 1 if any(row["status"] == "damaged" for row in rows) else 0
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from hwkit import doctor
+    from hwkit.paths import data_root, store_root
+
+    print(f"runs in {store_root()}, data in {data_root()}")
+    left = 0
+    for finding in doctor.examine():
+        print(finding)
+        if finding.repair and options.repair:
+            finding.repair()
+            print(f"  done: {finding.remedy}")
+        else:
+            left += finding.alarming
+            if finding.remedy:
+                print(f"  `hwkit doctor --repair` would {finding.remedy}")
+    print("everything else is whole")
+    return 1 if left else 0
+
+
 def _report(options: argparse.Namespace) -> int:
     from hwkit.report.build import build_report
 
@@ -232,6 +251,10 @@ def _parser() -> argparse.ArgumentParser:
 
     data = commands.add_parser("data", help="show which data sets are here, and check their files")
     data.set_defaults(run=_data)
+
+    doctor = commands.add_parser("doctor", help="check every file of the runs and the data sets")
+    doctor.add_argument("--repair", action="store_true", help="repair what can be, and set the rest aside")
+    doctor.set_defaults(run=_doctor)
 
     report = commands.add_parser("report", help="execute the notebooks and export them as PDF, HTML and CSV")
     report.add_argument("notebooks", nargs="*", help="default: all of notebooks/")

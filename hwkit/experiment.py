@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import numbers
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from hwkit.errors import ExperimentError, did_you_mean
 from hwkit.sources import DATASETS, SOURCES
 
 # Part of every fingerprint: raise it when the same experiment would train to another result than before, so that
-# runs of older code are never taken for runs of this code.
+# runs of older code are never taken for runs of this code. Which those are, a test decides (tests/test_long_life.py);
+# a checksum of the code would train everything again after every change of a comment.
 TRAINING_VERSION = 1
 
 # Kernel sizes that fit each network: odd ones, and for the unpadded CIFAR-10 network those that end at 2x2 pixels.
@@ -26,6 +28,7 @@ POOLINGS = ("max", "average")
 INITIALISATIONS = ("pytorch", "truncated-normal")
 SCHEDULES = ("constant", "one-cycle")
 PRECISIONS = ("auto", "fp32", "bf16")
+LONGEST_LABEL = 200  # characters of a name
 
 # What the report's networks use where an experiment says nothing else.
 DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -121,9 +124,13 @@ class Experiment:
     @property
     def fingerprint(self) -> str:
         """Twelve hex digits that name the run: equal for experiments that train the same thing."""
+        return self.fingerprint_under(TRAINING_VERSION)
+
+    def fingerprint_under(self, training_version: int) -> str:
+        """The fingerprint that the experiment has under a version of the training code."""
         trained = self.as_dict()
         del trained["name"], trained["profile"]
-        text = json.dumps({"version": TRAINING_VERSION, **trained}, sort_keys=True)
+        text = json.dumps({"version": training_version, **trained}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def as_dict(self) -> dict[str, Any]:
@@ -289,9 +296,19 @@ def _flag(field: str, value: Any) -> bool:
     return value
 
 
+def is_label(text: str) -> bool:
+    """Whether a text can stand in tables, titles and notebooks as it is: one printable line that is no markup."""
+    return len(text) <= LONGEST_LABEL and text.isprintable() and not re.search(r"[<>`\\]|\]\(", text)
+
+
 def _text(field: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ExperimentError(f"{field} must be text, not {value!r}")
+    if not is_label(value):
+        raise ExperimentError(
+            f"{field} must be one line of at most {LONGEST_LABEL} characters without <, >, ` and \\, "
+            f"not {value[:LONGEST_LABEL]!r}"
+        )
     return value
 
 

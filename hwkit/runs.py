@@ -10,26 +10,28 @@ A run folder holds
 - `metrics.json`: the results, and the SHA-256 of every other file and of itself. It is written last: a folder that has
   it is a finished run, and a file that does not match it is damaged;
 - `weights-ITERATION.safetensors`: the weights on the way, where the training was asked to keep some;
-- `checkpoint.pt`: while training is under way, and never afterwards;
+- `checkpoint.safetensors`: while training is under way, and never afterwards; it vouches for itself;
 - `index.safetensors`, once someone has explored the run: what can be computed again from the rest, with a checksum of
   its own. It is no part of the run, and one that is missing or damaged is made anew.
 
 A training that is no `Run`, because it has no weights to look into, leaves a result folder: `record.csv` as above, and
 `result.json` with everything else, which is written last and vouches for both.
 
-Every file is written beside its place and moved there, so that a crash or a full disk leaves the old one whole.
+Every file is written beside its place and moved there, so that a crash or a full disk leaves the old one whole. A
+checksum tells that a file is as it was written, not who wrote it: what a run says is also checked for being possible,
+and nothing that is read here can run code.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import hashlib
 import io
 import json
-import os
+import math
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,24 +41,17 @@ from typing import Any
 import filelock
 import pandas as pd
 import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from hwkit import models
-from hwkit.errors import ExperimentError, RunError, did_you_mean
-from hwkit.experiment import Experiment
+from hwkit import models, storage
+from hwkit.errors import RunError, did_you_mean
+from hwkit.experiment import TRAINING_VERSION, Experiment, is_label
 from hwkit.paths import store_root
 
-CHECKPOINT_KEYS = {
-    "model",
-    "optimizer",
-    "iteration",
-    "rows",
-    "seconds",
-    "random_state",
-    "environment",
-}
+CHECKPOINT = "checkpoint.safetensors"
+# What a damaged or forged checkpoint may look like beside a whole one: whatever goes wrong then means the same.
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError)
 _SNAPSHOT = re.compile(r"weights-(\d+)\.safetensors")
 FORMAT = 1  # of the run folder; a later version of hwkit must go on reading it
 RECORD_COLUMNS = (
@@ -91,8 +86,13 @@ class Run:
 
     @property
     def fingerprint(self) -> str:
-        """The experiment's fingerprint."""
-        return self.experiment.fingerprint
+        """The experiment's fingerprint, under the version of the training code that trained it."""
+        return self.experiment.fingerprint_under(self.training_version)
+
+    @property
+    def training_version(self) -> int:
+        """The version of the training code that trained it; `experiment.TRAINING_VERSION` is that of this hwkit."""
+        return self.metrics.get("training_version", 1)
 
     @property
     def test_accuracy(self) -> float:
@@ -107,22 +107,22 @@ class Run:
     @cached_property
     def record(self) -> pd.DataFrame:
         """Loss and accuracies during training; one row per record, columns `RECORD_COLUMNS`."""
-        return pd.read_csv(self._verified("record.csv"))
+        return self._parsed("record.csv", _parse_record)
 
     @cached_property
     def environment(self) -> dict[str, Any]:
         """What the run was trained with: versions, device, threads, precision, data checksum."""
-        return json.loads(self._verified("environment.json").read_text())
+        return self._parsed("environment.json", _parse_environment)
 
     @cached_property
     def initial_weights(self) -> dict[str, Tensor]:
         """Parameters before training by name, float32."""
-        return safetensors.torch.load_file(self._verified("initial.safetensors"))
+        return self._weights("initial.safetensors")
 
     @cached_property
     def final_weights(self) -> dict[str, Tensor]:
         """Parameters after training by name, float32."""
-        return safetensors.torch.load_file(self._verified("final.safetensors"))
+        return self._weights("final.safetensors")
 
     @property
     def weight_moments(self) -> list[int]:
@@ -137,7 +137,7 @@ class Run:
             raise RunError(f"{self.name} has no weights of iteration {iteration!r}; it has those of: {kept}")
         if iteration in (0, self.metrics["iterations"]):
             return self.final_weights if iteration else self.initial_weights
-        return safetensors.torch.load_file(self._verified(_snapshot_name(iteration)))
+        return self._weights(_snapshot_name(iteration))
 
     @cached_property
     def logits(self) -> Tensor:
@@ -151,7 +151,15 @@ class Run:
 
     @cached_property
     def _predictions(self) -> dict[str, Tensor]:
-        return safetensors.torch.load_file(self._verified("predictions.safetensors"))
+        count = self.metrics["test_images"]
+        wanted = {"logits": ((count, 10), torch.float32), "labels": ((count,), torch.int64)}
+        found = self._parsed("predictions.safetensors", lambda content: _parse_tensors(content, wanted))
+        right = int((found["logits"].argmax(dim=1) == found["labels"]).sum())
+        lowest, highest = found["labels"].aminmax()
+        if lowest < 0 or highest > 9 or right / count != self.test_accuracy:
+            problem = f"does not agree with the test accuracy in metrics.json, {self.test_accuracy}"
+            raise _damaged(self.folder / "predictions.safetensors", problem)
+        return found
 
     def model(self) -> nn.Module:
         """The trained network, in evaluation mode, on the CPU."""
@@ -159,17 +167,25 @@ class Run:
         model.load_state_dict(self.final_weights)
         return model.eval()
 
-    def _verified(self, name: str) -> Path:
+    def _weights(self, name: str) -> dict[str, Tensor]:
+        built = models.build(self.experiment).state_dict()
+        wanted = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in built.items()}
+        return self._parsed(name, lambda content: _parse_tensors(content, wanted))
+
+    def _parsed(self, name: str, parse: Callable[[bytes], Any]) -> Any:
+        """What `parse` makes of a file, after checking that it is the one that was written."""
         path = self.folder / name
         try:
-            digest = _sha256(path)
-        except OSError as error:
-            problem = f"cannot be read ({error.strerror or error})"
-        else:
-            if digest == self.metrics["files"].get(name):
-                return path
-            problem = "is damaged: its checksum is not the one written when the run finished"
-        raise RunError(f"{path} {problem}. {_retrain_hint(self.folder)}")
+            content = storage.read_bytes(path, storage.LARGEST_TENSORS)
+        except (OSError, ValueError) as error:
+            problem = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+            raise _damaged(path, problem) from None
+        if hashlib.sha256(content).hexdigest() != self.metrics["files"].get(name):
+            raise _damaged(path, "is damaged: its checksum is not the one written when the run finished")
+        try:
+            return parse(content)
+        except _UNREADABLE as error:
+            raise _damaged(path, f"is not what a run holds there: {error}") from None
 
     def __str__(self) -> str:
         e = self.experiment
@@ -188,17 +204,35 @@ def folder_of(experiment: Experiment, root: Path | None = None) -> Path:
 
 
 def find(experiment: Experiment, root: Path | None = None) -> Run | None:
-    """The finished run of an experiment, or None. The run carries the experiment's name, whoever trained it."""
+    """The finished run of an experiment, or None. The run carries the experiment's name, whoever trained it.
+
+    Raises
+    ------
+    RunError
+        As `load` does, and if the folder holds the run of another experiment.
+    """
     folder = folder_of(experiment, root)
     if not is_finished(folder):
         return None
     stored = load(folder)
+    if stored.fingerprint != experiment.fingerprint:
+        right = f"{stored.experiment.dataset}-{stored.fingerprint}"
+        raise RunError(
+            f"{folder} holds the run of another experiment, {stored.name}, whose place is {right}. Rename it to that, "
+            "or move it away; `hwkit doctor --repair` does"
+        )
     return Run(folder, experiment, stored.metrics)
 
 
 def is_finished(folder: Path) -> bool:
     """Whether a folder holds a finished run."""
-    return (folder / "metrics.json").exists()
+    return _exists(folder / "metrics.json")
+
+
+def _exists(path: Path) -> bool:
+    with contextlib.suppress(OSError):  # a name that is too long, or a folder that may not be entered
+        return path.exists()
+    return False
 
 
 def load(folder: Path) -> Run:
@@ -210,24 +244,52 @@ def load(folder: Path) -> Run:
         If the folder holds no finished run, or its description is damaged or from a newer hwkit.
     """
     if not is_finished(folder):
-        state = "is unfinished" if (folder / "checkpoint.pt").exists() else "holds no run"
+        state = "is unfinished" if _exists(folder / CHECKPOINT) else "holds no run"
         raise RunError(f"{folder} {state}; `hwkit runs` lists the finished ones")
     metrics = _read_vouched(folder / "metrics.json")
-    path = Run(folder, None, metrics)._verified("experiment.json")  # type: ignore[arg-type]
     try:
-        experiment = Experiment.from_dict(_read_json(path))
-    except (ExperimentError, TypeError) as error:
-        raise RunError(f"{path} does not describe an experiment of this hwkit: {error}") from None
+        _check_metrics(metrics)
+    except _UNREADABLE as error:
+        raise _damaged(folder / "metrics.json", f"is not what a run holds there: {error}") from None
+    if metrics.get("training_version", 1) > TRAINING_VERSION:
+        raise RunError(
+            f"{folder} was trained by a newer hwkit (training version {metrics['training_version']}, this one has "
+            f"{TRAINING_VERSION}); update hwkit"
+        )
+    described = Run(folder, None, metrics)  # type: ignore[arg-type]
+    try:
+        experiment = described._parsed(
+            "experiment.json", lambda content: Experiment.from_dict(storage.parse_object(content))
+        )
+    except RunError as error:
+        raise RunError(str(error).replace("is not what a run holds there", "does not describe an experiment")) from None
     return Run(folder, experiment, metrics)
+
+
+def read_everything(run: Run, but: tuple[str, ...] = ()) -> None:
+    """Read and check every file of a run, except those named in `but`; RunError for the first that is damaged."""
+    readers = {
+        "record.csv": lambda: run.record,
+        "environment.json": lambda: run.environment,
+        "final.safetensors": lambda: run.final_weights,
+        "initial.safetensors": lambda: run.initial_weights,
+        "predictions.safetensors": lambda: run.logits,
+    }
+    for name, read in readers.items():
+        if name not in but:
+            read()
+    for iteration in run.weight_moments[1:-1]:
+        run.weights_at(iteration)
 
 
 def list_runs(root: Path | None = None) -> tuple[list[Run], list[str]]:
     """The finished runs of the store, newest first, and one line on each folder that cannot be read."""
     found, problems = [], []
     root = root or store_root()
-    for metrics in sorted(root.glob("*/metrics.json")) if root.is_dir() else []:
+    for folder in _folders(root):
         try:
-            found.append(load(metrics.parent))
+            if is_finished(folder):
+                found.append(load(folder))
         except RunError as error:
             problems.append(str(error))
     found.sort(key=lambda run: run.metrics["finished"], reverse=True)
@@ -236,25 +298,30 @@ def list_runs(root: Path | None = None) -> tuple[list[Run], list[str]]:
 
 def unfinished(root: Path | None = None) -> list[Path]:
     """Folders of the store in which training was begun and not finished."""
+    return [folder for folder in _folders(root) if _exists(folder / CHECKPOINT) and not is_finished(folder)]
+
+
+def _folders(root: Path | None) -> list[Path]:
     root = root or store_root()
-    begun = sorted(root.glob("*/checkpoint.pt")) if root.is_dir() else []
-    return [path.parent for path in begun if not is_finished(path.parent)]
+    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
 
 
 def resolve(reference: str, root: Path | None = None) -> Run:
     """The run that a user means: a folder's name or path, the beginning of a fingerprint, or an experiment's name.
 
-    Of several runs with one experiment name, the newest. An unknown reference is a RunError that lists what exists.
+    Of several runs with one experiment name, the newest that this version of the training code trained; those of older
+    versions have to be named by their folder. An unknown reference is a RunError that lists what exists.
     """
     root = root or store_root()
     for folder in (root / reference, Path(reference).expanduser()):
-        if reference and (folder / "experiment.json").exists():
+        if reference and _exists(folder / "experiment.json"):
             return load(folder)
     found, problems = list_runs(root)
-    for run in found:
+    current = [run for run in found if run.training_version == TRAINING_VERSION]
+    for run in current:
         if reference == run.name or run.folder.name.split("-")[-1].startswith(reference or " "):
             return run
-    names = sorted({run.name for run in found})
+    names = sorted({run.name for run in current})
     listing = did_you_mean(reference, names) if names else f"there is no finished run in {root}"
     raise RunError("; ".join([f"no run {reference!r}; {listing}", *problems]))
 
@@ -270,7 +337,7 @@ def table(found: list[Run]) -> pd.DataFrame:
             "test accuracy": f"{run.test_accuracy:.4f}",
             "duration": duration(run.metrics["seconds"]),
             "finished": run.finished,
-            "folder": run.folder.name,
+            "folder": run.folder.name + ("" if run.training_version == TRAINING_VERSION else " (older training code)"),
         }
         for run in found
     ]
@@ -307,6 +374,8 @@ def lock_folder(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Ite
     """Hold the right to write a folder of the store; see `lock`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if (folder / ".lock").is_symlink():  # old versions of filelock would empty the file that it leads to
+            raise OSError("its .lock is a link; delete it")
         guard = filelock.FileLock(folder / ".lock")
         try:
             guard.acquire(timeout=0)
@@ -332,22 +401,11 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     RunError
         If the disk is full or read-only. What stood at `path` before still does.
     """
-    temporary = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        temporary = Path(name)
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    # safetensors and torch wrap the operating system's error in types of their own
+        storage.replace(path, write)
+    # safetensors wraps the operating system's error in a type of its own
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise _cannot_write(path, error) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -355,10 +413,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors as safetensors, atomically."""
-    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, lambda temporary: safetensors.torch.save_file(on_cpu, temporary))
+def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any] | None = None) -> None:
+    """Write tensors as safetensors, atomically; see `storage.write_tensors`."""
+    try:
+        storage.write_tensors(path, tensors, about)
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise _cannot_write(path, error) from error
 
 
 def write_snapshot(folder: Path, iteration: int, weights: dict[str, Tensor]) -> None:
@@ -378,51 +438,59 @@ def write_index(run: Run, tensors: dict[str, Tensor]) -> None:
     RunError
         If the folder was deleted or cannot be written.
     """
-    metadata = {"run": _digest_of(run.metrics), "sha256": _digest_of_tensors(tensors)}
-    write_atomically(
-        run.folder / "index.safetensors",
-        lambda temporary: safetensors.torch.save_file(tensors, temporary, metadata=metadata),
-    )
+    write_tensors(run.folder / "index.safetensors", tensors, {"run": _digest_of(run.metrics)})
 
 
 def read_index(run: Run) -> dict[str, Tensor] | None:
     """What `write_index` kept; None if there is nothing, or it is damaged or belongs to another run."""
     try:
-        with safetensors.safe_open(run.folder / "index.safetensors", framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
-    except (OSError, safetensors.SafetensorError):
+        tensors, about = storage.read_tensors(run.folder / "index.safetensors")
+    except (OSError, *_UNREADABLE):
         return None
-    expected = {"run": _digest_of(run.metrics), "sha256": _digest_of_tensors(tensors)}
-    return tensors if metadata == expected else None
+    return tensors if about == {"run": _digest_of(run.metrics)} else None
 
 
-def write_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write the state of an unfinished training, atomically."""
-    write_atomically(folder / "checkpoint.pt", lambda temporary: torch.save(state, temporary))
+def write_checkpoint(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    """Write the state of an unfinished training, tensors and what JSON can hold, atomically."""
+    write_tensors(folder / CHECKPOINT, tensors, {"format": FORMAT, **about})
 
 
-def read_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The state of an unfinished training, on the CPU, or None if there is none that can be read.
+def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `write_checkpoint` wrote into a folder, on the CPU.
 
-    A damaged checkpoint is set aside as `checkpoint.pt.damaged`: training then starts again from its beginning.
+    Raises
+    ------
+    FileNotFoundError
+        If there is no checkpoint.
+    ValueError
+        If it is damaged.
+    RunError
+        If the system does not let us read it.
     """
-    path = folder / "checkpoint.pt"
+    path = folder / CHECKPOINT
     try:
-        content = path.read_bytes()
+        tensors, about = storage.read_tensors(path)
     except FileNotFoundError:
-        return None
+        raise
     except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror or error}. Nothing is lost; run again") from error
+        raise RunError(
+            f"cannot read {path}: {error.strerror or error}. Run again; if that does not help, delete it, and training "
+            "starts again from the beginning"
+        ) from error
+    if about.pop("format", None) != FORMAT:
+        raise ValueError("it is of another format")
+    return tensors, about
+
+
+def set_aside_checkpoint(folder: Path) -> Path:
+    """Rename a checkpoint that cannot be used, so that training starts again from its beginning."""
+    path = folder / CHECKPOINT
+    aside = path.with_name(f"{CHECKPOINT}.damaged")
     try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception:  # torch names no class for "this is not a file that I wrote"
-        state = None
-    if not isinstance(state, dict) or set(state) != CHECKPOINT_KEYS:
-        write_atomically(path.with_name("checkpoint.pt.damaged"), lambda temporary: temporary.write_bytes(content))
-        path.unlink()
-        return None
-    return state
+        path.replace(aside)
+    except OSError as error:
+        raise _cannot_write(aside, error) from error
+    return aside
 
 
 def finish(
@@ -446,8 +514,8 @@ def finish(
     hashed = ("experiment.json", "environment.json", "record.csv")
     hashed += ("initial.safetensors", "final.safetensors", "predictions.safetensors")
     hashed += tuple(sorted(path.name for path in folder.iterdir() if _SNAPSHOT.fullmatch(path.name)))
-    files = {name: _sha256(folder / name) for name in hashed}
-    metrics = {"format": FORMAT, **metrics, "files": files}
+    files = {name: storage.sha256(folder / name) for name in hashed}
+    metrics = {"format": FORMAT, "training_version": TRAINING_VERSION, **metrics, "files": files}
     write_json(folder / "metrics.json", {**metrics, "sha256": _digest_of(metrics)})
     tidy(folder)
     return load(folder)
@@ -455,9 +523,9 @@ def finish(
 
 def tidy(folder: Path) -> None:
     """Remove what a killed process may have left behind. Only for the holder of the folder's lock."""
-    leftovers = list(folder.glob(".*.????????"))  # the temporary files of write_atomically
+    leftovers = storage.leftovers(folder)
     if is_finished(folder):
-        leftovers += folder.glob("checkpoint.pt*")
+        leftovers += folder.glob("checkpoint.*")
     for path in leftovers:
         with contextlib.suppress(OSError):
             path.unlink()
@@ -466,7 +534,7 @@ def tidy(folder: Path) -> None:
 def finish_result(folder: Path, content: dict[str, Any], record: pd.DataFrame) -> None:
     """Write the result folder of a training that is no `Run`; `result.json`, which makes it finished, comes last."""
     write_atomically(folder / "record.csv", lambda temporary: record.to_csv(temporary, index=False))
-    content = {"format": FORMAT, **content, "files": {"record.csv": _sha256(folder / "record.csv")}}
+    content = {"format": FORMAT, **content, "files": {"record.csv": storage.sha256(folder / "record.csv")}}
     write_json(folder / "result.json", {**content, "sha256": _digest_of(content)})
 
 
@@ -479,18 +547,16 @@ def find_result(folder: Path) -> tuple[dict[str, Any], pd.DataFrame] | None:
         If one of the files is damaged, or from a newer hwkit.
     """
     path = folder / "result.json"
-    if not path.exists():
+    if not _exists(path):
         return None
     content = _read_vouched(path)
-    record = folder / "record.csv"
-    if not record.exists() or _sha256(record) != content["files"]["record.csv"]:
-        raise RunError(f"{record} is missing or damaged. {_retrain_hint(folder)}")
-    return content, pd.read_csv(record)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    stored = Run(folder, None, content)  # type: ignore[arg-type]
+    try:
+        _check_metrics(content["metrics"])
+        check_environment(content["environment"])
+    except _UNREADABLE as error:
+        raise _damaged(path, f"is not what a result holds there: {error}") from None
+    return content, stored._parsed("record.csv", lambda text: pd.read_csv(io.BytesIO(text)))
 
 
 def _digest_of(metrics: dict[str, Any]) -> str:
@@ -498,39 +564,77 @@ def _digest_of(metrics: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(metrics, sort_keys=True).encode()).hexdigest()
 
 
-def _digest_of_tensors(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of the names and contents of tensors, by which an index vouches for itself."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].contiguous().numpy())
-    return digest.hexdigest()
-
-
 def _read_vouched(path: Path) -> dict[str, Any]:
     """The content of a `metrics.json` or `result.json`, after checking its format and its own checksum."""
-    content = _read_json(path)
+    try:
+        content = storage.read_object(path)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, f"is damaged: {getattr(error, 'strerror', None) or error}") from None
     if isinstance(content.get("format"), int) and content["format"] > FORMAT:
         raise RunError(
             f"{path.parent} has run format {content['format']}, this hwkit reads up to {FORMAT}; update hwkit"
         )
     if content.pop("sha256", None) != _digest_of(content):
-        raise RunError(f"{path} is damaged: it does not match its checksum. {_retrain_hint(path.parent)}")
+        raise _damaged(path, "is damaged: it does not match its checksum")
+    files = content.get("files")
+    if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
+        raise _damaged(path, "is not what a run holds there: it names no files")
     return content
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged: {error}. {_retrain_hint(path.parent)}") from None
-    if not isinstance(content, dict):
-        raise RunError(f"{path} is damaged: it holds no JSON object. {_retrain_hint(path.parent)}")
-    return content
+def _check_metrics(metrics: dict[str, Any]) -> None:
+    """Raise ValueError, TypeError or KeyError unless these can be the results of a training."""
+    for name in ("test_accuracy", "train_accuracy"):
+        if not 0 <= metrics[name] <= 1:
+            raise ValueError(f"{name} is {metrics[name]!r}")
+    for name in ("test_loss", "seconds"):
+        if not 0 <= metrics[name] < math.inf:
+            raise ValueError(f"{name} is {metrics[name]!r}")
+    for name in ("test_images", "train_images", "iterations"):
+        if type(metrics[name]) is not int or metrics[name] < 1:
+            raise ValueError(f"{name} is {metrics[name]!r}")
+    if type(metrics.get("training_version", 1)) is not int:
+        raise ValueError(f"training_version is {metrics['training_version']!r}")
+    datetime.datetime.fromisoformat(metrics["finished"])
 
 
-def _retrain_hint(folder: Path) -> str:
-    return f"Delete or move away the folder {folder} and train again"
+def check_environment(environment: dict[str, Any]) -> None:
+    """Raise ValueError or AttributeError unless a report may show all texts of an environment as they are."""
+    for name, value in environment.items():
+        for text in (name, *(value.values() if isinstance(value, dict) else [value])):
+            if isinstance(text, str) and not is_label(text):
+                raise ValueError(f"it says {text!r}")
+
+
+def _parse_environment(content: bytes) -> dict[str, Any]:
+    environment = storage.parse_object(content)
+    check_environment(environment)
+    return environment
+
+
+def _parse_record(content: bytes) -> pd.DataFrame:
+    record = pd.read_csv(io.BytesIO(content))
+    if tuple(record.columns) != RECORD_COLUMNS:
+        raise ValueError(f"its columns are {', '.join(map(str, record.columns))[:200]}")
+    if not all(map(pd.api.types.is_numeric_dtype, record.dtypes)):
+        raise ValueError("it holds other things than numbers")
+    return record
+
+
+def _parse_tensors(content: bytes, wanted: dict[str, tuple[tuple[int, ...], torch.dtype]]) -> dict[str, Tensor]:
+    """The tensors of a file; ValueError unless they have the wanted names, shapes and types and are finite."""
+    tensors = storage.parse_tensors(content)
+    if {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()} != wanted:
+        raise ValueError("its tensors have other names, shapes or types")
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise ValueError("its numbers are not all finite")
+    return tensors
+
+
+def _damaged(path: Path, problem: str) -> RunError:
+    return RunError(
+        f"{path} {problem}. Delete or move away the folder {path.parent} and train again (`hwkit doctor --repair` does)"
+    )
 
 
 def _cannot_write(path: Path, error: Exception) -> RunError:

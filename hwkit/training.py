@@ -9,7 +9,6 @@ import contextlib
 import datetime
 import functools
 import math
-import platform
 import signal
 import sys
 import threading
@@ -24,7 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from hwkit import data, models, runs, sources
+from hwkit import checkpoints, data, environments, models, runs, sources
+from hwkit.checkpoints import Checkpoint, Moments
 from hwkit.data import Dataset
 from hwkit.devices import autocast, device_name, keep_freed_memory, resolve_device, resolve_precision
 from hwkit.errors import ExperimentError, TrainingError
@@ -32,7 +32,6 @@ from hwkit.experiment import Experiment
 from hwkit.graphs import GraphedSteps
 from hwkit.inference import accuracy, predict, share_right
 from hwkit.runs import Run
-from hwkit.version import __version__
 
 TEST_SAMPLE = 200  # random test images per record, as in the seed report
 TRAIN_SAMPLE = 10_000  # training images over which the final training accuracy is taken
@@ -208,23 +207,24 @@ class TrainingState:
         self.seconds_before = 0.0
         self.random_state = None
         self.environment = describe_environment(device, self.precision, dataset)
-        checkpoint = runs.read_checkpoint(folder)
+        checkpoint = checkpoints.read(experiment, folder)
         if checkpoint is None:
             runs.write_json(folder / "experiment.json", experiment.as_dict())
         else:
-            self.model.load_state_dict(checkpoint["model"])
-            load_optimizer(self.optimizer, checkpoint["optimizer"])
-            self.iteration = checkpoint["iteration"]
-            self.rows = checkpoint["rows"]
-            self.seconds_before = checkpoint["seconds"]
-            before = checkpoint["environment"]
+            self.model.load_state_dict(checkpoint.model)
+            load_optimizer(self.optimizer, checkpoint.moments)
+            self.iteration = checkpoint.iteration
+            self.rows = checkpoint.rows
+            self.seconds_before = checkpoint.seconds
+            before = checkpoint.environment
             # Another kind of device has another kind of generator: a run that moves goes on with fresh numbers.
             if before["device"] == device.type:
-                self.random_state = checkpoint["random_state"]
+                self.random_state = checkpoint.random_state
             # A run that went on under other conditions says so, however often it was continued since.
             began_as = before.pop("began_as", None) or (before if before != self.environment else None)
             if began_as:
                 self.environment["began_as"] = began_as
+        self.saved_iteration = self.iteration
         self.started_at = self.saved_at = time.monotonic()
 
     @property
@@ -301,8 +301,8 @@ class TrainingState:
         """
         for iteration, seconds, measured in self.unread:
             loss, penalty, train_accuracy, test_accuracy = measured.tolist()
-            if not math.isfinite(loss):
-                raise self._diverged(f"the loss became {loss} at iteration {iteration}")
+            if not math.isfinite(loss + penalty):
+                raise self._diverged(f"the loss became {loss + penalty} at iteration {iteration}")
             epoch = iteration / self.experiment.batches_per_epoch
             rate = learning_rate_at(iteration, self.experiment)
             self.rows.append(
@@ -323,9 +323,13 @@ class TrainingState:
             runs.write_snapshot(self.folder, self.iteration, self.model.state_dict())
 
     def _diverged(self, what: str) -> TrainingError:
+        kept = f" (the last good checkpoint, of iteration {self.saved_iteration}, is kept in {self.folder})"
+        lower = f"the learning rate ({self.experiment.learning_rate:g})"
+        if self.experiment.l2:
+            lower += f" or l2 ({self.experiment.l2:g})"
         return TrainingError(
-            f"{self.experiment.name}: {what}. The last good checkpoint is kept in {self.folder}; lower the learning "
-            f"rate ({self.experiment.learning_rate:g}) or use precision='fp32'"
+            f"{self.experiment.name}: {what}{kept if self.saved_iteration else ''}; lower {lower}, "
+            "or use precision='fp32'"
         )
 
     def save(self) -> None:
@@ -333,16 +337,17 @@ class TrainingState:
         if self.unread:
             self.read_records()
         if all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters()):
-            state = {
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "iteration": self.iteration,
-                "rows": self.rows,
-                "seconds": self.seconds,
-                "environment": self.environment,
-                "random_state": self.random_generator().get_state(),
-            }
-            runs.write_checkpoint(self.folder, state)
+            checkpoint = Checkpoint(
+                model=self.model.state_dict(),
+                moments=self.optimizer.state_dict()["state"],
+                iteration=self.iteration,
+                rows=self.rows,
+                seconds=self.seconds,
+                environment=self.environment,
+                random_state=self.random_generator().get_state(),
+            )
+            checkpoints.write(self.experiment, self.folder, checkpoint)
+            self.saved_iteration = self.iteration
         self.saved_at = time.monotonic()
 
     def finish(self) -> Run:
@@ -358,11 +363,12 @@ class TrainingState:
         dataset, count = self.dataset, min(TRAIN_SAMPLE, len(self.dataset.train_labels))
         logits = predict(self.model, dataset.test_images, dataset, precision="fp32")
         train_logits = predict(self.model, dataset.train_images[:count], dataset, precision="fp32")
-        if not logits.isfinite().all():
+        test_loss = F.cross_entropy(logits, dataset.test_labels).item()
+        if not (logits.isfinite().all() and train_logits.isfinite().all() and math.isfinite(test_loss)):
             raise self._diverged("the outputs of the trained network are not all finite")
         metrics = {
             "test_accuracy": accuracy(logits, dataset.test_labels),
-            "test_loss": F.cross_entropy(logits, dataset.test_labels).item(),
+            "test_loss": test_loss,
             "test_images": len(dataset.test_labels),
             "train_accuracy": accuracy(train_logits, dataset.train_labels[:count]),
             "train_images": count,
@@ -425,12 +431,19 @@ def make_optimizer(model: nn.Module, experiment: Experiment) -> torch.optim.Adam
     return torch.optim.Adam(groups, lr=experiment.learning_rate, fused=device.type == "cpu")
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+def load_optimizer(optimizer: torch.optim.Optimizer, moments: Moments) -> None:
     """Give an optimiser the moments of a checkpoint, and let it keep its own options: they are for its device."""
-    own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for group, options in zip(optimizer.param_groups, own, strict=True):
-        group.update(options)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    # A fused optimiser goes through memory: a moment has to lie there as its parameter does.
+    state = {
+        number: {
+            name: torch.empty_like(parameters[number]).copy_(value) if value.ndim else value
+            for name, value in of_one.items()
+        }
+        for number, of_one in moments.items()
+    }
+    own = optimizer.state_dict()
+    optimizer.load_state_dict({**own, "state": state})
 
 
 def l2_penalty(model: nn.Module, l2: float) -> Tensor:
@@ -455,14 +468,11 @@ def learning_rate_at(iteration: int, experiment: Experiment) -> float:
 
 
 def describe_environment(device: torch.device, precision: str, dataset: Dataset) -> dict[str, Any]:
-    """What a run's numbers depend on beside its experiment."""
+    """What a run's numbers depend on beside its experiment; see `environments.describe`."""
     return {
-        "hwkit": __version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "platform": platform.platform(),
+        **environments.describe(),
         "device": device.type,
-        "device_name": device_name(device),
+        "device_name": environments.label(device_name(device)),
         "threads": torch.get_num_threads(),
         "precision": precision,
         "data_checksum": dataset.checksum,

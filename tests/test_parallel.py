@@ -82,7 +82,7 @@ def test_an_interrupt_leaves_checkpoints(own_store: Path) -> None:
         parent.kill()
     folders = runs.unfinished()
     assert len(folders) == 2
-    assert all(runs.read_checkpoint(folder)["iteration"] > 0 for folder in folders)
+    assert all(runs.read_checkpoint(folder)[1]["iteration"] > 0 for folder in folders)
 
 
 def test_seeds_count_up_from_the_experiments_own(trained_run: Run) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from hwkit import runs
+from hwkit import checkpoints, models, runs
+from hwkit.checkpoints import Checkpoint
 from hwkit.errors import RunError
+from hwkit.experiment import named_experiment
 from hwkit.runs import Run
 
 # All that a finished run holds beside metrics.json.
@@ -44,8 +47,6 @@ def test_a_run_folder_holds_what_it_promises_and_nothing_else(trained_run: Run) 
 
 
 def test_initial_and_final_weights_are_those_before_and_after_training(trained_run: Run) -> None:
-    from hwkit import models
-
     initial = models.build(trained_run.experiment).state_dict()
     assert all(torch.equal(initial[name], value) for name, value in trained_run.initial_weights.items())
     assert not torch.equal(initial["conv1.weight"], trained_run.final_weights["conv1.weight"])
@@ -109,15 +110,46 @@ def test_an_unknown_run_is_an_error_that_lists_what_exists(trained_run: Run, tmp
 
 def test_an_unfinished_folder_is_no_run(trained_run: Run, copy: Path) -> None:
     (copy / "metrics.json").unlink()
-    (copy / "checkpoint.pt").write_bytes(b"")
+    (copy / runs.CHECKPOINT).write_bytes(b"")
     assert runs.unfinished(copy.parent) == [copy]
     assert runs.find(trained_run.experiment, copy.parent) is None
 
 
 def test_a_damaged_checkpoint_is_set_aside(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 and then nothing")
-    assert runs.read_checkpoint(tmp_path) is None
-    assert (tmp_path / "checkpoint.pt.damaged").exists()
+    (tmp_path / runs.CHECKPOINT).write_bytes(b"PK\x03\x04 and then nothing")
+    assert checkpoints.read(named_experiment("mnist"), tmp_path) is None
+    assert (tmp_path / f"{runs.CHECKPOINT}.damaged").exists()
+
+
+@pytest.mark.parametrize("place", [20, -1, -5000])
+def test_a_checkpoint_with_a_flipped_bit_is_not_believed(tmp_path: Path, place: int) -> None:
+    runs.write_checkpoint(tmp_path, {"weight": torch.randn(40, 50)}, {"iteration": 3})
+    assert runs.read_checkpoint(tmp_path)[1] == {"iteration": 3}
+    content = bytearray((tmp_path / runs.CHECKPOINT).read_bytes())
+    content[place] ^= 2
+    (tmp_path / runs.CHECKPOINT).write_bytes(content)
+    with pytest.raises(ValueError, match=r"safetensors|checksum"):
+        runs.read_checkpoint(tmp_path)
+
+
+def test_the_checkpoint_of_another_experiment_is_set_aside(trained_run: Run, tmp_path: Path) -> None:
+    experiment = trained_run.experiment
+    model = models.build(experiment).state_dict()
+    optimised = sorted(model, key=models.is_weight, reverse=True)
+    moments = {
+        number: {"step": torch.tensor(3.0), "exp_avg": model[name].clone(), "exp_avg_sq": model[name].clone()}
+        for number, name in enumerate(optimised)
+    }
+    state = torch.zeros(8, dtype=torch.uint8)
+    written = Checkpoint(model, moments, 3, [(3, *[0.5] * 7)], 1.5, {"device": "cpu"}, state)
+    checkpoints.write(experiment, tmp_path, written)
+    found = checkpoints.read(experiment, tmp_path)
+    assert (found.iteration, found.rows, found.seconds) == (3, written.rows, 1.5)
+    assert checkpoints.read(experiment.replace(seed=1), tmp_path) is None
+    assert (tmp_path / f"{runs.CHECKPOINT}.damaged").exists()
+    # Under the right name, and yet no checkpoint of this network.
+    checkpoints.write(experiment, tmp_path, replace(written, moments=dict(list(moments.items())[1:])))
+    assert checkpoints.read(experiment, tmp_path) is None
 
 
 def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
@@ -125,8 +157,8 @@ def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return Path.touch, (tmp_path / "ran",)
 
-    torch.save({"iteration": Attack()}, tmp_path / "checkpoint.pt")
-    assert runs.read_checkpoint(tmp_path) is None
+    torch.save({"iteration": Attack()}, tmp_path / runs.CHECKPOINT)
+    assert checkpoints.read(named_experiment("mnist"), tmp_path) is None
     assert not (tmp_path / "ran").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -11,10 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 
-from hwkit import data, devices, models, runs, training
+from hwkit import checkpoints, data, devices, models, runs, training
 from hwkit.errors import RunError, TrainingError
 from hwkit.experiment import Experiment, named_experiment
 from hwkit.runs import Run
@@ -140,8 +142,6 @@ training.train(Experiment.from_dict(json.loads(sys.argv[1])), device="cpu", prog
 
 
 def start_child(experiment: Experiment, store: Path) -> subprocess.Popen[str]:
-    import json
-
     environment = {**os.environ, "HWKIT_HOME": str(store)}
     arguments = [sys.executable, "-c", CHILD, json.dumps(experiment.as_dict())]
     return subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -174,12 +174,12 @@ def test_a_killed_training_goes_on_to_the_bit_for_bit_same_result(
 
     child = start_child(experiment, tmp_path / "killed")
     folder = runs.folder_of(experiment, tmp_path / "killed")
-    wait_for(folder / "checkpoint.pt", child)
+    wait_for(folder / runs.CHECKPOINT, child)
     child.send_signal(number)
     child.communicate()
     assert child.returncode != 0
     assert not runs.is_finished(folder)
-    assert 0 < runs.read_checkpoint(folder)["iteration"] < experiment.iterations
+    assert 0 < checkpoints.read(experiment, folder).iteration < experiment.iterations
 
     monkeypatch.setenv("HWKIT_HOME", str(tmp_path / "killed"))
     resumed = train(experiment)
@@ -187,7 +187,7 @@ def test_a_killed_training_goes_on_to_the_bit_for_bit_same_result(
     assert torch.equal(resumed.logits, undisturbed.logits)
     columns = [column for column in runs.RECORD_COLUMNS if column != "seconds"]
     assert resumed.record[columns].equals(undisturbed.record[columns])
-    assert not (folder / "checkpoint.pt").exists()
+    assert not (folder / runs.CHECKPOINT).exists()
 
 
 def test_two_processes_that_want_the_same_run_train_it_once(tmp_path: Path) -> None:
@@ -209,11 +209,23 @@ def test_a_loss_that_is_no_number_stops_and_is_never_a_finished_run(own_store: P
 
 
 def test_a_network_that_computes_no_numbers_is_never_a_finished_run(own_store: Path) -> None:
-    experiment = tiny(learning_rate=1e30, schedule="constant", precision="fp32", epochs=0.01)
+    experiment = tiny(learning_rate=1e12, schedule="constant", precision="fp32", epochs=0.01)
     assert experiment.iterations == 1
     with pytest.raises(TrainingError, match="not all finite"):
         train(experiment)
     assert runs.find(experiment) is None
+
+
+def test_a_penalty_that_is_no_number_stops_too_and_keeps_the_last_good_checkpoint(
+    own_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Adam divides such a gradient away, so that cross-entropy and weights stay finite while the loss is not."""
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    experiment = tiny(l2=1e37, precision="fp32")
+    with pytest.raises(TrainingError, match=r"became inf at iteration 5 \(the last good checkpoint, of iteration 4"):
+        train(experiment)
+    assert runs.find(experiment) is None
+    assert checkpoints.load(experiment, runs.folder_of(experiment)).iteration == 4
 
 
 def test_a_failing_evaluation_keeps_the_last_step(own_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +234,7 @@ def test_a_failing_evaluation_keeps_the_last_step(own_store: Path, monkeypatch: 
     monkeypatch.setattr(runs, "finish", lambda *_, **__: (_ for _ in ()).throw(RunError("no space")))
     with pytest.raises(RunError):
         train(experiment)
-    assert runs.read_checkpoint(runs.folder_of(experiment))["iteration"] == experiment.iterations
+    assert checkpoints.read(experiment, runs.folder_of(experiment)).iteration == experiment.iterations
     monkeypatch.setattr(runs, "finish", real_finish)
     assert train(experiment).metrics["iterations"] == experiment.iterations
 
@@ -231,7 +243,7 @@ def test_leftovers_of_killed_processes_are_removed(own_store: Path) -> None:
     experiment = tiny()
     folder = runs.folder_of(experiment)
     folder.mkdir(parents=True)
-    (folder / ".checkpoint.pt.abcd1234").write_bytes(b"half")
+    (folder / ".checkpoint.safetensors.abcd1234").write_bytes(b"half")
     train(experiment)
     assert {path.name for path in folder.iterdir()} - {".lock"} == {*FILES, "metrics.json"}
 
@@ -267,20 +279,20 @@ def test_an_unwritable_store_is_one_clear_error(tmp_path: Path, monkeypatch: pyt
 def test_a_full_disk_keeps_the_last_checkpoint(own_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = tiny(epochs=2)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    real_save, saved = torch.save, []
+    real_save, saved = safetensors.torch.save_file, []
 
-    def save_while_there_is_room(state: object, path: Path) -> None:
+    def save_while_there_is_room(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
         if len(saved) == 3:
             Path(path).write_bytes(b"half a check")
             raise OSError(28, "No space left on device")
-        saved.append(state["iteration"])
-        real_save(state, path)
+        saved.append(json.loads(metadata["about"])["iteration"])
+        real_save(tensors, path, metadata)
 
-    monkeypatch.setattr(torch, "save", save_while_there_is_room)
+    monkeypatch.setattr(safetensors.torch, "save_file", save_while_there_is_room)
     with pytest.raises(RunError, match=r"No space left on device.*last checkpoint are kept"):
         train(experiment)
     folder = runs.folder_of(experiment)
-    assert runs.read_checkpoint(folder)["iteration"] == saved[-1]
+    assert checkpoints.read(experiment, folder).iteration == saved[-1]
     assert not list(folder.glob(".checkpoint*"))
 
 

@@ -10,7 +10,7 @@ import ipywidgets
 import numpy as np
 from IPython.display import display
 
-from hwkit import plots, runs, theme
+from hwkit import checkpoints, plots, theme
 from hwkit.experiment import Experiment
 from hwkit.explorer import drawing
 from hwkit.explorer.bridge import STYLE, bundle
@@ -42,8 +42,8 @@ class LiveCurves:
     ) -> None:
         self.experiment = experiment
         self.on_record = on_record
-        checkpoint = runs.read_checkpoint(folder)
-        self.rows: list[Sequence[float]] = list(checkpoint["rows"]) if checkpoint else []
+        checkpoint = checkpoints.read(experiment, folder)
+        self.rows: list[Sequence[float]] = list(checkpoint.rows) if checkpoint else []
         self.page = ipywidgets.HTML()
         self.drawings = 0
         self._next = 0.0

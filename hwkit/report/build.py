@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import ctypes
 import dataclasses
 import hashlib
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwkit import storage
 from hwkit.errors import HwkitError, ReportError
 from hwkit.paths import project_root
 from hwkit.report.execute import (
@@ -276,14 +278,17 @@ def _execute(
     executions: list[Execution] = []
 
     def started(number: int) -> None:
-        # What an interrupted execution leaves in the output's place must not pass for the one before.
+        # What an interrupted execution leaves in the output's place must not pass for the one before, nor the one
+        # before for what a process that is killed would have shown.
         state.forget(plans[number])
+        plans[number].output(output).unlink(missing_ok=True)
 
     def ended(number: int, outcome: Outcome) -> None:
         plan = plans[number]
         failed = Execution(plan.notebook, plan.output(output), 0.0, str(outcome.error))
         execution = failed if outcome.error else outcome.value
-        state.remember(plan, execution)
+        _require_whole(execution.output)
+        state.remember(plan, execution, output)
         executions.append(execution)
         how = f"failed in {execution.failure}" if execution.failure else duration(execution.seconds)
         say(f"[{len(executions)}/{len(plans)}] {plan.notebook.name}: {how}")
@@ -305,23 +310,27 @@ class _State:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self.content = json.loads(path.read_text())
-            self.content["notebooks"].items()
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            self.content = {"notebooks": {}}  # nothing built yet, or not by this version: everything is built anew
+        # Nothing built yet, or not by this version, or damaged: everything is built anew.
+        self.content: dict[str, Any] = {"notebooks": {}}
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            found = storage.read_object(path)
+            if all(isinstance(known["seconds"], float) for known in found["notebooks"].values()):
+                self.content = found
 
     def is_current(self, plan: _Plan, output: Path) -> bool:
         known = self.content["notebooks"].get(plan.notebook.name, {})
-        return known.get("key") == plan.key and plan.output(output).exists()
+        return known.get("key") == plan.key and known.get("sha256") == _sha256(plan.output(output))
 
     def seconds(self, plan: _Plan) -> float:
         return self.content["notebooks"].get(plan.notebook.name, {}).get("seconds", 0.0)
 
-    def remember(self, plan: _Plan, execution: Execution) -> None:
+    def remember(self, plan: _Plan, execution: Execution, output: Path) -> None:
         """Note an execution; a failed one is never up to date."""
-        key = None if execution.failure else plan.key
-        self.content["notebooks"][plan.notebook.name] = {"key": key, "seconds": round(execution.seconds, 1)}
+        self.content["notebooks"][plan.notebook.name] = {
+            "key": None if execution.failure else plan.key,
+            "seconds": round(execution.seconds, 1),
+            "sha256": _sha256(plan.output(output)),
+        }
         self.save()
 
     def forget(self, plan: _Plan) -> None:
@@ -347,14 +356,18 @@ def _export(
     """Write PDF, HTML and CSV from the executed notebooks, unless they are there and nothing has changed."""
     pdf, html, csv = output / "report.pdf", output / "report.html", output / "results.csv"
     executed = [plan.output(output) for plan in plans if plan.output(output).exists()]
+    if not executed:
+        failures = "; ".join(f"{e.notebook.name}: {e.failure}" for e in executions)
+        raise ReportError(f"no notebook could be executed, so there is no report: {failures}")
     key = _digest(
         repr(settings).encode(),
         *(path.read_bytes() for path in executed),
         *(path.read_bytes() for path in _library_files(exporting=True)),
     )
     reused = tuple(plan.notebook.name for plan in plans if plan.notebook not in [e.notebook for e in executions])
-    if state.content.get("report") == key and all(path.exists() for path in (pdf, html, csv)):
-        return Report(pdf, html, csv, tuple(executions), reused, state.content["pages"], ())
+    written = state.content.get("written")
+    if state.content.get("report") == key and written == [_sha256(path) for path in (pdf, html, csv)]:
+        return Report(pdf, html, csv, tuple(executions), reused, int(state.content.get("pages", 0)), ())
 
     import pandas as pd
 
@@ -373,7 +386,8 @@ def _export(
         facts["Incomplete"] = ", ".join(f"{e.notebook.stem} stopped at {e.failure}" for e in failed)
     replace_file(csv, pd.DataFrame(rows).to_csv(index=False).encode())
     info = build_book(executed, settings=settings, facts=facts, opening=_opening(rows), pdf=pdf, html=html)
-    state.content |= {"report": key, "pages": info.pages}
+    written = [_sha256(path) for path in (pdf, html, csv)]
+    state.content |= {"report": key, "pages": info.pages, "written": written}
     state.save()
     return Report(pdf, html, csv, tuple(executions), reused, info.pages, tuple(info.warnings))
 
@@ -445,6 +459,21 @@ def _library_files(*, exporting: bool) -> list[Path]:
     package = Path(__file__).parents[1]
     files = [path for path in sorted(package.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
     return [path for path in files if ("report" in path.relative_to(package).parts) == exporting]
+
+
+def _require_whole(notebook: Path) -> None:
+    """Delete an executed notebook whose process was killed, or ran out of disk, in the middle of writing it."""
+    try:
+        read_notebook(notebook)
+    except ReportError:
+        notebook.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str | None:
+    """The SHA-256 of a file; None if there is none that can be read."""
+    with contextlib.suppress(OSError):
+        return storage.sha256(path)
+    return None
 
 
 def _digest(*parts: bytes) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from hwkit.errors import ReportError
 from hwkit.notebook import assigned_names, require_declared
+from hwkit.report.files import replace_file
 
 ERROR_MARK = "papermill-error-cell-tag"  # papermill tags the cells it adds to a failed notebook with this
 
@@ -111,7 +112,7 @@ def remove_error_marks(path: Path) -> None:
     """Take out the cells that papermill adds around an error: the report shows the error itself."""
     content = read_notebook(path)
     content["cells"] = [cell for cell in content["cells"] if ERROR_MARK not in cell["metadata"].get("tags", [])]
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    replace_file(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def outputs_of_kind(notebook: Path, mime: str) -> list[Any]:

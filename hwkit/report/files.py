@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from hwkit import storage
 from hwkit.errors import ReportError
 
 
@@ -20,16 +19,10 @@ def replace_file(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            file.write(content)
-        try:
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except OSError:
-            os.unlink(file.name)
-            raise
+        storage.replace(path, lambda temporary: temporary.write_bytes(content))
     except OSError as error:
-        raise ReportError(f"{path} cannot be written: {error}") from error
+        problem = error.strerror or error
+        raise ReportError(f"{path} cannot be written: {problem}; free some space, or name another --output") from error
 
 
 def find_inside(target: str, folders: Sequence[Path], what: str) -> Path:
