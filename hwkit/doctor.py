@@ -82,6 +82,9 @@ def examine_store(store: Path) -> Iterator[Finding]:
 def _examine_folder(folder: Path) -> Iterator[Finding]:
     for path in storage.leftovers(folder):
         yield Finding(path, "was left behind by a process that was killed", "delete it", path.unlink)
+    lock = folder / ".lock"
+    if not runs.is_lock(lock):
+        yield Finding(lock, "is no plain file, so that nothing can be trained here", *_set_aside(lock))
     with contextlib.suppress(OSError):
         if (folder / "result.json").exists():
             yield from _examine_result(folder)
@@ -121,7 +124,7 @@ def _examine_run(folder: Path) -> Iterator[Finding]:
         )
     kept = folder / "index.safetensors"
     if kept.exists() and index.kept(run) is None:
-        yield Finding(kept, "is damaged or of another hwkit, and can be computed again", "delete it", kept.unlink)
+        yield Finding(kept, "is damaged or of another hwkit, and can be computed again", *_set_aside(kept))
 
 
 def _examine_result(folder: Path) -> Iterator[Finding]:
@@ -173,7 +176,7 @@ def _damaged(folder: Path, error: RunError) -> Finding:
 def _held(folder: Path) -> Iterator[bool]:
     """Hold a folder's lock, if nobody else does; without writing to a folder that has none, or may not be written."""
     path = folder / ".lock"
-    if path.is_symlink() or not path.is_file():
+    if not path.is_file() or not runs.is_lock(path):
         yield True
         return
     guard = filelock.FileLock(path)

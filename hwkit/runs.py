@@ -374,8 +374,8 @@ def lock_folder(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Ite
     """Hold the right to write a folder of the store; see `lock`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / ".lock").is_symlink():  # old versions of filelock would empty the file that it leads to
-            raise OSError("its .lock is a link; delete it")
+        if not is_lock(folder / ".lock"):
+            raise RunError(f"{folder / '.lock'} is no plain file; delete it and run again")
         guard = filelock.FileLock(folder / ".lock")
         try:
             guard.acquire(timeout=0)
@@ -391,6 +391,11 @@ def lock_folder(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Ite
     finally:
         if isinstance(guard, filelock.BaseFileLock):
             guard.release()
+
+
+def is_lock(path: Path) -> bool:
+    """Whether a file can be locked, or made: through a link, old versions of filelock would empty another file."""
+    return not path.is_symlink() and (path.is_file() or not path.exists())
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:

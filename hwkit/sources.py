@@ -18,6 +18,7 @@ from typing import Literal
 
 from filelock import FileLock
 
+from hwkit import storage
 from hwkit.errors import DataError, did_you_mean
 from hwkit.paths import data_root
 
@@ -206,12 +207,14 @@ def check(name: str, root: str | Path | None = None, checksums: bool = True) -> 
 
 
 def _check_file(path: Path, expected: DataFile, checksums: bool) -> FileCheck:
-    if path.is_dir():
-        return FileCheck(path, "damaged", "is a folder where a file should be")
-    if not path.exists():
-        return FileCheck(path, "missing", "is not there")
     try:
-        with path.open("rb") as file:
+        if path.is_dir():
+            return FileCheck(path, "damaged", "is a folder where a file should be")
+        if not path.exists():
+            if path.parent.exists() and not path.parent.is_dir():
+                return FileCheck(path.parent, "damaged", "is a file where a folder should be")
+            return FileCheck(path, "missing", "is not there")
+        with storage.open_plain(path) as file:
             header = file.read(len(expected.header))
             size = path.stat().st_size
             if size == 0:
@@ -251,8 +254,8 @@ def read_verified(name: str, folder: Path, expected: DataFile) -> bytes:
     """
     path = folder / expected.path
     try:
-        content = path.read_bytes()
-    except OSError:
+        content = storage.read_bytes(path, expected.size)
+    except (OSError, ValueError):
         content = b""
     if hashlib.sha256(content).hexdigest() != expected.sha256:
         found = _check_file(path, expected, checksums=True)

@@ -30,7 +30,7 @@ def test_a_failed_write_is_one_error_and_the_next_attempt_goes_on(
 ) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     failed = 0
-    for number in range(times(15, 200)):
+    for number in range(times(10, 200)):
         store, experiment = tmp_path / str(number), small(seed=number % 3)
         monkeypatch.setenv("HWKIT_HOME", str(store))
         code = dice.choice([errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT])
