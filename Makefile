@@ -50,7 +50,7 @@ colab: $(STAMP)  ## build dist/hwkit-colab.zip, to upload to Colab or Drive
 	rm -rf dist/colab build/lib build/bdist.*
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
-	$(PY) -m jupyter lab --notebook-dir=notebooks $(ARGS)
+	$(PY) -m jupyter lab --ServerApp.ip=localhost --notebook-dir=notebooks $(ARGS)
 
 lint: $(STAMP)  ## check the style of the code
 	$(PY) -m ruff check .

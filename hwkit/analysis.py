@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwkit import data, models, sources, standin
+from hwkit import data, environments, models, sources, standin
 from hwkit.data import Dataset
 from hwkit.errors import RunError, did_you_mean
 from hwkit.runs import Run
@@ -550,6 +550,7 @@ class Comparison:
     difference : a_accuracy - b_accuracy, which lies in the interval from `low` to `high` at `level`.
     only_a, only_b : images that only the one run gets right.
     p_value : of McNemar's exact test that neither run is better.
+    note : what the runs differ in beside their experiments, as a sentence; "" if that is nothing.
     """
 
     a_name: str
@@ -564,12 +565,13 @@ class Comparison:
     only_a: int
     only_b: int
     p_value: float
+    note: str = ""
 
     def __str__(self) -> str:
         return (
             f"{self.a_name} {self.a_accuracy:.4f}, {self.b_name} {self.b_accuracy:.4f}: difference "
             f"{100 * self.difference:+.2f} points ({100 * self.level:g} % interval {100 * self.low:+.2f} to "
-            f"{100 * self.high:+.2f}; McNemar p = {self.p_value:.2g})"
+            f"{100 * self.high:+.2f}; McNemar p = {self.p_value:.2g})" + (f". {self.note}" if self.note else "")
         )
 
 
@@ -602,6 +604,7 @@ def compare_accuracies(a: Run, b: Run, level: float = 0.95) -> Comparison:
         only_a=only_a,
         only_b=only_b,
         p_value=mcnemar_p_value(only_a, only_b),
+        note=environments.note_on([a, b]),
     )
 
 

@@ -10,9 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
 from hwkit.experiment import LONGEST_LABEL
 from hwkit.version import __version__
 
@@ -44,6 +41,9 @@ SHOWN = {
 
 def describe() -> dict[str, Any]:
     """The software that trains here, as `environment.json` keeps it; `training.describe_environment` adds the rest."""
+    import numpy as np
+    import torch
+
     return {
         "hwkit": __version__,
         "training_code": training_code(),

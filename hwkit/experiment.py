@@ -139,8 +139,10 @@ class Experiment:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Experiment:
-        """The experiment with these fields; an unknown field is an ExperimentError."""
+        """The experiment with these fields; an unknown field, or no data set, is an ExperimentError."""
         check_options(fields)
+        if "dataset" not in fields:
+            raise ExperimentError(f"dataset is missing; known: {', '.join(DATASETS)}")
         return cls(**fields)
 
     def replace(self, **changes: Any) -> Experiment:

@@ -53,7 +53,7 @@ def assigned_names(source: str) -> list[str]:
     """Names that Python code assigns at its top level, in order; magics and other non-Python code have none."""
     try:
         statements = ast.parse(source).body
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     targets: list[ast.expr] = []
     for statement in statements:

@@ -34,6 +34,7 @@ def _is_project(folder: Path) -> bool:
         return False
     try:
         facts = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False  # a missing or unreadable file only means that this is somebody else's folder
-    return facts.get("project", {}).get("name") == "hwkit"
+    project = facts.get("project")
+    return isinstance(project, dict) and project.get("name") == "hwkit"

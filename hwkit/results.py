@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from hwkit import environments
 from hwkit.analysis import wilson_interval
 from hwkit.errors import ReportError
 from hwkit.experiment import Experiment
@@ -137,6 +138,14 @@ def seed_notes(rows: Sequence[dict[str, Any]]) -> str:
     return f"On the seed report's numbers: {'; '.join(notes)}." if notes else ""
 
 
+def environment_note(rows: Sequence[dict[str, Any]]) -> str:
+    """What the runs of these rows differ in beside their experiments, as a sentence; empty if that is nothing."""
+    prefix = "environment_"
+    found = [{key.removeprefix(prefix): value for key, value in row.items() if key.startswith(prefix)} for row in rows]
+    # Rows of different data sets lie side by side.
+    return environments.note([row["name"] for row in rows], [{**one, "data_checksum": None} for one in found])
+
+
 def pipe_table(rows: Sequence[dict[str, Any]]) -> str:
     """Result rows as a Markdown table."""
     frame = ResultTable(tuple(rows)).frame.reset_index()
@@ -158,10 +167,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     try:
         frame = pd.read_csv(path)
         rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-        pipe_table(rows)
+        summary(rows)
     except OSError as error:
         raise ReportError(f"{path} cannot be read: {error.strerror}; `hwkit report` writes one") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, LookupError):
         raise ReportError(f"{path} is not the results.csv of a report; `hwkit report` writes one") from None
     return rows
 

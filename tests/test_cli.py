@@ -109,3 +109,30 @@ def test_data_tells_of_missing_and_damaged_files(
     assert "train-images-idx3-ubyte" in capsys.readouterr().out
     with pytest.raises(DataError, match="train-images-idx3-ubyte"):
         data.load("mnist")
+
+
+def test_doctor_finds_sets_aside_and_leaves_the_rest(
+    trained_run: Run,
+    trained_run_l2: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for run in (trained_run, trained_run_l2):
+        shutil.copytree(run.folder, tmp_path / run.folder.name)
+    monkeypatch.setenv("HWKIT_HOME", str(tmp_path))
+    monkeypatch.setenv("HWKIT_DATA", str(tmp_path / "data"))
+    damaged, mended = tmp_path / trained_run.folder.name, tmp_path / trained_run_l2.folder.name
+    (damaged / "final.safetensors").write_bytes(b"")
+    (mended / "initial.safetensors").write_bytes(b"")
+    (mended / ".record.csv.abcd1234").write_bytes(b"half")
+    assert main(["doctor"]) == 1
+    assert f"would move it to {tmp_path / 'set-aside'}" in capsys.readouterr().out
+    assert damaged.exists()
+    assert main(["doctor", "--repair"]) == 0
+    assert "done: draw it again" in capsys.readouterr().out
+    assert (tmp_path / "set-aside" / damaged.name / "final.safetensors").exists()
+    assert not damaged.exists()
+    assert not (mended / ".record.csv.abcd1234").exists()
+    runs.read_everything(runs.load(mended))
+    assert main(["doctor"]) == 0

@@ -304,7 +304,7 @@ def test_no_file_of_cifar10_is_unpickled_before_its_checksum_matched(tmp_path, m
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_believed(miniature, monkeypatch):
-    monkeypatch.setattr(Path, "read_bytes", lambda path: b"half of it")
+    monkeypatch.setattr(sources.storage, "read_bytes", lambda path, largest: b"half of it")
 
     with pytest.raises(DataError, match="was written to while it was read"):
         data.load_test("mnist", root=miniature)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hwkit import analysis, plots, theme
+from hwkit import analysis, environments, plots, theme
 from hwkit.errors import RunError
 from hwkit.explorer import drawing
 from hwkit.explorer.bridge import STYLE, Clickable, FrontEnd
@@ -45,6 +45,7 @@ class Dashboard(FrontEnd):
     ----------
     table : of the runs; its answers are "sort COLUMN" and "show NUMBER", which shows or hides a run.
     quantity, axis, smoothing : of the chart.
+    differences : says what the runs differ in beside their experiments.
     weights_of, moment : whose weights are shown, and from when in training.
     """
 
@@ -67,6 +68,7 @@ class Dashboard(FrontEnd):
         )
         self.smoothing.layout.width = "420px"
         self.chart = ipywidgets.HTML()
+        self.differences = ipywidgets.HTML()
         names = [(_label(run, number), number) for number, run in enumerate(self.runs)]
         self.weights_of = ipywidgets.Dropdown(options=names, description="Weights of", style=style, layout=wide)
         self.moment = ipywidgets.SelectionSlider(options=[0], description="after iteration", style=style)
@@ -77,6 +79,7 @@ class Dashboard(FrontEnd):
             ipywidgets.HTML(STYLE),
             self.message,
             self.table,
+            self.differences,
             ipywidgets.Box([self.quantity, self.axis, self.smoothing], layout=row),
             self.chart,
             ipywidgets.Box([self.weights_of, self.moment], layout=row),
@@ -89,6 +92,8 @@ class Dashboard(FrontEnd):
         self._draw_table()
         self._draw_chart()
         self._choose_weights()
+        note = environments.note_on(self.runs)
+        self.differences.value = f'<div class="hwkit">{html.escape(note)}</div>' if note else ""
 
     def __repr__(self) -> str:
         return f"Dashboard({', '.join(run.name for run in self.runs)})"

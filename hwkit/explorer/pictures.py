@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from hwkit.data import DATASETS
 from hwkit.errors import DataError
 
+MOST_PIXELS = 80_000_000  # 320 MB in memory
 DIGIT_BOX = 20  # pixels, into which MNIST's makers fitted every digit before centring it (yann.lecun.com/exdb/mnist)
 
 
@@ -28,6 +30,8 @@ def as_test_image(content: bytes, dataset: str) -> Tensor:
     """
     try:
         with Image.open(io.BytesIO(content)) as file:
+            if math.prod(file.size) > MOST_PIXELS:  # a small file may claim as many as it likes
+                raise ValueError(f"it has {file.size[0]} x {file.size[1]} pixels; make it smaller")
             turned = ImageOps.exif_transpose(file).convert("RGBA")
     except Exception as error:  # Pillow raises many kinds on damaged files; all mean the same here
         raise DataError(f"this is no picture that can be read ({error}); take a PNG or JPEG file") from None

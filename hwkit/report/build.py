@@ -421,7 +421,7 @@ def _opening(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return ""
     from hwkit import plots
-    from hwkit.results import accuracy_frame, first_seeds, pipe_table, seed_notes
+    from hwkit.results import accuracy_frame, environment_note, first_seeds, pipe_table, seed_notes
 
     further = len(rows)
     rows = first_seeds(rows)
@@ -447,6 +447,7 @@ def _opening(rows: Sequence[dict[str, Any]]) -> str:
             pipe_table(rows),
             f": All runs: accuracy on training images and on the whole test set{against}. {{#tbl-summary}}",
             seed_notes(rows),
+            environment_note(rows),
             f"Of each run the first seed is shown; `results.csv` also holds the {further} with other seeds."
             if further
             else "",

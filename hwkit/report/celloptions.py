@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from hwkit.report import safeyaml
+
 _OPTION_LINE = re.compile(r"^(?:#|//|--|%%?)\|\s?(.*)$")
 _KEY_VALUE = re.compile(r"^([A-Za-z][\w.-]*):\s*(.*)$")
 _HIDING_TAGS = {"hide-input": "echo", "hide_input": "echo", "hide-output": "output", "hide_output": "output"}
@@ -48,7 +50,7 @@ def _is_cell_magic(line: str) -> bool:
 
 def _parsed(lines: list[str]) -> dict[str, Any]:
     try:
-        options = yaml.safe_load("\n".join(lines))
+        options = safeyaml.parse("\n".join(lines))
     except yaml.YAMLError:
         options = None
     if isinstance(options, dict):

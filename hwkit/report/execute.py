@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwkit import storage
 from hwkit.errors import ReportError
 from hwkit.notebook import assigned_names, require_declared
 from hwkit.report.files import replace_file
 
+LARGEST_NOTEBOOK = 2**30  # bytes; one with a hundred large figures has a tenth
 ERROR_MARK = "papermill-error-cell-tag"  # papermill tags the cells it adds to a failed notebook with this
 
 
@@ -36,11 +38,17 @@ def read_notebook(path: Path) -> dict[str, Any]:
         If there is no such file or it is no notebook.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        content["cells"], content["metadata"]
+        content = storage.parse_object(storage.read_bytes(path, LARGEST_NOTEBOOK))
+        for cell in content["cells"]:
+            source = cell["source"]
+            if not isinstance(cell["metadata"].get("tags", []), list) or not isinstance("".join(source), str):
+                raise TypeError
+            for output in cell.get("outputs", []):
+                output.get("data", {}).keys()
+        content["metadata"].get("hwkit", {}).get("datasets", []).copy()
     except OSError as error:
-        raise ReportError(f"notebook {path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+        raise ReportError(f"notebook {path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ReportError(f"{path} is not a Jupyter notebook (format 4)") from None
     return content
 

@@ -14,6 +14,7 @@ import yaml
 from nbformat import NotebookNode
 
 from hwkit.errors import ReportError
+from hwkit.report import safeyaml
 from hwkit.report.files import find_inside
 from hwkit.report.settings import THEMES, ReportSettings
 
@@ -87,8 +88,8 @@ def take_front_matter(nb: NotebookNode, folder: Path) -> FrontMatter:
 
 def _parsed(text: str, found: FrontMatter) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
+        values = safeyaml.parse(text)
+    except yaml.YAMLError as error:
         problem = str(getattr(error, "problem", None) or error)
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         where = f" in line {line + 2}" if line is not None else ""

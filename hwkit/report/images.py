@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import io
+import math
 import re
 import urllib.parse
 from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ from hwkit.report.files import find_inside, shortened
 CSS_PIXELS_PER_INCH = 96.0
 # What matplotlib's inline figures have; a picture file that states its own density keeps it.
 DEFAULT_PIXELS_PER_INCH = 100.0
+MOST_PIXELS = 80_000_000  # 320 MB in memory
 
 _SUFFIX_OF_MIME = {
     "image/png": ".png",
@@ -163,6 +166,8 @@ def _natural_size(content: bytes, mime: str) -> tuple[float | None, float | None
         return _svg_size(content.decode("utf-8", "replace"))
     try:
         with PillowImage.open(io.BytesIO(content)) as image:
+            if math.prod(image.size) > MOST_PIXELS:  # a small file may claim as many as it likes
+                raise ValueError(f"it has {image.size[0]} x {image.size[1]} pixels; make it smaller")
             image.load()
             density = image.info.get("dpi", (DEFAULT_PIXELS_PER_INCH,) * 2)
             pixels = image.size
@@ -191,11 +196,14 @@ def _svg_size(text: str) -> tuple[float | None, float | None]:
     if width and height:
         return width, height
     box = found.get("viewBox", "").replace(",", " ").split()
-    if len(box) == 4:
-        return float(box[2]) / CSS_PIXELS_PER_INCH, float(box[3]) / CSS_PIXELS_PER_INCH
+    with contextlib.suppress(ValueError):
+        if len(box) == 4:
+            return float(box[2]) / CSS_PIXELS_PER_INCH, float(box[3]) / CSS_PIXELS_PER_INCH
     return None, None
 
 
 def _inches(text: str) -> float | None:
     match = _LENGTH.match(text)
-    return float(match.group(1)) * _INCHES_PER_UNIT[match.group(2)] if match else None
+    with contextlib.suppress(ValueError):
+        return float(match.group(1)) * _INCHES_PER_UNIT[match.group(2)] if match else None
+    return None

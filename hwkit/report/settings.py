@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hwkit import storage
 from hwkit.errors import ReportError, did_you_mean
 
 THEMES = ("report", "article", "handout")
@@ -136,11 +137,15 @@ class ReportSettings:
     def read(cls, path: Path) -> dict[str, object]:
         """The values of a TOML file, its paths taken from its folder; see `load` for the errors."""
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
+            text = storage.read_bytes(path).decode()
+        except (OSError, ValueError) as error:
             raise ReportError(f"{path} cannot be read: {error}. Save it as UTF-8 text.") from error
-        except tomllib.TOMLDecodeError as error:
+        try:
+            values = tomllib.loads(text)
+        except ValueError as error:
             raise ReportError(f"{path} is not valid TOML: {error}.") from error
+        except RecursionError:
+            raise ReportError(f"{path} is not valid TOML: it is nested too deeply.") from None
         return {key: _normalised(key, value, path.parent) for key, value in values.items()}
 
     @classmethod
