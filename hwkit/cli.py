@@ -7,7 +7,7 @@ import ast
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\nhwkit: {str(interrupt) or 'interrupted; run it again to continue'}", file=sys.stderr)
         return 130
     except ModuleNotFoundError as error:
-        print(f"hwkit: {error.name} is not installed; reports need `pip install 'hwkit[report]'`", file=sys.stderr)
+        extra = "batch" if options.run in _BATCH else "report"
+        print(f"hwkit: {error.name} is not installed; `pip install 'hwkit[{extra}]'` does it", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -200,6 +201,70 @@ def _results(options: argparse.Namespace) -> int:
     return 0
 
 
+def _batch_plan(options: argparse.Namespace) -> int:
+    from hwkit.batch.commands import plan_lines
+
+    for line in plan_lines(options.file):
+        print(line, flush=True)
+    return 0
+
+
+def _batch_status(options: argparse.Namespace) -> int:
+    from hwkit.batch.commands import status_lines
+
+    for line in status_lines(options.file):
+        print(line)
+    return 0
+
+
+def _batch_run(options: argparse.Namespace) -> int:
+    from hwkit.batch.commands import failure_lines, progress_display
+    from hwkit.batch.file import read_batch
+    from hwkit.batch.planning import plan
+    from hwkit.batch.running import run_batch
+
+    batch = read_batch(options.file)
+    progress = run_batch(
+        batch,
+        progress_display(lambda line: print(line, flush=True)),
+        scheduler=options.scheduler,
+        workers=options.workers,
+        retry=options.retry,
+    )
+    print(f"{batch.name}: {progress.done} of {progress.total} done, {progress.failed} failed; store: {batch.store}")
+    for line in failure_lines(plan(batch)) if progress.failed else ():
+        print(f"hwkit: {line}", file=sys.stderr)
+    return 1 if progress.failed else 0
+
+
+def _batch_results(options: argparse.Namespace) -> int:
+    from hwkit.batch.file import read_batch
+    from hwkit.batch.planning import plan
+    from hwkit.batch.results import gather
+
+    found = gather(plan(read_batch(options.file)))
+    for problem in found.problems:
+        print(f"hwkit: {problem}", file=sys.stderr)
+    path = found.write(options.output)
+    print(f"{found.markdown()}\n\n{found.summary}\n{path}")
+    return 1 if found.problems else 0
+
+
+def _batch_report(options: argparse.Namespace) -> int:
+    from hwkit.batch.comparison import build_comparison
+    from hwkit.batch.file import read_batch
+    from hwkit.batch.planning import plan
+
+    report = build_comparison(plan(read_batch(options.file)), output=options.output, settings=options.settings)
+    for warning in report.warnings:
+        print(f"warning: {warning}")
+    print(f"{report.pdf} ({report.pages} pages)")
+    return 0
+
+
+_BATCH = (_batch_plan, _batch_status, _batch_run, _batch_results, _batch_report)
+
+
 def _assignment(text: str) -> tuple[str, Any]:
     """A notebook parameter from `name=value`."""
     name, equals, value = text.partition("=")
@@ -299,7 +364,29 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--seeds", type=int, default=3, help="of --check-accuracy (default: 3)")
     bench.add_argument("--output", type=Path, help="default: build/bench.json of the project")
     bench.set_defaults(run=_bench)
+    batch = commands.add_parser("batch", help="run grids of experiments or notebooks, here or on a cluster")
+    _add_batch_commands(batch.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser))
     return parser
+
+
+def _add_batch_commands(commands: argparse._SubParsersAction) -> None:
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text)
+        command.add_argument("file", type=Path, metavar="FILE", help="the batch file; docs/batch.md describes it")
+        command.set_defaults(run=run, retry=name == "retry")
+        return command
+
+    add("plan", _batch_plan, "show the tasks, which of them are done, and how long the others should take")
+    for name, text in (("run", "run what is missing"), ("retry", "run what is missing, and what failed before again")):
+        running = add(name, _batch_run, text)
+        running.add_argument("--scheduler", metavar="ADDRESS", help="of a running Dask scheduler: tcp://host:8786")
+        running.add_argument("--workers", type=int, metavar="N", help="start so many here (default: as many as fit)")
+    add("status", _batch_status, "show how far it is, and what failed")
+    results = add("results", _batch_results, "write results.csv, and show mean and spread over seeds")
+    results.add_argument("--output", type=Path, help="default: build/batches/NAME/results.csv of the project")
+    report = add("report", _batch_report, "set the comparison as a PDF")
+    report.add_argument("--output", type=Path, help="default: build/batches/NAME/report.pdf of the project")
+    report.add_argument("--settings", type=Path, help="default: report.toml of the project")
 
 
 _EXPERIMENT_OPTIONS = {

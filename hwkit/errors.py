@@ -38,6 +38,14 @@ class BenchError(HwkitError):
     """A contestant of the benchmark failed, or there is no place for its result."""
 
 
+class ProcessDied(HwkitError):
+    """A process was killed, by the system or by somebody, before it could say how its work went."""
+
+
+class BatchError(HwkitError, ValueError):
+    """A batch file asks for what there is not, or a batch cannot be run as it says."""
+
+
 def did_you_mean(value: object, known: Iterable[object]) -> str:
     """The end of an error message on an unknown word: the closest known one, and all of them."""
     words = [str(word) for word in known]

@@ -9,7 +9,7 @@ import math
 import numbers
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,14 +128,20 @@ class Experiment:
 
     def fingerprint_under(self, training_version: int) -> str:
         """The fingerprint that the experiment has under a version of the training code."""
+        return self.fingerprints([self.seed], training_version)[0]
+
+    def fingerprints(self, seeds: Sequence[int], training_version: int = TRAINING_VERSION) -> list[str]:
+        """The fingerprints that this experiment has with other seeds, without making an experiment of each."""
         trained = self.as_dict()
         del trained["name"], trained["profile"]
         text = json.dumps({"version": training_version, **trained}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        before, _, after = text.partition(f'"seed": {self.seed}')
+        texts = [f'{before}"seed": {seed}{after}' for seed in seeds]
+        return [hashlib.sha256(text.encode()).hexdigest()[:12] for text in texts]
 
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, as JSON can hold them."""
-        return dataclasses.asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Experiment:

@@ -72,7 +72,7 @@ def train_all(
                 show(number, 1.0)
                 say(f"{missing[number].name}: {outcome.error}" if outcome.error else outcome.value)
 
-            jobs = [Job(_train_in_process, (one, device, threads)) for one in missing]
+            jobs = [Job(train_in_process, (one, device, threads)) for one in missing]
             outcomes = run_jobs(jobs, workers, on_message=show, on_end=ended)
         for outcome in outcomes:
             if outcome.error:
@@ -136,7 +136,7 @@ def _seconds_per_step(experiment: Experiment, device: str) -> float:
         torch.set_num_threads(threads)
 
 
-def _train_in_process(tell: Callable[[float], None], one: Training, device: str, threads: int) -> str:
+def train_in_process(tell: Callable[[float], None], one: Training, device: str, threads: int) -> str:
     """Train in a process of its own, and tell now and then which share of it is done; returns what was reached."""
     torch.set_num_threads(threads)
     told_at = time.monotonic()

@@ -24,10 +24,11 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from hwkit.errors import HwkitError
+from hwkit.errors import HwkitError, ProcessDied
 
 # What the processes of this package use, with all that these import in turn.
 PRELOADED = ["torch", "pandas", "seaborn", "ipykernel.kernelapp", "ipykernel.ipkernel", "papermill", "hwkit.prose"]
+TICK = 0.2  # seconds between two calls of `on_tick`
 INLINE = "module://matplotlib_inline.backend_inline"
 
 
@@ -57,6 +58,8 @@ def run_jobs(
     on_message: Callable[[int, Any], None] = lambda number, message: None,
     on_start: Callable[[int], None] = lambda number: None,
     on_end: Callable[[int, Outcome], None] = lambda number, outcome: None,
+    on_tick: Callable[[], None] | None = None,
+    grace: float | None = None,
 ) -> list[Outcome]:
     """Run jobs in their order, so many at a time; the outcomes come in the order of the jobs.
 
@@ -64,11 +67,14 @@ def run_jobs(
     ----------
     workers : how many processes at a time, at least 1.
     on_start, on_end, on_message : are called here, with the job's number, when it starts, ends or has sent a message.
+    on_tick : is called here a few times a second while jobs run.
+    grace : seconds that an interrupted job has to end before it is killed; None is as long as it takes.
 
     Raises
     ------
     KeyboardInterrupt
-        On Ctrl-C, after every running job was interrupted and has ended.
+        On Ctrl-C, after every running job was interrupted and has ended. So is any other exception of one of the
+        functions that are called here.
     """
     waiting = deque(range(len(jobs)))
     running: dict[Connection, tuple[int, BaseProcess]] = {}
@@ -80,7 +86,7 @@ def run_jobs(
                 connection, process = _start(jobs[number])
                 running[connection] = number, process
                 on_start(number)
-            for connection in wait(list(running)):
+            for connection in wait(list(running), TICK if on_tick else None):
                 number, process = running[connection]
                 message = _receive(connection)
                 if isinstance(message, Outcome):
@@ -90,12 +96,17 @@ def run_jobs(
                     on_end(number, outcomes[number])
                 else:
                     on_message(number, message)
+            if on_tick:
+                on_tick()
     finally:
         for _, process in running.values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGINT)
         for _, process in running.values():
-            process.join()
+            process.join(grace)
+            if process.exitcode is None:
+                process.kill()
+                process.join()
     return [outcomes[number] for number in range(len(jobs))]
 
 
@@ -106,6 +117,12 @@ def context() -> BaseContext:
     from multiprocessing import forkserver  # not everywhere
 
     forked = multiprocessing.get_context("forkserver")
+    server = forkserver._forkserver
+    if server._forkserver_alive_fd is not None and server._forkserver_pid is None and sys.version_info < (3, 14):
+        # This process is itself a fork of a server. Python would start another one for it, which imports everything
+        # again; the server's address and its pipe are here, and all that is needed.
+        server.ensure_running = lambda: None
+        return forked
     forked.set_forkserver_preload(PRELOADED)
     # matplotlib reads this when it is imported, and a kernel's matplotlib is imported in the server.
     with _environment("MPLBACKEND", os.environ.get("MPLBACKEND", INLINE)):
@@ -181,7 +198,7 @@ def _explained(outcome: Outcome, process: BaseProcess) -> Outcome:
     if process.exitcode == 0:
         return outcome
     how = f"signal {-process.exitcode}" if process.exitcode < 0 else f"exit status {process.exitcode}"
-    return Outcome(error=HwkitError(f"a process died with {how}, which may mean that memory ran out; run it again"))
+    return Outcome(error=ProcessDied(f"a process died with {how}, which may mean that memory ran out; run it again"))
 
 
 def _survives_pickling(outcome: Outcome) -> bool:

@@ -48,6 +48,7 @@ from hwkit import models, storage
 from hwkit.errors import RunError, did_you_mean
 from hwkit.experiment import TRAINING_VERSION, Experiment, is_label
 from hwkit.paths import store_root
+from hwkit.units import duration
 
 CHECKPOINT = "checkpoint.safetensors"
 # What a damaged or forged checkpoint may look like beside a whole one: whatever goes wrong then means the same.
@@ -342,15 +343,6 @@ def table(found: list[Run]) -> pd.DataFrame:
         for run in found
     ]
     return pd.DataFrame(rows)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people write them: 42 s, 3 min 20 s, 1 h 05 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 # --- Writing ----------------------------------------------------------------------------------------------------

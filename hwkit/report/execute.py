@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hwkit import storage
 from hwkit.errors import ReportError
@@ -64,8 +64,25 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
     require_declared(list(parameters), declared_parameters(read_notebook(notebook)), f"notebook {notebook.name}")
 
 
-def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], *, progress: bool = True) -> Execution:
+def execute(
+    notebook: Path,
+    output: Path,
+    parameters: Mapping[str, Any],
+    *,
+    progress: bool = True,
+    folder: Path | None = None,
+    log: TextIO | None = None,
+    cell_seconds: int | None = None,
+) -> Execution:
     """Run a notebook in a fresh kernel and write it, with its outputs, to `output`; a failure up to the failing cell.
+
+    Parameters
+    ----------
+    parameters : by name, for the notebook's cell tagged "parameters".
+    progress : show a progress bar over the cells.
+    folder : where the kernel works; None is the notebook's folder.
+    log : where to write what the cells print, while they run.
+    cell_seconds : after which a cell has failed; None is no limit.
 
     Raises
     ------
@@ -88,8 +105,11 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], *, prog
                 dict(parameters),
                 kernel_name=kernel.get("name", "python3"),
                 language=kernel.get("language", "python"),
-                cwd=str(notebook.parent),
+                cwd=str(folder or notebook.parent),
                 progress_bar=progress,
+                stdout_file=log,
+                stderr_file=log,
+                execution_timeout=cell_seconds,
                 # Or a kernel warns of its loopback connection, and now and then tells of the interrupt that ends it.
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )

@@ -14,7 +14,7 @@ from typing import Any
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from hwkit.processes import context, forking, settle
+from hwkit.processes import context, follow_parent, forking, settle
 
 NAME = "hwkit-fork"  # under which pyproject.toml registers it
 
@@ -58,6 +58,7 @@ class _Popen:
 
 def _run_kernel(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
     settle(folder, environment)
+    follow_parent()  # who asked for the kernel may be killed while the server lives on
     sys.path.insert(0, "")  # modules beside the notebook
     import torch
     from ipykernel.kernelapp import launch_new_instance

@@ -1,0 +1,172 @@
+"""The comparison of a batch's variants as a PDF: `hwkit batch report`."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from hwkit import theme
+from hwkit.batch.planning import Plan
+from hwkit.batch.results import BatchResults, build_folder, gather
+from hwkit.errors import BatchError
+from hwkit.paths import project_root
+from hwkit.report.book import build_book
+from hwkit.report.settings import ReportSettings
+from hwkit.theme import RUN_COLOURS
+from hwkit.units import duration
+
+SHOWN = 40  # variants in figure and table: the best ones
+LEVELS = 12  # values of an option that are drawn
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The PDF that was written."""
+
+    pdf: Path
+    pages: int
+    warnings: tuple[str, ...]
+
+
+def build_comparison(plan: Plan, *, output: Path | None = None, settings: Path | None = None) -> Comparison:
+    """Set the results of a batch side by side as a PDF.
+
+    Parameters
+    ----------
+    output : default build/batches/NAME/report.pdf of the project.
+    settings : a report.toml, for author, course and theme; default the project's, if it has one.
+
+    Raises
+    ------
+    BatchError
+        If no task with a number for a result is done.
+    ReportError
+        For settings that are wrong, or if the PDF cannot be made.
+    """
+    found = gather(plan)
+    if found.frame.empty or not found.metrics:
+        raise BatchError(f"batch {plan.batch.name} has no result to compare yet: {found.summary}")
+    pdf = output or build_folder(plan) / "report.pdf"
+    looks = dataclasses.replace(
+        ReportSettings.load(settings or project_root() / "report.toml"),
+        title=f"Batch {plan.batch.name}",
+        subtitle="Comparison of its variants",
+        abstract="",
+    )
+    facts = {"Tasks": found.summary, "Variants": str(len({task.variant for task in plan.tasks}))}
+    if "seconds" in found.frame:
+        facts["Computing time"] = duration(found.frame["seconds"].sum())
+    if "environment_device_name" in found.frame:
+        facts["Trained on"] = "; ".join(sorted(set(found.frame["environment_device_name"])))
+    if (found.frame.get("data", pd.Series(dtype=str)) == "stand-in").any():
+        facts["Data"] = "drawn stand-in, not the real data"
+    info = build_book([], settings=looks, facts=facts, opening=opening(found), pdf=pdf)
+    return Comparison(pdf, info.pages, info.warnings)
+
+
+def opening(found: BatchResults) -> str:
+    """The report's text, as Markdown: the variants as figure and table, the effect of each option, what is missing."""
+    metric = found.metrics[0]
+    title = metric.replace("_", " ")
+    table = shown_variants(found)
+    hidden = len(found.by_variant) - len(table)
+    parts = [
+        "# Variants",
+        f"@fig-variants and @tbl-variants compare the variants by {title}: the mean over seeds, and each seed."
+        + (f" Of {hidden + len(table)} variants the {len(table)} highest are shown." if hidden else ""),
+        _picture(variants_figure(found, table.index), "variants", f"Mean {title} (bar) and each seed (dot)."),
+        found.markdown() if not hidden else _only(found, list(table.index)),
+        f": Mean and spread (standard deviation over seeds) of each variant; {found.summary}. {{#tbl-variants}}",
+    ]
+    varied = [name for name in found.options if found.frame.get(name, pd.Series()).astype(str).nunique() > 1]
+    if varied:
+        parts += [
+            "# Options",
+            f"Each panel of @fig-options groups all tasks by one option alone: what its values change in {title}, "
+            "averaged over all others.",
+            _picture(options_figure(found, varied), "options", f"{title.capitalize()} by the value of each option."),
+        ]
+    failed = found.plan.failed
+    if failed:
+        state = found.plan.state.failed
+        lines = [f"- {_plain(task.name)}: {_plain(state[task.key].error)}" for task in failed[:SHOWN]]
+        parts += ["# What failed", "\n".join(lines)]
+    return "\n\n".join(parts)
+
+
+def shown_variants(found: BatchResults) -> pd.DataFrame:
+    """The variants that figure and table show: all in their order, or of too many the highest."""
+    table = found.by_variant
+    if len(table) <= SHOWN:
+        return table
+    return table.loc[table[found.metrics[0], "mean"].nlargest(SHOWN).index]
+
+
+def variants_figure(found: BatchResults, variants: Sequence[str]) -> Figure:
+    """The first metric of each variant: the mean as a bar of one line, each seed as a dot."""
+    metric = found.metrics[0]
+    named = found.frame["variant"] + found.frame["run"].map(lambda run: f": {run}" if run else "")
+    with theme.applied():
+        figure = theme.new_figure(height=2.0 + 0.55 * len(variants))
+        ax = figure.subplots()
+        for place, variant in enumerate(variants):
+            values = found.frame.loc[named == variant, metric].to_numpy(dtype=float)
+            ax.plot(values, np.full(len(values), place), "o", color=RUN_COLOURS[0], markersize=3.5, alpha=0.7)
+            ax.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color="black", linewidth=1.6)
+        ax.set_yticks(range(len(variants)), variants)
+        ax.set_ylim(len(variants) - 0.4, -0.6)
+        ax.tick_params(axis="y", length=0)
+        ax.set_xlabel(metric.replace("_", " "))
+    return figure
+
+
+def options_figure(found: BatchResults, options: Sequence[str]) -> Figure:
+    """The first metric by the value of each option: every task as a dot, the means joined by a line."""
+    metric = found.metrics[0]
+    columns = min(2, len(options))
+    rows = -(-len(options) // columns)
+    with theme.applied():
+        figure = theme.new_figure(height=1.0 + 4.6 * rows)
+        panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
+        for ax in panels[len(options) :]:
+            ax.set_visible(False)
+        for ax, option in zip(panels, options, strict=False):
+            means = found.frame.groupby(found.frame[option], sort=True, dropna=False)[metric].mean().iloc[:LEVELS]
+            levels = list(means.index)
+            for place, level in enumerate(levels):
+                same = found.frame[option].isna() if pd.isna(level) else found.frame[option] == level
+                values = found.frame.loc[same, metric]
+                ax.plot([place] * len(values), values, "o", color=RUN_COLOURS[0], markersize=3.5, alpha=0.6)
+            ax.plot(range(len(levels)), means, color="black", linewidth=1.2, marker="_", markersize=12)
+            ax.set_xticks(range(len(levels)), [f"{x:g}" if isinstance(x, float) else str(x) for x in levels])
+            ax.set_xlim(-0.5, len(levels) - 0.5)
+            ax.set_xlabel(option)
+        for ax in panels[::columns]:
+            ax.set_ylabel(metric.replace("_", " "))
+    return figure
+
+
+def _only(found: BatchResults, variants: list[str]) -> str:
+    lines = found.markdown().splitlines()
+    return "\n".join([*lines[:2], *(line for line in lines[2:] if line.split(" | ")[0].removeprefix("| ") in variants)])
+
+
+def _picture(figure: Figure, label: str, caption: str) -> str:
+    drawn = io.BytesIO()
+    with theme.applied():
+        figure.savefig(drawn, format="svg")
+    picture = base64.b64encode(drawn.getvalue()).decode()
+    return f"![{caption}](data:image/svg+xml;base64,{picture}){{#fig-{label}}}"
+
+
+def _plain(text: str) -> str:
+    """Text in which Markdown finds nothing to set otherwise."""
+    return "".join(f"\\{letter}" if letter in "\\`*_[]{}<>#$|@~^" else letter for letter in " ".join(text.split()))

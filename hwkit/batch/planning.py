@@ -1,0 +1,122 @@
+"""What a batch will do: its tasks, which of them are done already, and how long the others should take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hwkit.batch.file import Batch
+from hwkit.batch.state import State, read_state
+from hwkit.batch.storage import Store
+from hwkit.batch.tasks import Task, Variant, tasks_of
+from hwkit.units import duration, size
+
+LISTED = 30  # variants
+SAMPLED = 4  # kinds of tasks of a batch that are timed for the forecast
+NOTEBOOK_SECONDS = 5.0  # executing a notebook whose runs are there, before one has been executed
+EXECUTED_BYTES = 1_000_000  # of a notebook with its figures
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A batch and how far it is."""
+
+    batch: Batch
+    store: Store
+    tasks: list[Task]
+    done: set[str]
+    state: State
+
+    @property
+    def failed(self) -> list[Task]:
+        """The tasks that failed and have not been run again."""
+        return [task for task in self.tasks if task.key in self.state.failed and task.key not in self.done]
+
+    @property
+    def missing(self) -> list[Task]:
+        """The tasks without a result that have not failed."""
+        return [task for task in self.tasks if task.key not in self.done and task.key not in self.state.failed]
+
+
+def plan(batch: Batch) -> Plan:
+    """Look up what of a batch is done; see `tasks_of` for the errors."""
+    store = Store(batch.store, batch.name)
+    tasks = tasks_of(batch)
+    return Plan(batch, store, tasks, store.done(tasks), read_state(store))
+
+
+def listing(found: Plan) -> list[str]:
+    """The plan as lines: each variant with its seeds and how many of them are done, and the totals."""
+    seeds: dict[Variant, list[Task]] = {}
+    for task in found.tasks:
+        seeds.setdefault(task.variant, []).append(task)
+    failed = Counter(task.variant for task in found.failed)
+    lines = []
+    for variant, tasks in list(seeds.items())[:LISTED]:
+        done = sum(task.key in found.done for task in tasks)
+        counts = f"{done} of {len(tasks)} done" + (f", {failed[variant]} failed" if failed[variant] else "")
+        lines.append(f"  {variant.name:<48} {_seeds(tasks):<14} {counts}")
+    if len(seeds) > LISTED:
+        lines.append(f"  ... and {len(seeds) - LISTED} more variants")
+    counts = f"{len(found.done)} done, {len(found.failed)} failed, {len(found.missing)} to run"
+    return [*lines, f"{len(seeds)} variants, {len(found.tasks)} tasks: {counts}", f"store: {found.store.address}"]
+
+
+def forecast(found: Plan, places: int) -> str:
+    """How long the missing tasks should take so many at a time, and what they will leave on the disk.
+
+    Tasks of this batch that have ended tell best. Before that, a few steps of some of the networks are timed here.
+    """
+    if not found.missing:
+        return "nothing to run"
+    kinds: dict[str, list[Task]] = {}
+    for task in found.missing:
+        kinds.setdefault(task.variant.subject, []).append(task)
+    seconds, bytes_left, sampled = 0.0, 0.0, False
+    for tasks in kinds.values():
+        step = max(1, len(tasks) // SAMPLED)
+        sample = tasks[::step][:SAMPLED]
+        known = found.state.expected(tasks[0])
+        if known is None:
+            sampled = True
+            known = sum(_expected_seconds(task) for task in sample) / len(sample)
+        seconds += known * len(tasks)
+        bytes_left += sum(_expected_bytes(task) for task in sample) / len(sample) * len(tasks)
+    at_once = max(1, min(places, len(found.missing)))
+    source = "timed on this machine" if sampled else "from the tasks that have ended"
+    what = f"about {duration(seconds / at_once)} with {at_once} at a time ({source}), about {size(bytes_left)} of disk"
+    return f"expected: {what}"
+
+
+def _seeds(tasks: Sequence[Task]) -> str:
+    seeds = [task.seed for task in tasks]
+    if seeds == [None]:
+        return ""
+    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"seeds {seeds[0]}-{seeds[-1]}"
+    return f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}"
+
+
+def _expected_seconds(task: Task) -> float:
+    from hwkit import parallel
+    from hwkit.report.execute import read_notebook
+    from hwkit.report.planning import planned_trainings
+
+    if task.variant.experiment is not None:
+        return parallel.expected_seconds(task.experiment)
+    trainings = planned_trainings(read_notebook(task.variant.notebook.path), task.parameters)
+    missing = parallel.unfinished([parallel.resolved(one) for one in trainings])
+    return NOTEBOOK_SECONDS + sum(parallel.expected_seconds(one) for one in missing)
+
+
+def _expected_bytes(task: Task) -> float:
+    """Of a run: its weights before and after training, float32, and ten float32 logits for each test image."""
+    if task.variant.experiment is None:
+        return EXECUTED_BYTES
+    from hwkit import models, sources
+
+    experiment = task.experiment
+    weights = sum(parameter.numel() for parameter in models.build(experiment).parameters())
+    images = experiment.holdout or experiment.test_size or sources.DATASETS[experiment.dataset].test_size
+    return 8 * weights + 48 * images

@@ -1,0 +1,280 @@
+"""Handing the tasks of a batch to workers until all are done: what `hwkit batch run` does.
+
+Only some tasks are with the scheduler at a time, the rest wait here: so a batch of any size starts at once, and what is
+lost with a scheduler is quickly handed out again. Whether a task is done is asked of the store alone, and a worker asks
+once more before it begins, so that it never matters if a task is handed out twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+import threading
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hwkit.batch import cluster
+from hwkit.batch.file import Batch
+from hwkit.batch.progress import Lines, Progress, Table
+from hwkit.batch.state import Failure, StateFile, now, only_driver, read_state
+from hwkit.batch.storage import Store
+from hwkit.batch.tasks import Task, tasks_of
+from hwkit.batch.working import GRACE_SECONDS, Ending, Order, perform, stop
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+AHEAD = 3  # tasks with the scheduler for each place of a worker: one runs, the next ones are at hand
+ATTEMPTS = 3  # at a task whose process is killed
+WAKE_SECONDS = 0.25  # between two looks at the clock while nothing happens
+COUNT_SECONDS = 5.0  # between two counts of the workers, which may come and go
+
+
+def run_batch(
+    batch: Batch,
+    show: Callable[[Progress], Lines | Table],
+    *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    retry: bool = False,
+) -> Progress:
+    """Run the tasks of a batch whose results are missing.
+
+    Parameters
+    ----------
+    show : makes what shows the progress.
+    scheduler : address of a running Dask scheduler, such as tcp://host:8786; None starts workers on this machine.
+    workers : how many workers to start here; None is as many as the machine takes.
+    retry : also run those that failed before.
+
+    Raises
+    ------
+    BatchError
+        For what is wrong with the batch or the store, or if the scheduler goes away and does not come back.
+    KeyboardInterrupt
+        On Ctrl-C or a polite kill, after running trainings have written checkpoints.
+    """
+    store = Store(batch.store, batch.name)
+    tasks = tasks_of(batch)
+    with only_driver(store):
+        state = read_state(store)
+        done = store.done(tasks)
+        dropped = done | {task.key for task in tasks if retry}
+        state.failed = {key: failure for key, failure in state.failed.items() if key not in dropped}
+        failed = state.failures(tasks)
+        todo = [task for task in tasks if task.key not in done and task.key not in failed]
+        progress = Progress(batch.name, len(tasks), state, done=len(done), failed=len(failed))
+        if not todo:
+            return progress
+        upload_sources(store, todo)
+        with show(progress) as shown:
+            if scheduler:
+                run_tasks(todo, batch, scheduler, progress, shown)
+            else:
+                environments = cluster.worker_environments(batch.resources, workers)[: len(todo)]
+                with cluster.local_cluster(environments) as address:
+                    run_tasks(todo, batch, address, progress, shown)
+    return progress
+
+
+def upload_sources(store: Store, tasks: Sequence[Task]) -> None:
+    """Put the notebooks into the store, where every worker finds them."""
+    for notebook in {task.variant.notebook for task in tasks if task.variant.notebook}:
+        store.write(store.own("sources", f"{notebook.digest}.ipynb"), notebook.path.read_bytes())
+
+
+def run_tasks(
+    tasks: Sequence[Task],
+    batch: Batch,
+    address: str,
+    progress: Progress,
+    shown: Lines | Table,
+    function: Callable[[Task, Order], Ending] = perform,
+) -> None:
+    """Run tasks on the workers of a scheduler; see `run_batch` for the errors. `function` is what a worker does."""
+    store = Store(batch.store, batch.name)
+    order = Order(store, batch.limits, batch.resources.cores, uuid.uuid4().hex)
+    driver = _Driver(tasks, batch, order, address, progress, shown, function)
+    with _polite_kill_as_interrupt(), contextlib.closing(StateFile(store, progress.state)) as driver.file:
+        driver.run()
+
+
+class _Driver:
+    """Hands out tasks and hears what became of them."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        batch: Batch,
+        order: Order,
+        address: str,
+        progress: Progress,
+        shown: Lines | Table,
+        function: Callable[[Task, Order], Ending],
+    ) -> None:
+        self.waiting = deque(tasks)
+        self.flying: dict[str, tuple[Task, Future]] = {}
+        self.batch, self.order, self.address = batch, order, address
+        self.progress, self.shown, self.function = progress, shown, function
+        self.heard: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self.attempts: Counter[str] = Counter()
+        self.client: Client | None = None
+        self.counted_at = 0.0
+        self.file: StateFile
+
+    def run(self) -> None:
+        try:
+            self.connect(cluster.CONNECT_SECONDS)
+            while self.waiting or self.flying:
+                self.hand_out()
+                self.listen()
+        except KeyboardInterrupt:
+            self.stop()
+            raise KeyboardInterrupt(
+                f"stopped: {self.progress.summary()}; `hwkit batch run {self.batch.path}` continues"
+            ) from None
+        finally:
+            if self.client:
+                self.client.close(timeout=2)
+
+    def connect(self, seconds: float) -> None:
+        self.client = cluster.connect(self.address, seconds)
+        self.client.subscribe_topic(self.order.session, lambda event: self.heard.put(("event", event[1])))
+        self.count()
+        cluster.check_workers(self.client, self.batch.resources, self.shown.say)
+        self.progress.dashboard = cluster.dashboard_of(self.client)
+        self.shown.say(f"{self.progress.summary()}; {self.progress.places} at a time")
+        self.shown.say(f"dashboard: {self.progress.dashboard}")
+
+    def count(self) -> None:
+        """Learn how many tasks the workers take at a time."""
+        self.progress.places = cluster.places_of(self.client)
+        self.counted_at = time.monotonic()
+
+    def hand_out(self) -> None:
+        """Keep workers supplied with tasks."""
+        needs = {"GPU": self.batch.resources.gpus} if self.batch.resources.gpus and self.is_remote else None
+        while self.waiting and len(self.flying) < AHEAD * max(1, self.progress.places):
+            task = self.waiting.popleft()
+            key = f"{task.name}-{task.key}-{uuid.uuid4().hex[:8]}"
+            future = self.client.submit(self.function, task, self.order, key=key, resources=needs, pure=False)
+            self.flying[task.key] = task, future
+            future.add_done_callback(lambda future, name=task.key: self.heard.put(("ended", (name, future))))
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the workers are somebody else's; our own are one for each share of a GPU."""
+        return not self.address.startswith(f"tcp://{cluster.LOOPBACK}")
+
+    def listen(self) -> None:
+        """Wait a moment for events, deal with those that came, and show how far it is."""
+        with contextlib.suppress(queue.Empty):
+            kind, what = self.heard.get(timeout=WAKE_SECONDS)
+            while True:
+                self.hear(kind, what)
+                kind, what = self.heard.get_nowait()
+        if time.monotonic() - self.counted_at > COUNT_SECONDS and self.client.status == "running":
+            self.count()
+        self.progress.state.running = [one.task.name for one in self.progress.running.values()]
+        self.file.save()
+        self.shown.refresh()
+
+    def hear(self, kind: str, what: Any) -> None:
+        if kind == "event":
+            self.hear_event(what)
+        else:
+            key, future = what
+            if key in self.flying and self.flying[key][1] is future:
+                self.hear_ending(key, future)
+
+    def hear_event(self, event: dict[str, Any]) -> None:
+        """A worker tells of a task under way."""
+        if event["key"] not in self.flying:
+            return
+        task = self.flying[event["key"]][0]
+        if event["event"] == "progress":
+            self.progress.told(task.key, event["share"])
+            return
+        lost = self.progress.running.get(task.key)
+        again = f" again, because worker {lost.worker} was lost" if lost else ""
+        self.progress.started(task, event["worker"])
+        self.shown.event(f"started{again} {task.name} on worker {event['worker']}")
+
+    def hear_ending(self, key: str, future: Future) -> None:
+        """A task has ended, or was lost together with the scheduler."""
+        task, _ = self.flying.pop(key)
+        if future.status in ("cancelled", "lost"):
+            self.progress.running.pop(key, None)
+            self.waiting.appendleft(task)
+            if self.client.status != "running":
+                self.reconnect()
+            return
+        ending = _ending_of(future)
+        self.attempts[key] += 1
+        if ending.state == "died" and self.attempts[key] < ATTEMPTS:
+            self.progress.running.pop(key, None)
+            self.waiting.append(task)
+            self.shown.event(f"died {task.name}: {ending.message}; it is run again")
+            return
+        if ending.state == "stopped":
+            self.progress.running.pop(key, None)
+            self.shown.event(f"stopped {task.name}")
+            return
+        self.progress.state.failed.pop(key, None)
+        if ending.state == "done":
+            self.progress.state.took(task, ending.seconds)
+        else:
+            log = self.order.store.own("logs", f"{key}.log")
+            self.progress.state.failed[key] = Failure(task.name, ending.message, log, now())
+        self.shown.event(self.progress.finished(task, ending))
+
+    def reconnect(self) -> None:
+        """Wait for a scheduler that was lost; all that it had is handed out again."""
+        self.shown.say(f"the scheduler at {self.address} was lost; waiting for it to come back")
+        self.waiting.extendleft(task for task, _ in self.flying.values())
+        self.flying.clear()
+        self.progress.running.clear()
+        self.client.close(timeout=1)
+        self.connect(cluster.RECONNECT_SECONDS)
+
+    def stop(self) -> None:
+        """Let running tasks end: trainings write a checkpoint. Another Ctrl-C does not wait for them."""
+        self.progress.note = "stopping: trainings write a checkpoint; Ctrl-C again stops at once"
+        self.shown.say(self.progress.note)
+        if not self.client or self.client.status != "running":
+            return
+        self.waiting.clear()
+        with contextlib.suppress(KeyboardInterrupt):
+            self.client.run(stop, self.order.session, on_error="ignore")
+            deadline = time.monotonic() + GRACE_SECONDS
+            while self.flying and time.monotonic() < deadline:
+                self.listen()
+
+
+def _ending_of(future: Future) -> Ending:
+    """How a task ended that Dask has done with."""
+    from distributed import KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker:
+        return Ending("failed", message="every worker that ran it was killed, which may mean that memory ran out")
+    except Exception as error:  # whatever kept the task from being run at all
+        return Ending("failed", message=f"{type(error).__name__}: {error}")
+
+
+@contextlib.contextmanager
+def _polite_kill_as_interrupt() -> Iterator[None]:
+    """Take a polite kill, with which clusters end jobs, for Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

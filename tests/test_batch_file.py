@@ -1,0 +1,180 @@
+"""A batch file says what to run, and what is wrong with one is said with its line and key before anything starts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hwkit.batch.file import Limits, Resources, read_batch
+from hwkit.batch.parameters import declared_parameters
+from hwkit.batch.planning import listing, plan
+from hwkit.batch.tasks import tasks_of
+from hwkit.cli import main
+from hwkit.errors import BatchError
+from hwkit.experiment import named_experiment
+
+NOTEBOOK_CELL = """seed = 0
+scale: float = 1.0
+name = "a"  # str: what it is called
+count = None  # int: how many
+flag = False
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "study.yaml"
+    path.write_text(text)
+    return path
+
+
+def notebook_in(folder: Path, source: str = NOTEBOOK_CELL) -> Path:
+    cell = {"cell_type": "code", "id": "a", "metadata": {"tags": ["parameters"]}, "outputs": []}
+    content = {"cells": [{**cell, "execution_count": None, "source": source}], "metadata": {}}
+    path = folder / "mine.ipynb"
+    path.write_text(json.dumps({**content, "nbformat": 4, "nbformat_minor": 5}))
+    return path
+
+
+def test_a_grid_rows_and_seeds_make_the_tasks(tmp_path: Path) -> None:
+    text = (
+        "experiments: [mnist, cifar10]\nprofile: smoke\nseeds: 2\nset: {data: stand-in}\n"
+        "grid:\n  width: [0.5, 1]\n  l2: [0, 1e-3]\nrows:\n  - {epochs: 3}\n"
+    )
+    tasks = tasks_of(read_batch(written(tmp_path, text)))
+    assert len(tasks) == 2 * (2 * 2 + 1) * 2
+    assert tasks[0].name == "mnist[width=0.5, l2=0] seed 0"
+    last = named_experiment("cifar10", "smoke", data="stand-in", epochs=3, seed=1)
+    assert tasks[-1].experiment == last
+    assert tasks[-1].key == f"cifar10-{last.fingerprint}"
+    assert tasks[3].experiment.l2 == 1e-3
+
+
+def test_what_trains_to_the_same_run_is_one_task(tmp_path: Path) -> None:
+    text = "experiments: [mnist, mnist-l2]\nset: {data: stand-in}\ngrid: {l2: [0.001, 0.01]}\n"
+    assert len(tasks_of(read_batch(written(tmp_path, text)))) == 2
+
+
+@pytest.mark.parametrize("seeds", [[3], [0, 1, 7, 4294967295]])
+def test_fingerprints_of_seeds_are_those_of_the_experiments(seeds: list[int]) -> None:
+    experiment = named_experiment("mnist", "smoke", seed=1)
+    assert experiment.fingerprints(seeds) == [experiment.replace(seed=seed).fingerprint for seed in seeds]
+
+
+def test_resources_limits_and_store_are_read(tmp_path: Path) -> None:
+    text = "experiments: mnist\nresources: {cores: 2, gpus: 0.25}\nlimits: {task: 60, cell: 5}\nstore: here\n"
+    batch = read_batch(written(tmp_path, text))
+    assert (batch.resources, batch.limits) == (Resources(2, 0.25), Limits(5, 60))
+    assert batch.store == str(tmp_path / "here")
+    assert read_batch(written(tmp_path, "experiments: mnist\nstore: s3://bucket/runs/\n")).store == "s3://bucket/runs"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "line 1: has to hold keys"),
+        ("- a\n", "line 1: has to hold keys"),
+        ("experiments: [mnist\n", "is not YAML"),
+        ("experiments: mnist\nseed: 3\n", "line 2: seed: unknown key; did you mean 'seeds'?"),
+        ("experiments: mnist\nseeds: 0\n", "line 2: seeds: has to be how many"),
+        ("experiments: mnist\nseeds: [1, -1]\n", "line 2: seeds: has to be how many"),
+        (
+            "experiments: [mnist,\n  mnits]\n",
+            "line 2: experiments[2]: unknown experiment 'mnits'; did you mean",
+        ),
+        ("seeds: 3\n", "name either `experiments` or `notebooks`"),
+        ("experiments: mnist\nprofile: fast\n", "line 2: profile: unknown profile 'fast'"),
+        ("experiments: mnist\ngrid:\n  l2: 3\n", "line 3: grid.l2: has to be a list"),
+        ("experiments: mnist\ngrid:\n  l2: [0]\n  l2: [1]\n", "line 4: grid.l2: is given twice"),
+        ("experiments: mnist\nset: {l2: 1}\ngrid:\n  l2: [0]\n", "line 4: grid.l2: is in `set` already"),
+        ("experiments: mnist\nseeds: 2\nrows:\n- {seed: 4}\n", "line 4: rows[1].seed: is given by `seeds` already"),
+        ("experiments: mnist\nrows: []\n", "line 2: rows: has to be a list"),
+        ("experiments: mnist\nlimits: {cel: 3}\n", "line 2: limits.cel: unknown key; did you mean 'cell'?"),
+        ("experiments: mnist\nlimits: {cell: soon}\n", "limits.cell: has to be a whole number above 0, not 'soon'"),
+        ("experiments: mnist\nresources: {cores: 0}\n", "line 2: resources.cores: has to be a whole number above 0"),
+        ("experiments: mnist\nset:\n  lr: 1\n", "line 3: set.lr: experiments have no such option"),
+        (
+            "experiments: mnist\ngrid:\n  l2:\n  - 0\n  - -1\n",
+            "line 5: grid.l2[2]: mnist: l2 must be a number",
+        ),
+        ("experiments: mnist\nrows:\n- {l2: 0}\n- {epochs: 0}\n", "line 4: rows[2].epochs: mnist: epochs must be"),
+        ("notebooks: no.ipynb\n", "line 1: notebooks[1]: notebook"),
+    ],
+)
+def test_what_is_wrong_is_said_with_line_and_key(
+    tmp_path: Path, text: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, text)
+    assert main(["batch", "plan", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"hwkit: {path}, line ")
+    assert complaint in error
+    assert error.count("\n") == 1
+
+
+def test_options_that_do_not_fit_together_name_the_point(tmp_path: Path) -> None:
+    text = "experiments: mnist\nset: {data: stand-in}\nrows:\n- {holdout: 30000, train_size: 40000}\n"
+    with pytest.raises(BatchError, match=r"line 4: rows\[1\]: mnist with holdout=30000, train_size=40000: train_size"):
+        tasks_of(read_batch(written(tmp_path, text)))
+
+
+def test_parameters_have_the_type_of_annotation_comment_or_default() -> None:
+    cell = {"metadata": {"tags": ["parameters"]}, "source": NOTEBOOK_CELL}
+    found = declared_parameters({"cells": [cell]})
+    assert {name: parameter.type for name, parameter in found.items()} == {
+        "seed": "int", "scale": "float", "name": "str", "count": "int", "flag": "bool"
+    }  # fmt: skip
+    assert found["scale"].takes(2)
+    assert not found["seed"].takes(1.5)
+    assert not found["seed"].takes(True)
+    assert found["count"].takes(None)
+    assert not found["seed"].takes(None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ("grid: {scal: [1]}", "grid.scal: notebook mine.ipynb has no parameter 'scal'; did you mean 'scale'?"),
+        (
+            "grid: {scale: [1, big]}",
+            "grid.scale[2]: notebook mine.ipynb takes float here, not 'big'; known: seed",
+        ),
+        ("rows: [{flag: 1}]", "rows[1].flag: notebook mine.ipynb takes bool here, not 1"),
+        ("profile: quick", "profile: notebook mine.ipynb has no parameter profile"),
+    ],
+)
+def test_parameters_that_a_notebook_does_not_take_are_errors(tmp_path: Path, lines: str, complaint: str) -> None:
+    notebook_in(tmp_path)
+    with pytest.raises(BatchError) as error:
+        tasks_of(read_batch(written(tmp_path, f"notebooks: mine.ipynb\n{lines}\n")))
+    assert complaint in str(error.value)
+
+
+def test_a_changed_notebook_is_another_task(tmp_path: Path) -> None:
+    notebook_in(tmp_path)
+    batch = read_batch(written(tmp_path, "notebooks: mine.ipynb\nseeds: 2\ngrid: {scale: [0.5]}\n"))
+    before = [task.key for task in tasks_of(batch)]
+    assert before[1].startswith("mine-scale=0.5-seed=1-")
+    notebook_in(tmp_path, NOTEBOOK_CELL + "another = 1\n")
+    assert not set(before) & {task.key for task in tasks_of(batch)}
+
+
+def test_a_plan_of_many_tasks_stays_short(tmp_path: Path) -> None:
+    text = f"experiments: mnist\nset: {{data: stand-in}}\nseeds: 10\ngrid: {{l2: {list(range(100))}}}\nstore: s\n"
+    lines = listing(plan(read_batch(written(tmp_path, text))))
+    assert len(lines) < 40
+    assert "100 variants, 1000 tasks: 0 done, 0 failed, 1000 to run" in lines[-2]
+
+
+def test_planning_and_help_import_neither_dask_nor_torch(tmp_path: Path) -> None:
+    path = written(tmp_path, "experiments: mnist\nset: {data: stand-in}\nstore: s\n")
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom hwkit.cli import main\n"
+        "from hwkit.batch import commands\nfrom hwkit.batch.planning import listing, plan\n"
+        f"listing(plan(commands.read_batch(Path({str(path)!r}))))\n"
+        "print([name for name in ('dask', 'distributed', 'torch', 'fsspec') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
