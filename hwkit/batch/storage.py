@@ -46,6 +46,12 @@ class Store:
 
         return fsspec.core.url_to_fs(self.address)[0]
 
+    @property
+    def _fresh(self) -> Any:
+        """The file system, without the listings that it remembers: others write, too."""
+        self._files.invalidate_cache()
+        return self._files
+
     def path(self, *parts: str) -> str:
         """The address of something in the store."""
         return "/".join([self.address, *parts])
@@ -88,7 +94,7 @@ class Store:
             with _explained(folder):
                 if self.folder:
                     return set(os.listdir(folder))
-                return {found.rstrip("/").rpartition("/")[2] for found in self._files.ls(folder, False, refresh=True)}
+                return {found.rstrip("/").rpartition("/")[2] for found in self._fresh.ls(folder, False)}
         except (FileNotFoundError, NotADirectoryError):
             return set()
 
@@ -99,7 +105,7 @@ class Store:
         training = task.variant.experiment is not None
         path = self.path(task.key, MARKER) if training else self.own("notebooks", f"{task.key}.ipynb")
         with _explained(path):
-            return os.path.exists(path) if self.folder else self._files.exists(path, refresh=True)
+            return os.path.exists(path) if self.folder else self._fresh.exists(path)
 
     def done(self, tasks: Iterable[Task]) -> set[str]:
         """The keys of those tasks whose result is complete."""
@@ -116,7 +122,7 @@ class Store:
         if not begun.intersection(keys):
             return set()
         with _explained(self.address):
-            found = self._files.glob(self.path("*", MARKER))
+            found = self._fresh.glob(self.path("*", MARKER))
         return {path.split("/")[-2] for path in found}.intersection(keys)
 
     # --- Runs in an object store ---------------------------------------------------------------------------------
