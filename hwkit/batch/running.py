@@ -201,8 +201,8 @@ class _Driver:
             return
         lost = self.progress.running.get(task.key)
         again = f" again, because worker {lost.worker} was lost" if lost else ""
-        self.progress.started(task, event["worker"])
-        self.shown.event(f"started{again} {task.name} on worker {event['worker']}")
+        self.progress.started(task, event["where"])
+        self.shown.event(f"started{again} {task.name} on worker {event['where']}")
 
     def hear_ending(self, key: str, future: Future) -> None:
         """A task has ended, or was lost together with the scheduler."""

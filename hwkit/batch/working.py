@@ -88,7 +88,7 @@ def perform(task: Task, order: Order) -> Ending:
     worker = get_worker()
 
     def tell(event: dict[str, Any]) -> None:
-        worker.log_event(order.session, {"key": task.key, "worker": str(worker.name), **event})
+        worker.log_event(order.session, {"key": task.key, "where": str(worker.name), **event})
 
     return carry_out(task, order, tell)
 
