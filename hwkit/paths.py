@@ -6,6 +6,8 @@ import os
 import tomllib
 from pathlib import Path
 
+CHECKPOINT = "checkpoint.safetensors"  # in the folder of a run that is being trained
+
 
 def project_root() -> Path:
     """The nearest parent of the current directory, itself included, that is an hwkit project; else the current one.

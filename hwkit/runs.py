@@ -47,10 +47,9 @@ from torch import Tensor, nn
 from hwkit import models, storage
 from hwkit.errors import RunError, did_you_mean
 from hwkit.experiment import TRAINING_VERSION, Experiment, is_label
-from hwkit.paths import store_root
+from hwkit.paths import CHECKPOINT, store_root
 from hwkit.units import duration
 
-CHECKPOINT = "checkpoint.safetensors"
 # What a damaged or forged checkpoint may look like beside a whole one: whatever goes wrong then means the same.
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError)
 _SNAPSHOT = re.compile(r"weights-(\d+)\.safetensors")

@@ -189,14 +189,15 @@ def test_a_lost_worker_costs_no_result(tmp_path: Path, port: int) -> None:
         lost = first if where == "first" else second
         os.kill(lost.pid, signal.SIGKILL)
         wait_for(lambda: f"because worker {where} was lost" in said(tmp_path / "driver"))
-        reached = wait_for(lambda: runs.read_checkpoint(folder))["iteration"]
+        wait_for(lambda: (folder / runs.CHECKPOINT).exists())
+        reached = runs.read_checkpoint(folder)[1]["iteration"]
         assert reached > 0
-        # Ctrl-C, while the other worker trains: it writes a checkpoint, further on.
+        # Ctrl-C, while the other worker gets ready or trains: nothing is lost.
         time.sleep(3.0)
         driver.send_signal(signal.SIGINT)
         assert driver.wait(60) == 130
         assert "stopped: 0 of 1 done" in said(tmp_path / "driver")
-        assert runs.read_checkpoint(folder)["iteration"] > reached
+        assert runs.read_checkpoint(folder)[1]["iteration"] >= reached
         assert not planned(path).done
 
 
@@ -226,13 +227,15 @@ def test_a_killed_driver_loses_no_finished_task(tmp_path: Path) -> None:
     driver_folder = tmp_path / "driver"
     with running("hwkit.cli", "batch", "run", path, "--workers", "1", cwd=driver_folder) as driver:
         wait_for(lambda: "started mnist[epochs=900]" in said(driver_folder))
-        begun = [task for task in planned(path).tasks if task.key not in planned(path).done]
+        finished = planned(path).done
+        begun = [task for task in planned(path).tasks if task.key not in finished]
         wait_for(lambda: any((tmp_path / "store" / task.key / "experiment.json").exists() for task in begun))
         time.sleep(1.0)
         os.kill(driver.pid, signal.SIGKILL)
         # Its workers end with it, and what they train writes a checkpoint.
         wait_for(lambda: runs.unfinished(tmp_path / "store"))
-    assert len(planned(path).done) == 2
+    assert finished
+    assert finished <= planned(path).done
 
 
 def test_results_and_report_compare_the_variants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,7 +86,7 @@ def test_a_run_reaches_an_object_store_whole(
     assert store.done([task]) == {task.key}
     here = {file.name for file in (own_store / task.key).iterdir() if not file.name.startswith(".")}
     assert store.names(store.path(task.key)) == here
-    assert "checkpoint.pt" not in here
+    assert runs.CHECKPOINT not in here
 
     # Another machine, which has nothing but the address.
     monkeypatch.setenv("HWKIT_HOME", str(tmp_path / "elsewhere"))
@@ -107,13 +107,13 @@ def test_a_checkpoint_travels_through_an_object_store(bucket: str, tmp_path: Pat
     store = Store(bucket, "study")
     folder = tmp_path / "one" / "mnist-0123"
     folder.mkdir(parents=True)
-    (folder / "checkpoint.pt").write_bytes(b"half way")
+    (folder / runs.CHECKPOINT).write_bytes(b"half way")
     store.upload_checkpoint(folder)
     store.download_run("mnist-0123", tmp_path / "two")
-    assert (tmp_path / "two" / "mnist-0123" / "checkpoint.pt").read_bytes() == b"half way"
-    (tmp_path / "two" / "mnist-0123" / "checkpoint.pt").write_bytes(b"further")
+    assert (tmp_path / "two" / "mnist-0123" / runs.CHECKPOINT).read_bytes() == b"half way"
+    (tmp_path / "two" / "mnist-0123" / runs.CHECKPOINT).write_bytes(b"further")
     store.download_run("mnist-0123", tmp_path / "two")
-    assert (tmp_path / "two" / "mnist-0123" / "checkpoint.pt").read_bytes() == b"further"
+    assert (tmp_path / "two" / "mnist-0123" / runs.CHECKPOINT).read_bytes() == b"further"
 
 
 def test_state_is_kept_in_an_object_store(bucket: str) -> None:

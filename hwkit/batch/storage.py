@@ -23,6 +23,7 @@ from typing import Any
 
 from hwkit.batch.tasks import Task
 from hwkit.errors import BatchError
+from hwkit.paths import CHECKPOINT
 
 MARKER = "metrics.json"  # what makes a run folder a finished run
 
@@ -132,12 +133,12 @@ class Store:
         names = [path.name for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
         for name in [*(name for name in names if name != MARKER), MARKER]:
             self.write(self.path(folder.name, name), (folder / name).read_bytes())
-        self.delete(self.path(folder.name, "checkpoint.pt"))
+        self.delete(self.path(folder.name, CHECKPOINT))
 
     def upload_checkpoint(self, folder: Path) -> None:
         """Upload what an unfinished training needs to go on elsewhere."""
         with contextlib.suppress(FileNotFoundError):  # finished meanwhile
-            self.write(self.path(folder.name, "checkpoint.pt"), (folder / "checkpoint.pt").read_bytes())
+            self.write(self.path(folder.name, CHECKPOINT), (folder / CHECKPOINT).read_bytes())
 
     def download_run(self, key: str, folder: Path) -> None:
         """Fetch a run, or the checkpoint of an unfinished one, into `folder`/key, unless more is there already."""
@@ -146,7 +147,7 @@ class Store:
             return
         names = self.names(self.path(key))
         if MARKER not in names:
-            names &= {"checkpoint.pt"} if not (target / "checkpoint.pt").exists() else set()
+            names &= {CHECKPOINT} if not (target / CHECKPOINT).exists() else set()
         if not names:
             return
         local = Store(str(folder), self.batch)

@@ -23,7 +23,7 @@ from hwkit.batch.storage import MARKER, Store
 from hwkit.batch.tasks import Task
 from hwkit.errors import BatchError, HwkitError, ProcessDied
 from hwkit.experiment import Experiment
-from hwkit.paths import store_root
+from hwkit.paths import CHECKPOINT, store_root
 from hwkit.processes import Job, Outcome, run_jobs
 
 GRACE_SECONDS = 30.0  # for a checkpoint, or for a kernel to end, after an interrupt
@@ -222,7 +222,7 @@ class _Training(_Work):
         """When the newest checkpoint was written; 0 if there is none, or the run is finished."""
         folder = self.home / self.task.key
         try:
-            return 0.0 if (folder / MARKER).exists() else (folder / "checkpoint.pt").stat().st_mtime
+            return 0.0 if (folder / MARKER).exists() else (folder / CHECKPOINT).stat().st_mtime
         except OSError:
             return 0.0
 
