@@ -26,52 +26,47 @@ class Words:
     caution: str
 
 
+def _words(document: str, callouts: str) -> Words:
+    """The words of one language, in the order of the fields and separated by commas."""
+    return Words(*document.split(", "), *callouts.split(", "))
+
+
 _WORDS = {
-    "en": Words(
-        *("Figure", "Table", "Equation", "Section", "Contents", "References", "Abstract", "Listing", "Code"),
-        *("Note", "Tip", "Warning", "Important", "Caution"),
+    "en": _words(
+        "Figure, Table, Equation, Section, Contents, References, Abstract, Listing, Code",
+        "Note, Tip, Warning, Important, Caution",
     ),
-    "de": Words(
-        *(
-            "Abbildung",
-            "Tabelle",
-            "Gleichung",
-            "Abschnitt",
-            "Inhalt",
-            "Literatur",
-            "Zusammenfassung",
-            "Listing",
-            "Code",
-        ),
-        *("Hinweis", "Tipp", "Warnung", "Wichtig", "Vorsicht"),
+    "de": _words(
+        "Abbildung, Tabelle, Gleichung, Abschnitt, Inhalt, Literatur, Zusammenfassung, Listing, Code",
+        "Hinweis, Tipp, Warnung, Wichtig, Vorsicht",
     ),
-    "fr": Words(
-        *("Figure", "Tableau", "Équation", "Section", "Sommaire", "Références", "Résumé", "Listing", "Code"),
-        *("Note", "Astuce", "Avertissement", "Important", "Mise en garde"),
+    "fr": _words(
+        "Figure, Tableau, Équation, Section, Sommaire, Références, Résumé, Listing, Code",
+        "Note, Astuce, Avertissement, Important, Mise en garde",
     ),
-    "es": Words(
-        *("Figura", "Tabla", "Ecuación", "Sección", "Índice", "Referencias", "Resumen", "Listado", "Código"),
-        *("Nota", "Consejo", "Advertencia", "Importante", "Precaución"),
+    "es": _words(
+        "Figura, Tabla, Ecuación, Sección, Índice, Referencias, Resumen, Listado, Código",
+        "Nota, Consejo, Advertencia, Importante, Precaución",
     ),
-    "it": Words(
-        *("Figura", "Tabella", "Equazione", "Sezione", "Indice", "Riferimenti", "Sommario", "Listato", "Codice"),
-        *("Nota", "Suggerimento", "Avvertimento", "Importante", "Attenzione"),
+    "it": _words(
+        "Figura, Tabella, Equazione, Sezione, Indice, Riferimenti, Sommario, Listato, Codice",
+        "Nota, Suggerimento, Avvertimento, Importante, Attenzione",
     ),
-    "pt": Words(
-        *("Figura", "Tabela", "Equação", "Seção", "Índice", "Referências", "Resumo", "Listagem", "Código"),
-        *("Nota", "Dica", "Aviso", "Importante", "Cuidado"),
+    "pt": _words(
+        "Figura, Tabela, Equação, Seção, Índice, Referências, Resumo, Listagem, Código",
+        "Nota, Dica, Aviso, Importante, Cuidado",
     ),
-    "nl": Words(
-        *("Figuur", "Tabel", "Vergelijking", "Sectie", "Inhoud", "Literatuur", "Samenvatting", "Listing", "Code"),
-        *("Opmerking", "Tip", "Waarschuwing", "Belangrijk", "Let op"),
+    "nl": _words(
+        "Figuur, Tabel, Vergelijking, Sectie, Inhoud, Literatuur, Samenvatting, Listing, Code",
+        "Opmerking, Tip, Waarschuwing, Belangrijk, Let op",
     ),
-    "zh": Words(
-        *("图", "表", "式", "节", "目录", "参考文献", "摘要", "代码", "代码"),
-        *("注记", "提示", "警告", "重要", "注意"),
+    "zh": _words(
+        "图, 表, 式, 节, 目录, 参考文献, 摘要, 代码, 代码",
+        "注记, 提示, 警告, 重要, 注意",
     ),
-    "ja": Words(
-        *("図", "表", "式", "節", "目次", "参考文献", "要旨", "コード", "コード"),
-        *("ノート", "ヒント", "警告", "重要", "注意"),
+    "ja": _words(
+        "図, 表, 式, 節, 目次, 参考文献, 要旨, コード, コード",
+        "ノート, ヒント, 警告, 重要, 注意",
     ),
 }
 
