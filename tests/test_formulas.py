@@ -27,6 +27,7 @@ CONSTRUCTS = [
     r"{\bf x} + {\rm d}x, \rm{Var}(x), \bm{w}, \mathbbm{1}, \textcolor{red}{x}, a\!b, \cfrac{1}{1 + \cfrac{1}{x}}",
     r"\sum\limits_{\substack{i < j\\ j > 0}} a_{ij}, \binom{n}{k}, \underbrace{a + b}_{\text{two}}, \xrightarrow{f}",
     r"\text{softmax}(z)_i = \frac{e^{z_i}}{\sum_j e^{z_j}} \quad \text{for } i = 1, \dots, K",
+    r"\begin{dcases} \frac{a}{b} & x > 0\\ 0 & x < 0\end{dcases}, \require{cancel} \cancel{x}, \LaTeX",
     r"\Bigg| x \Bigg|, \sqrt[3]{x}, x^{(t + 1)}, {}^{14}C, \boxed{E = mc^2}, 5 \bmod n, \langle x, y \rangle",
 ]
 
@@ -96,12 +97,56 @@ def test_old_commands_get_their_modern_form(tex, expected):
     ("tex", "expected"),
     [
         (r"p(y|x) = p(x|y)", r"p(y|x) = p(x|y)"),
-        (r"|x| + \|y\|", r"\left| x\right|  + \left\| y\right\| "),
+        (r"|x| + \|y\|", r"\left| x\right|  + \lVert y\rVert "),
+        (r"\left\|\left(x\right)y\right\|_2", r"\lVert \left(x\right)y\rVert _2"),
+        (r"\lvert x\rvert", r"\left| x\right|"),
         (r"\left|x\right|", r"\left|x\right|"),
     ],
 )
 def test_bars_that_enclose_something_are_told_from_those_that_stand_between(tex, expected):
     assert for_typst(tex) == expected
+
+
+@pytest.mark.parametrize(
+    ("typst", "expected"),
+    [
+        (r'"softmax" \( z \)', r'"softmax"\( z \)'),
+        ('x upright("if ") y', 'x upright("if ")y'),
+        ('"a" x " and " y', '"a" x " and "y'),
+    ],
+)
+def test_text_in_a_formula_gets_no_space_that_tex_would_not_set(typst, expected):
+    assert typst_formula(typst) == expected
+
+
+@pytest.mark.parametrize("tex", [r"\left\| x \right\|_2^2", r"\| x \|_2^2"])
+def test_norms_are_set_as_delimiters_and_not_as_relations(tex):
+    warnings, source = warnings_and_source(f"$$ {tex} $$")
+    assert warnings == []
+    assert "lr(bar.v.double x bar.v.double)_2^2" in source
+
+
+def test_a_matrix_between_double_bars_stays_a_matrix():
+    tex = r"\begin{Vmatrix} a & b\\ c & d\end{Vmatrix}"
+    assert for_typst(tex) == r"\left\|\begin{matrix} a & b\\ c & d\end{matrix}\right\|"
+
+
+def test_an_array_of_one_column_has_no_brackets():
+    warnings, source = warnings_and_source(
+        r"$$ \begin{array}{l} \text{minimize } f \\ \text{such that } g \end{array} $$"
+    )
+    assert warnings == []
+    assert "vec(delim: #none, align: #left, " in source
+
+
+def test_every_label_of_an_equation_of_several_lines_has_its_number():
+    text = [
+        r"\begin{align} a &= b \label{eq:a} \\ c &= d \label{eq:c} \end{align}",
+        r"See \eqref{eq:a}, \eqref{eq:c} and, as a formula, $\eqref{eq:c}$.",
+    ]
+    warnings, source = warnings_and_source(*text)
+    assert warnings == []
+    assert source.count("#link(<eq-a>)[\\(1)]") == 3
 
 
 def test_quoted_text_in_typst_is_no_symbol():

@@ -11,7 +11,7 @@ from typing import Any
 
 from hwkit.errors import ReportError
 from hwkit.report import tables, tree
-from hwkit.report.formulas import Macro, expanded, modern, number_of
+from hwkit.report.formulas import Macro, expanded, labels_of, modern, number_of
 from hwkit.report.images import CSS_PIXELS_PER_INCH, ImageStore
 from hwkit.report.tree import Element
 from hwkit.report.words import Words
@@ -20,6 +20,8 @@ CROSS_REFERENCE = re.compile(r"^(fig|tbl|sec|eq|lst)-")
 _FLOAT = re.compile(r"^(fig|tbl|lst)-")
 _CALLOUTS = ("note", "tip", "warning", "important", "caution")
 _MOST_COLUMNS = 8
+# MathJax takes references to equations inside of formulas, too.
+_REFERENCE = re.compile(r"\\(ref|eqref)\s*\{([^{}]*)\}")
 _REMOTE = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
 # Captions that are no captions: what editors put in as alt text when an image is pasted.
 _FILE_NAME_CAPTION = re.compile(
@@ -218,6 +220,10 @@ class DocumentBuilder:
     def _formula(self, content: list[Any]) -> list[Element]:
         """A formula without macros; one that only defined some is gone."""
         assert self.part is not None
+        if reference := _REFERENCE.fullmatch(content[1].strip()):
+            link = tree.link([tree.string(content[1])], f"#{reference[2]}")
+            link["c"][0][1] = ["hwkit-reference", reference[1]]
+            return [link]
         tex = modern(expanded(content[1], self.part.macros)).strip()
         self.formulas.setdefault(tex, self._where())
         return [{"t": "Math", "c": [content[0], tex]}] if tex else []
@@ -282,7 +288,8 @@ class DocumentBuilder:
             if before := _trimmed(rest[:index]):
                 blocks.append({"t": kind, "c": self._clean(before)})
             equation = tree.paragraph(self._clean([rest[index]]))
-            blocks.append(tree.division([equation], tree.attr(label, ("hwkit-equation",), number=tag)))
+            labels = " ".join(labels_of(rest[index]["c"][1]))
+            blocks.append(tree.division([equation], tree.attr(label, ("hwkit-equation",), number=tag, labels=labels)))
             rest = _trimmed(rest[after:])
         if not blocks:
             return None
@@ -313,6 +320,9 @@ class DocumentBuilder:
         if kind == "Div" and "hwkit-equation" in content[0][1]:
             number = tree.attr_value(content[0], "number")
             identifier = self._target("eq", content[0][0], number)
+            # The lines of one equation have its number together.
+            for label in tree.attr_value(content[0], "labels").split():
+                self.targets.setdefault(label, (f"{self.words.equation} ({number or self.counts['eq']})", identifier))
             number = number or str(self.counts["eq"])
             return [tree.division(content[1], tree.attr(identifier, ("hwkit-equation",), number=number))]
         if kind in ("Span", "Div", "CodeBlock", "Code") and content[0][0]:

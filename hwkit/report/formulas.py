@@ -36,7 +36,7 @@ _WITHOUT_MEANING = re.compile(
     r"|nonumber|notag|centering|hfill|strut|mathstrut|noindent|newline(?=\s*$))(?![A-Za-z])"
 )
 # Commands that go with their first argument: labels, and what a page has no use for.
-_WITHOUT_USE = re.compile(r"\\(?:label|tag\*?|textcolor|color|href|cssId|class|style)\s*\{[^{}]*\}")
+_WITHOUT_USE = re.compile(r"\\(?:label|tag\*?|textcolor|color|href|cssId|class|style|require)\s*\{[^{}]*\}")
 _KERN = re.compile(r"\\(?:mkern|mskip|kern|hskip)\s*-?[\d.]+\s*(?:mu|em|pt|ex|cm|mm|in)")
 _UNICODE = re.compile(r"\\unicode\s*\{\s*(?:x([0-9A-Fa-f]+)|(\d+))\s*\}")
 _RENAMED = {
@@ -52,6 +52,8 @@ _RENAMED = {
     "intertext": "text",
     "smash": "",
     "cfrac": "dfrac",
+    "LaTeX": "text{LaTeX}",
+    "TeX": "text{TeX}",
 }
 
 
@@ -161,11 +163,16 @@ _OLD_SYMBOL = re.compile(
     + r")(?!\.?[A-Za-z0-9])"
 )
 
+_TEXT_AND_SPACE = re.compile(r'("(?:\\.|[^"\\])*"\)?) ')
 # Marks that `for_typst` sets and pandoc carries through into its Typst, where `typst_formula` acts on them.
 _LIMITS_BELOW = "\ue000"
 _NO_DELIMITER = {"c": "\ue001", "l": "\ue002", "r": "\ue003"}
 _SIDES = {"c": "center", "l": "left", "r": "right"}
-_CASES = re.compile(r"(\\begin\{d?cases\}.*?\\end\{d?cases\})", re.DOTALL)
+_CASES = re.compile(r"(\\begin\{cases\}.*?\\end\{cases\})", re.DOTALL)
+_NORM = re.compile(
+    r"\\left\s*\\\|(?!\s*\\begin)((?:(?!\\left\b|\\right\b).|\\left\b(?:(?!\\left\b|\\right\b).)*\\right\b)*)\\right\s*\\\|",
+    re.DOTALL,
+)
 _ONE_SIDED = re.compile(
     r"\\left\s*\\\{\s*\\begin\{(?:array\}\s*\{[^{}]*|matrix|aligned)\}"
     r"((?:(?!\\begin|\\end).)*)\\end\{(?:array|matrix|aligned)\}\s*\\right\s*\.",
@@ -200,22 +207,24 @@ def modern(tex: str) -> str:
 
 def for_typst(tex: str) -> str:
     """The formula with arrays, bars and operators in a way that pandoc turns into valid and well-spaced Typst."""
+    tex = _NORM.sub(r"\\lVert \1\\rVert ", tex)
     for name, bar in (("vmatrix", "|"), ("Vmatrix", "\\|")):
         tex = tex.replace(f"\\begin{{{name}}}", f"\\left{bar}\\begin{{matrix}}")
         tex = tex.replace(f"\\end{{{name}}}", f"\\end{{matrix}}\\right{bar}")
-    tex = tex.replace("{smallmatrix}", "{matrix}")
+    tex = tex.replace("{smallmatrix}", "{matrix}").replace("{dcases}", "{cases}")
     tex = _ONE_SIDED.sub(r"\\begin{cases}\1\\end{cases}", tex)
     tex = _CASES.sub(lambda match: re.sub(r"(?<!\\)&(?!\s*\\q?quad)", r"&\\quad ", match[0]), tex)
     tex = _MATRIX.sub(r"\\begin{array}{c}\1\\end{array}", _ARRAY.sub(_array, tex))
     tex = _ARRAY.sub(_array, tex)
     tex = re.sub(r"\\left\s*\.((?:(?!\\left|\\right).)*)\\right\s*\|", r"\1\\bigg|", tex, flags=re.DOTALL)
-    tex = _paired(_paired(tex, "\\|"), "|")
+    tex = re.sub(r"(?<!\\left)\\lvert\b(.*?)(?<!\\right)\\rvert\b", r"\\left|\1\\right|", tex, flags=re.DOTALL)
+    tex = _paired(_paired(tex, "\\|", ("\\lVert ", "\\rVert ")), "|", ("\\left| ", "\\right| "))
     tex = _UNDER_OPERATOR.sub(r"\\operatorname*{\2}_{\1}", _BIG_OPERATOR.sub(r"\\operatorname*{\1}", tex))
     # \operatorname*{arg\,min} has its limits below it.
     return re.sub(r"\\operatorname\*\s*\{", rf"\\operatorname{{{_LIMITS_BELOW}", tex)
 
 
-def _paired(tex: str, bar: str) -> str:
+def _paired(tex: str, bar: str, delimiters: tuple[str, str]) -> str:
     """Bars that enclose something as delimiters: pandoc takes single ones for relations, with room around them."""
     pieces = re.split(rf"(?<!\\)({re.escape(bar)})", tex)
     index = 1
@@ -225,7 +234,7 @@ def _paired(tex: str, bar: str) -> str:
         if fenced or not between.strip() or not _balanced(between) or re.search(r"&|\\\\|\\end", between):
             index += 2
             continue
-        pieces[index], pieces[index + 2] = f"\\left{bar} ", f"\\right{bar} "
+        pieces[index], pieces[index + 2] = delimiters
         index += 4
     return "".join(pieces)
 
@@ -263,13 +272,28 @@ def typst_formula(text: str) -> str:
         text = re.sub(
             rf'mat\(delim: "\(", *"?{mark}"? *', f"mat(delim: #none, align: #{_SIDES[side]}, column-gap: #1em, ", text
         )
+        # pandoc writes a single column as a vector.
+        text = re.sub(rf'vec\( *"?{mark}"? *', f"vec(delim: #none, align: #{_SIDES[side]}, ", text)
+    # Typst sets the space between text and what follows; TeX does not, and \\text{if } brings its own.
+    text = _TEXT_AND_SPACE.sub(_without_second_space, text)
     return _OLD_SYMBOL.sub(lambda match: _OLD_SYMBOLS[match[1]] if match[1] else match[0], text)
 
 
 def number_of(tex: str) -> tuple[str, str]:
-    r"""The text of the formula's `\tag` and the name of its `\label`; empty if it has none, or more than one."""
-    tags, labels = re.findall(r"\\tag\*?\s*\{([^{}]*)\}", tex), re.findall(r"\\label\s*\{([^{}]*)\}", tex)
-    return tags[0] if len(tags) == 1 else "", labels[0] if len(labels) == 1 else ""
+    r"""The text of the formula's `\tag`, empty if it has none or several, and the name of its first `\label`."""
+    tags = re.findall(r"\\tag\*?\s*\{([^{}]*)\}", tex)
+    return tags[0] if len(tags) == 1 else "", next(iter(labels_of(tex)), "")
+
+
+def _without_second_space(match: re.Match[str]) -> str:
+    """Text and the space after it in Typst; no space before a bracket, or where the text ends with one."""
+    no_space = match[1].rstrip(")").endswith(' "') or re.match(r"\\[(\[]", match.string[match.end() :])
+    return match[1] if no_space else match[0]
+
+
+def labels_of(tex: str) -> list[str]:
+    r"""The names of the formula's `\label`s: one for each of its lines that has one."""
+    return re.findall(r"\\label\s*\{([^{}]*)\}", tex)
 
 
 def _character(match: re.Match[str]) -> str:
