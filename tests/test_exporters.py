@@ -135,6 +135,25 @@ def test_progress_bars_and_terminal_codes_leave_clean_text():
     assert "[31m" not in text
 
 
+def test_backspaces_take_back_what_stands_before_them():
+    text = pdf_text(code("", new_output("stream", name="stdout", text="N\bNA\bAM\bME\bE\n    print - x\n")))
+    assert text.startswith("NAME")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        '<a id="here"></a><a name="old"></a>',
+        "::: {#here .callout-tip}\nBody.\n:::",
+        "```{#here .python}\nx = 1\n```",
+        "::: {#here}\nBody.\n:::",
+        "[Words]{#here}",
+    ],
+)
+def test_a_link_leads_to_whatever_carries_its_anchor(target):
+    assert "there" in pdf_text(new_markdown_cell(f"Go [there](#here).\n\n{target}\n\nEnd."))
+
+
 def test_data_frames_become_tables():
     source = typst_source(code("", display(text_html=FRAME, text_plain="name count")))
     assert "hwkit-table(" in source

@@ -64,7 +64,8 @@ def _overwritten(line: str) -> str:
             shown = part if "\x1b" in part + shown else part + shown[len(part) :]
         line = shown
     while "\b" in line:
-        line = re.sub(r"[^\b]?\b", "", line, count=1)
+        # Not a raw string: to the regular expression \b would be the edge of a word.
+        line = re.sub("[^\b]?\b", "", line, count=1)
     return line
 
 

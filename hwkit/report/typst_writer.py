@@ -73,7 +73,7 @@ class TypstWriter:
         if kind == "Header":
             return [self._heading(content)]
         if kind == "CodeBlock":
-            return [tree.raw_block("typst", self._code(*content))]
+            return [tree.raw_block("typst", self._code(*content) + _label(content[0][0]))]
         if kind == "Figure":
             return self._figure(content)
         if kind == "Table":
@@ -90,6 +90,10 @@ class TypstWriter:
                 *self._blocks(content[1]),
                 tree.raw_inline("typst", "]"),
             ]
+        if kind == "Span" and content[0][0]:
+            # An anchor of its own: of two labels on one element Typst knows only the last.
+            anchor = tree.raw_inline("typst", f"#metadata(none){_label(content[0][0])}")
+            return [anchor, tree.span(self._blocks(content[1]), tree.attr("", tuple(content[0][1])))]
         if kind == "Math":
             start = tree.raw_inline("typst", f"/*formula {len(self.formulas)}*/")
             self.formulas.append((content[1], self.where.get(content[1], "")))
@@ -284,7 +288,7 @@ class TypstWriter:
         return [
             tree.raw_block("typst", f"#hwkit-callout({typst_string(kind)})["),
             *self._blocks(blocks),
-            tree.raw_block("typst", "]"),
+            tree.raw_block("typst", f"]{_label(attributes[0])}"),
         ]
 
 
