@@ -5,6 +5,7 @@ captum comes with the extra `explore`; everything else in hwkit does without it.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 
 import torch
@@ -21,6 +22,12 @@ STEP = 4  # pixels from one covered place to the next
 def available() -> bool:
     """Whether captum is installed."""
     return importlib.util.find_spec("captum") is not None
+
+
+def get_ready() -> None:
+    """Import captum if it is installed, which takes longer than the first `maps` itself."""
+    if available():
+        importlib.import_module("captum.attr")
 
 
 def maps(run: Run, image: Tensor, target: int, *, model: nn.Module | None = None) -> dict[str, Tensor]:

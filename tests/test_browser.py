@@ -6,6 +6,7 @@ HWKIT_SCREENSHOTS=FOLDER, pictures of what was on the screen are left there.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -27,6 +28,7 @@ import pytest
 from PIL import Image
 
 from hwkit import analysis, index, runs
+from hwkit.explorer.explore_run import PANELS, Explorer
 from hwkit.runs import Run
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[tuple
     notebooks.mkdir()
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
     command += [f"--IdentityProvider.token={token}", f"--notebook-dir={notebooks}"]
+    command.append("--LabApp.expose_app_in_browser=True")  # to switch themes
     if os.geteuid() == 0:
         command.append("--allow-root")
     log = (root / "lab.log").open("w")
@@ -352,6 +355,118 @@ def test_maps_can_be_walked_with_the_keyboard(open_notebook: Callable[..., Noteb
     assert focused() == "2"  # and the next arrow goes on from here
     keyboard.press("Tab")
     assert focused() == ""  # one stop for all maps
+
+
+def test_the_map_of_the_test_set_can_be_walked_with_the_keyboard(
+    open_notebook: Callable[..., Notebook], trained_run: Run
+) -> None:
+    index.of(trained_run)
+    notebook = open_notebook("walk", [loading(trained_run), "hwkit.explore(loaded[0])"])
+    shown = Shown(notebook.output(1))
+    shown.waits_for("conv1: 32 channels", seconds=120)
+    keyboard = shown.page.keyboard
+    shown.control("Test image").locator("input").focus()
+
+    def tab_to(what: str) -> None:
+        for _ in range(60):
+            if shown.page.evaluate(f"(a => {what})(document.activeElement)"):
+                return
+            keyboard.press("Tab")
+        raise AssertionError(f"60 times Tab did not lead to {what}")
+
+    tab_to("a.innerText.trim() === 'Map of the test set'")
+    keyboard.press("Enter")
+    shown.waits_for("Every dot is a test image")
+    tab_to("!!a.dataset.plane")
+    cross = shown.output.locator(".cross")
+    same_run = Explorer(trained_run)  # to tell what is where
+    same_run.prepare()
+
+    def there() -> tuple[float, float]:
+        return tuple(cross.evaluate("e => [parseFloat(e.style.left) / 100, parseFloat(e.style.top) / 100]"))
+
+    for key, axis in (("ArrowRight", 0), ("ArrowDown", 1)):
+        before = there()
+        for _ in range(12):
+            keyboard.press(key)
+        assert there()[axis] > before[axis]
+        found = same_run._nearest(*there())
+        assert found != shown.number
+        shown.waits_for(f"test image {found} ")  # beside the map, as for the pointer
+        screenshot(notebook.page, f"walk-{key}")
+        keyboard.press("Enter")
+        wait_for(functools.partial(lambda number: shown.number == number, found), f"test image {found} to be chosen")
+        wait_for(lambda: shown.page.evaluate("!!document.activeElement.dataset.plane"), "the focus to come back")
+
+
+def test_another_run_can_be_chosen(
+    open_notebook: Callable[..., Notebook], trained_run: Run, trained_run_l2: Run, cifar_run: Run
+) -> None:
+    notebook = open_notebook("run", [loading(trained_run), "hwkit.explore(loaded[0])"])
+    shown = Shown(notebook.output(1))
+    shown.waits_for("conv1: 32 channels", seconds=120)
+    box = shown.control("Test image").locator("input")
+    box.fill("12")
+    box.press("Enter")
+    for run, layer in ((cifar_run, "conv1: 64 channels"), (trained_run_l2, "conv1: 32 channels")):
+        option = shown.control("Run").locator("option", has_text=f"{run.name} (").first.inner_text()
+        shown.choose("Run", option)
+        shown.waits_for(layer)
+        assert f"{run.name}, test image 12" in re.sub(r"\s+", " ", shown.pane().inner_text())
+        label = analysis.class_names(run)[int(run.labels[12])]
+        assert f"true: {label}" in shown.pane().inner_text()
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_every_text_can_be_read_in_either_theme(
+    open_notebook: Callable[..., Notebook], trained_run: Run, trained_run_l2: Run, theme: str
+) -> None:
+    index.of(trained_run)
+    cells = [loading(trained_run, trained_run_l2), "hwkit.explore(loaded[0])", "hwkit.dashboard(loaded)"]
+    notebook = open_notebook(theme.replace(" ", ""), cells)
+    page = notebook.page
+    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+    shown = Shown(notebook.output(1))
+    shown.waits_for("conv1: 32 channels", seconds=120)
+    shade = f"body[data-jp-theme-light={'true' if 'Light' in theme else 'false'}]"
+    page.wait_for_selector(shade)
+    for panel in PANELS:
+        shown.press(panel)
+        page.locator("button.mod-active", has_text=panel).wait_for()
+        assert not unreadable(shown.output)
+        screenshot(page, f"{theme.split()[1].lower()}-{panel.split()[0].lower()}")
+    notebook.output(2).scroll_into_view_if_needed()
+    assert not unreadable(notebook.output(2))
+    screenshot(page, f"{theme.split()[1].lower()}-dashboard")
+
+
+def unreadable(place: Locator) -> dict[str, float]:
+    """Texts whose contrast to their ground is below the 4.5 that WCAG 2.1 asks for (criterion 1.4.3), with theirs."""
+    return place.evaluate(
+        """root => {
+        const parse = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
+        const over = (top, below) => below.map((value, i) => value + (top[3] ?? 1) * (top[i] - value));
+        const ground = element => {
+            const own = parse(getComputedStyle(element).backgroundColor);
+            if (own.length === 3) return own;
+            return over(own, element.parentElement ? ground(element.parentElement) : [255, 255, 255]);
+        };
+        const luminance = colour => colour.map(value => value / 255)
+            .map(value => value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
+            .reduce((sum, value, i) => sum + value * [0.2126, 0.7152, 0.0722][i], 0);
+        const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), found = {};
+        while (texts.nextNode()) {
+            const text = texts.currentNode.data.trim(), element = texts.currentNode.parentElement;
+            if (!text || !element.getClientRects().length || element.disabled) continue;
+            const style = getComputedStyle(element), below = ground(element);
+            const ink = over(parse(element.closest("svg") ? style.fill : style.color), below);
+            const [dark, bright] = [luminance(ink), luminance(below)].sort((a, b) => a - b);
+            const ratio = (bright + 0.05) / (dark + 0.05);
+            if (ratio < 4.5) found[text.slice(0, 40)] = ratio;
+        }
+        return found;
+        }"""
+    )
 
 
 def test_two_explorers_survive_a_restart_and_do_not_touch_each_other(

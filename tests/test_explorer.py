@@ -11,6 +11,7 @@ import threading
 import tracemalloc
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -21,7 +22,7 @@ from PIL import Image
 import hwkit
 from hwkit import analysis, attribution, index, plots, runs
 from hwkit.errors import DataError, RunError
-from hwkit.explorer import drawing, pictures
+from hwkit.explorer import bridge, drawing, pictures
 from hwkit.explorer.bridge import VIEW_MIME, Clickable
 from hwkit.explorer.explore_run import COUNTERPART, NOTHING, PANELS, Explorer
 from hwkit.runs import Run
@@ -459,13 +460,38 @@ def living_widgets() -> dict[str, ipywidgets.Widget]:
 # --- Without a front end, and what a page needs -----------------------------------------------------------------
 
 
-def test_where_nobody_can_click_a_figure_stands_in(explorer: Explorer, trained_run: Run) -> None:
-    data, metadata = explorer._repr_mimebundle_()
-    assert data[VIEW_MIME]["model_id"] == explorer.widget.model_id
+Output = tuple[dict[str, Any], dict[str, Any] | None]
+
+
+@pytest.fixture
+def displayed(monkeypatch: pytest.MonkeyPatch) -> list[Output]:
+    """What is displayed: data and metadata."""
+    found: list[Output] = []
+    monkeypatch.setattr(bridge, "display", lambda data, metadata=None, raw=False: found.append((data, metadata)))
+    return found
+
+
+def test_where_nobody_can_click_a_figure_stands_in(
+    explorer: Explorer, trained_run: Run, displayed: list[Output]
+) -> None:
+    explorer._ipython_display_()
+    (widget, _), (data, metadata) = displayed
+    assert widget[VIEW_MIME]["model_id"] == explorer.widget.model_id
+    assert not widget["text/plain"]  # else a report would print it
+    assert living_widgets()[data[VIEW_MIME]["model_id"]].layout.display == "none"
     with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
         assert picture.width > 1000
         assert picture.width / metadata["image/png"]["width"] > 1.5
     assert trained_run.name in data["text/plain"]
+
+
+def test_the_widget_does_not_wait_for_the_figure(
+    explorer: Explorer, displayed: list[Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw, before = explorer.figure, []
+    monkeypatch.setattr(explorer, "figure", lambda: (before.extend(displayed), draw())[1])
+    explorer._ipython_display_()
+    assert [data[VIEW_MIME]["model_id"] for data, _ in before] == [explorer.widget.model_id]
 
 
 def test_pictures_have_texts_and_every_group_one_stop_for_the_tab_key(explorer: Explorer) -> None:
@@ -577,7 +603,10 @@ def test_a_dashboard_of_nothing_is_an_error() -> None:
         hwkit.dashboard([])
 
 
-def test_a_dashboard_leaves_a_figure_of_all_its_runs(dashboard: hwkit.explorer.Dashboard) -> None:
-    assert "image/png" in dashboard._repr_mimebundle_()[0]
+def test_a_dashboard_leaves_a_figure_of_all_its_runs(
+    dashboard: hwkit.explorer.Dashboard, displayed: list[Output]
+) -> None:
+    dashboard._ipython_display_()
+    assert "image/png" in displayed[1][0]
     figure = plots.records_overlaid(dashboard.runs)
     assert [line.get_label() for line in figure.axes[0].get_lines()] == [run.name for run in dashboard.runs]

@@ -1,8 +1,8 @@
 """How quick the explorer is: `python -m hwkit.explorer [RUN ...] [--clicks N]` measures it on finished runs.
 
-For each run: how long it takes to open, from a click to the last picture it changes for every control (the median and
-the slowest of many), and how the memory of the process grows while
-somebody clicks on. Kernel and network come on top; they take the same for every widget.
+For each run: how long it takes to open in a fresh kernel that has imported hwkit and holds the run; from a click to the
+last picture it changes, for every control (the median and the slowest of many); and how the memory of the process grows
+while somebody clicks on. What the page itself takes comes on top; it takes the same for every widget.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from __future__ import annotations
 import argparse
 import gc
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from hwkit import analysis, runs
+from jupyter_client.manager import start_new_kernel
+
+from hwkit import attribution, runs
 from hwkit.errors import HwkitError
 from hwkit.explorer.explore_run import COUNTERPART, NOTHING, PANELS, Explorer
 from hwkit.runs import Run
@@ -43,12 +47,14 @@ def main(arguments: list[str] | None = None) -> int:
 def measure(run: Run, clicks: int, walk: int) -> None:
     """Print what was measured on one run."""
     print(run)
-    seconds = {"data set, once per session": timed(lambda: analysis.test_images(run))}
-    opened: list[Explorer] = []
-    seconds["explore(run)"] = timed(lambda: opened.append(Explorer(run)))
-    explorer = opened[0]
-    seconds["its figure for a report"] = timed(explorer._repr_mimebundle_)
-    seconds["index, computed unless it was kept"] = timed(explorer.prepare)
+    widget, picture = opening(run)
+    explorer = Explorer(run)
+    seconds = {
+        "explore(run), until the widget is there": widget,
+        "and until its picture for a report is": picture,
+        "index, computed unless it was kept": timed(explorer.prepare),
+        "import of captum, in the background": timed(attribution.get_ready),
+    }
     for name, value in seconds.items():
         print(f"  {name:<40} {value:8.3f} s")
     for name, action in actions(explorer).items():
@@ -62,6 +68,34 @@ def measure(run: Run, clicks: int, walk: int) -> None:
         for step in range(walk):
             every[step % len(every)]()
         print(f"  {'memory after ' + str(walk) + ' clicks':<40} {resident() - before:+8.1f} MB of {before:.0f} MB")
+
+
+def opening(run: Run) -> tuple[float, float]:
+    """Seconds that a cell with `hwkit.explore(run)` takes in a fresh kernel until its two outputs are there.
+
+    Raises
+    ------
+    HwkitError
+        If the kernel displays anything else, which means that the cell failed.
+    """
+    outputs: list[float] = []
+    manager, client = start_new_kernel(stderr=subprocess.DEVNULL)
+    try:
+        load = f"import pathlib, hwkit; run = hwkit.runs.load(pathlib.Path({str(run.folder)!r}))"
+        client.execute_interactive(load, output_hook=lambda _: None)
+        started = time.perf_counter()
+
+        def note(message: dict[str, Any]) -> None:
+            if message["msg_type"] == "display_data":
+                outputs.append(time.perf_counter() - started)
+
+        client.execute_interactive("hwkit.explore(run)", output_hook=note)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    if len(outputs) != 2:
+        raise HwkitError(f"`hwkit.explore(run)` failed in a kernel of its own; try it in a notebook with {run.folder}")
+    return outputs[0], outputs[1]
 
 
 def actions(explorer: Explorer) -> dict[str, Callable[[], None]]:

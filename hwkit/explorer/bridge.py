@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
+from IPython.display import display
 from matplotlib.figure import Figure
 
 from hwkit.errors import HwkitError
@@ -173,6 +174,7 @@ class FrontEnd:
         self._drawing = threading.RLock()
         self.message = ipywidgets.HTML()
         self.widget = ipywidgets.VBox().add_class("hwkit-all")
+        self._hidden_box = ipywidgets.VBox(layout=ipywidgets.Layout(display="none"))
 
     def figure(self) -> ReportFigure | Figure:
         """What stands in for the widget where there is no front end: in a report, or on a page."""
@@ -197,14 +199,25 @@ class FrontEnd:
 
         return attempt
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict[str, Any], ...]:
-        """The widget, and beside it a picture: a front end takes the first, whoever has none takes the second."""
-        return bundle(self.widget, self.figure(), repr(self))
+    def _ipython_display_(self) -> None:
+        """Show the widget, and then leave a picture for readers without a front end.
+
+        Two outputs, because the picture takes longer to draw than the widget to open. Of the first, a page without a
+        front end shows nothing; in place of the second, a front end shows a box that is hidden.
+        """
+        display(_view(self.widget), raw=True)
+        data, metadata = bundle(self._hidden_box, self.figure(), repr(self))
+        display(data, metadata=metadata, raw=True)
 
 
 def bundle(widget: ipywidgets.Widget, figure: ReportFigure | Figure, text: str) -> tuple[dict[str, Any], ...]:
     """A widget as a notebook's output, with a picture for readers without a front end: data and metadata."""
     content, size = figure._repr_png_()
-    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
-    data = {VIEW_MIME: view, "image/png": base64.b64encode(content).decode(), "text/plain": text}
+    data = {**_view(widget), "image/png": base64.b64encode(content).decode(), "text/plain": text}
     return data, {"image/png": size}
+
+
+def _view(widget: ipywidgets.Widget) -> dict[str, Any]:
+    """A widget as a notebook's output, of which readers without a front end see nothing."""
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    return {VIEW_MIME: view, "text/plain": ""}

@@ -97,6 +97,7 @@ class Explorer(FrontEnd):
         self._subject_from_outside: Tensor | None = None
         self._picked = (0, 0)
         self._shown: list[tuple[OpenRun, Subject]] = []
+        self._scatter: tuple[OpenRun | None, str] = (None, "")  # the map of the test set, drawn once per run
         self.opened = self._openings.open(run)
         self._runs = self._known_runs(run, other)
         self._make_controls(run)
@@ -166,7 +167,7 @@ class Explorer(FrontEnd):
         self._pane_box, self._panel_box = _row(), ipywidgets.VBox()
         self._tools = _row(self.clear, self.upload, self.return_to_tests)
         self._page_and_hint = _row(self.page, self.hint)
-        signal = Signal(self.guarded(self.prepare_in_background))
+        signal = Signal(self.guarded(self._shown_to_somebody))
         self.widget.children = [
             ipywidgets.HTML(STYLE),
             _row(self.run_choice, self.beside, signal),
@@ -238,6 +239,11 @@ class Explorer(FrontEnd):
         """Find the strongest images of every channel, the counterparts and the map; once per run."""
         self.opened.prepare()
         self.refresh()
+
+    def _shown_to_somebody(self) -> None:
+        """Begin with what takes long and may be asked for later."""
+        threading.Thread(target=attribution.get_ready).start()
+        self.prepare_in_background()
 
     def prepare_in_background(self) -> None:
         """The same without making anyone wait."""
@@ -574,6 +580,8 @@ class Explorer(FrontEnd):
         if opened.index is None:
             self.page.show("<div>Laying out all test images; once for this run …</div>")
             return [self.page]
+        if self._scatter[0] is not opened:
+            self._scatter = opened, _scatter(opened)
         x, y = self._on_plane(opened.position(self._shown[0][1]))
         here = f"left:{100 * x:.2f}%;top:{100 * y:.2f}%"
         legend = "".join(
@@ -585,7 +593,7 @@ class Explorer(FrontEnd):
             "its directions); mistakes are ringed. Move over it to see the images, click to look at one.</div>"
             f'<div class="hwkit-plane" data-plane="1" tabindex="0" role="application" aria-label="map of the test set, '
             f'arrow keys move a cross, Enter looks at the image there">'
-            f'<img src="{_scatter(opened)}" width="{PLANE[0]}" height="{PLANE[1]}" alt="map of the test set">'
+            f'<img src="{self._scatter[1]}" width="{PLANE[0]}" height="{PLANE[1]}" alt="map of the test set">'
             f'<span class="here" style="{here}"></span><span class="cross" style="{here}"></span></div>'
             f"<div>{legend}</div>"
         )
