@@ -30,7 +30,7 @@ def made_up_run(labels: Tensor, predicted: Tensor, confidence: Tensor | float = 
     experiment = Experiment(**{"dataset": "mnist", "data": "real", "name": "made-up", **fields})
     run = Run(Path("nowhere"), experiment, {"test_accuracy": (labels == predicted).float().mean().item()})
     logits = F.one_hot(predicted, 10).float() * torch.as_tensor(confidence).reshape(-1, 1)
-    vars(run).update(labels=labels, logits=logits)
+    vars(run).update(labels=labels, logits=logits, environment={})
     return run
 
 
