@@ -30,6 +30,7 @@ def made_up_run(correct: Tensor, *, train: float = 0.9, seed: int = 0, name: str
     }
     run = Run(Path("nowhere"), named_experiment(name, "smoke", data="stand-in", seed=seed), metrics)
     run.__dict__["_predictions"] = {"logits": 5.0 * torch.eye(10)[predicted], "labels": labels}
+    run.__dict__["environment"] = {}
     return run
 
 
