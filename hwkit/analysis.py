@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from hwkit import data, environments, models, sources, standin
 from hwkit.data import Dataset
 from hwkit.errors import RunError, did_you_mean
+from hwkit.inference import BATCH_SIZE
 from hwkit.runs import Run
 
 # A weight smaller than this counts as near zero. One absolute number for every tensor, because two runs are compared
 # by it and their initial weights need not be of one scale. Before training, between 0.5 % (conv1 of MNIST) and 6 %
 # (fc1 of MNIST) of PyTorch's initial weights are as small as that.
 NEAR_ZERO = 1e-3
-BATCH_SIZE = 500  # images through a network at a time: CIFAR-10's first layer makes 115 MB of activations of them
 
 Expectation = Literal["higher", "lower", "same"]
 Verdict = Literal["confirmed", "not distinguishable at this sample size", "contradicted"]
@@ -446,8 +446,8 @@ def _forward(run: Run, model: nn.Module, images: Tensor) -> None:
             f"images must be uint8 (N, {', '.join(map(str, shape))}), not {images.dtype} {tuple(images.shape)}; "
             "one image needs image.unsqueeze(0)"
         )
-    for chunk in images.split(BATCH_SIZE):
-        model(data.normalise(chunk, run.experiment.dataset))
+    for chunk in images.split(BATCH_SIZE["cpu"]):
+        model(data.normalise(chunk, run.experiment.dataset).contiguous(memory_format=torch.channels_last))
 
 
 # --- Weights ----------------------------------------------------------------------------------------------------

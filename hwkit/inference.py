@@ -10,7 +10,7 @@ from hwkit.data import Dataset
 from hwkit.devices import autocast
 
 # Images at a time: what a CPU's cache holds, and what keeps a GPU busy.
-BATCH_SIZE = {"cpu": 100, "cuda": 5000}
+BATCH_SIZE = {"cpu": 200, "cuda": 5000}
 
 
 def predict(model: nn.Module, images: Tensor, dataset: Dataset | str, *, precision: str = "fp32") -> Tensor:

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -26,8 +26,10 @@ from typing import Any
 
 from hwkit.errors import HwkitError, ProcessDied
 
-# What the processes of this package use, with all that these import in turn.
+# What the processes of this package use, with all that these import in turn. The last one loads data sets.
 PRELOADED = ["torch", "pandas", "seaborn", "ipykernel.kernelapp", "ipykernel.ipkernel", "papermill", "hwkit.prose"]
+PRELOADED += ["hwkit.preloaded"]
+DATASETS = "HWKIT_PRELOADED_DATASETS"  # the environment variable that tells the server their names
 TICK = 0.2  # seconds between two calls of `on_tick`
 INLINE = "module://matplotlib_inline.backend_inline"
 
@@ -110,8 +112,14 @@ def run_jobs(
     return [outcomes[number] for number in range(len(jobs))]
 
 
-def context() -> BaseContext:
-    """The multiprocessing context in which to start processes; the first call starts the server."""
+def context(datasets: Iterable[str] = ()) -> BaseContext:
+    """The multiprocessing context in which to start processes; the first call starts the server.
+
+    Parameters
+    ----------
+    datasets : names of real data sets for a server that is started now to load; its forks share that memory, and need
+        neither read nor check them again.
+    """
     if not forking():
         return multiprocessing.get_context("spawn")
     from multiprocessing import forkserver  # not everywhere
@@ -125,7 +133,8 @@ def context() -> BaseContext:
         return forked
     forked.set_forkserver_preload(PRELOADED)
     # matplotlib reads this when it is imported, and a kernel's matplotlib is imported in the server.
-    with _environment("MPLBACKEND", os.environ.get("MPLBACKEND", INLINE)):
+    backend = os.environ.get("MPLBACKEND", INLINE)
+    with _environment("MPLBACKEND", backend), _environment(DATASETS, " ".join(datasets)):
         forkserver.ensure_running()
     return forked
 

@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib
 import matplotlib.style
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 WIDTH = 16.0  # cm: the text width of an A4 page with the report's margins, so that figures print at their own size
@@ -98,7 +99,8 @@ class ReportFigure(Figure):
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         """The picture for a notebook, with its size in CSS pixels (96 per inch), at which it has its printed size."""
         buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=RESOLUTION)
+        # `savefig` would draw twice, first to lay out, which drawing does anyway.
+        FigureCanvasAgg(self).print_png(buffer)
         width, height = (round(96 * inches) for inches in self.get_size_inches())
         return buffer.getvalue(), {"width": width, "height": height}
 

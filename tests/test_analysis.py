@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hwkit import analysis, models, sources
+from hwkit import analysis, inference, models, sources
 from hwkit.analysis import Comparison
 from hwkit.errors import HwkitError, RunError
 from hwkit.experiment import Experiment
@@ -231,7 +231,7 @@ def test_activations_follow_the_activation_function_and_precede_pooling(trained_
 def test_many_images_give_what_each_gives_alone(trained_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     images = analysis.test_set(trained_run).test_images[:5]
     whole = analysis.hidden_features(trained_run, images)
-    monkeypatch.setattr(analysis, "BATCH_SIZE", 2)
+    monkeypatch.setitem(inference.BATCH_SIZE, "cpu", 2)
     torch.testing.assert_close(analysis.hidden_features(trained_run, images), whole)
 
 

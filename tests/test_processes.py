@@ -124,6 +124,30 @@ def test_a_job_ends_when_the_process_that_wants_its_result_is_killed(tmp_path: P
     assert not Path(f"/proc/{child}").exists()
 
 
+@pytest.mark.skipif(not processes.forking(), reason="needs a fork server")
+def test_forks_share_the_data_sets_that_their_server_has_loaded(tmp_path: Path, real_data_root: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "from helpers import loaded\n"
+        "from hwkit.processes import Job, context, run_jobs\n"
+        "if __name__ == '__main__':\n"
+        "    context(['mnist'])\n"
+        "    print(*(outcome.value for outcome in run_jobs([Job(loaded, ())], 1)))\n"
+    )
+    (tmp_path / "helpers.py").write_text(
+        "import torch\n"
+        "from hwkit import data\n"
+        "def loaded(tell):\n"
+        "    torch.set_num_threads(2)\n"
+        "    images = data.load('mnist', 'real').train_images\n"
+        "    return f'{data._read.cache_info().hits} {images.float().sum().item() > 0}'\n"
+    )
+    environment = {**os.environ, "HWKIT_DATA": str(real_data_root)}
+    found = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
+    # Both halves of the set were there already; and the fork computes with threads of its own.
+    assert (found.stdout.split(), found.returncode) == (["2", "True"], 0)
+
+
 def test_what_is_preloaded_exists() -> None:
     for name in processes.PRELOADED:
         __import__(name)

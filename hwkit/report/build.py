@@ -121,7 +121,10 @@ def build_report(
     for source in sorted({line for plan in plans for line in plan.stand_ins}):
         say(source)
     executions = []
-    missing = _missing_trainings(todo) if todo else []
+    missing: list[Training] = []
+    if todo:
+        _start_server(todo)
+        missing = _missing_trainings(todo)
     _make_folder(output / "notebooks")
     if todo:
         say(_forecast(missing, todo, device))
@@ -178,6 +181,7 @@ class _Plan:
 
     notebook: Path
     parameters: dict[str, Any]
+    datasets: tuple[str, ...]
     stand_ins: tuple[str, ...]
     key: str
 
@@ -203,7 +207,7 @@ def _plan(notebook: Path, parameters: Mapping[str, Any], around: bytes) -> _Plan
         if given["data"] == "stand-in":
             titles = " and ".join(sources.DATASETS[name].title for name in datasets)
             stand_ins = [f"{titles}: a drawn stand-in set takes the place of the real data, and the report says so"]
-    return _Plan(notebook, given, tuple(stand_ins), _key(notebook, given, around))
+    return _Plan(notebook, given, tuple(datasets), tuple(stand_ins), _key(notebook, given, around))
 
 
 def _key(notebook: Path, parameters: Mapping[str, Any], around: bytes) -> str:
@@ -232,6 +236,14 @@ def _require_all_used(parameters: Mapping[str, Any], plans: Sequence[_Plan]) -> 
         if not any(name in plan.parameters for plan in plans):
             for plan in plans:
                 check_parameters(plan.notebook, {name: value})
+
+
+def _start_server(plans: Sequence[_Plan]) -> None:
+    """Let the server of all processes import and load what they share, while this process goes on planning."""
+    from hwkit import processes
+
+    real = (plan for plan in plans if plan.parameters.get("data") == "real")
+    processes.context({name for plan in real for name in plan.datasets})
 
 
 def _missing_trainings(plans: Sequence[_Plan]) -> list[Training]:
@@ -267,12 +279,12 @@ def _train(missing: Sequence[Training], device: str, say: Callable[[str], None])
 def _execute(
     plans: Sequence[_Plan], output: Path, state: _State, device: str, say: Callable[[str], None]
 ) -> list[Execution]:
-    """Execute notebooks side by side, those first that took longest last time."""
+    """Execute notebooks side by side, those first that took longest last time, or else have the most to do."""
     from hwkit import parallel
     from hwkit.processes import Job, run_jobs
     from hwkit.runs import duration
 
-    plans = sorted(plans, key=state.seconds, reverse=True)
+    plans = sorted(plans, key=lambda plan: (state.seconds(plan), plan.notebook.stat().st_size), reverse=True)
     workers = min(parallel.places(device), len(plans))
     threads = parallel.threads_each(workers)
     executions: list[Execution] = []
