@@ -21,12 +21,17 @@ from hwkit.experiment import Experiment
 from hwkit.penalty import PenaltyRun, PenaltyTraining
 from hwkit.processes import Job, Outcome, run_jobs
 from hwkit.runs import Run
+from hwkit.sources import DATASETS
 
 Training = Experiment | PenaltyTraining  # what can be trained
 
 ON_ONE_GPU = 4  # trainings at once
 TOLD_EVERY = 0.5  # seconds between two messages of a process on how far it is
-TENSORFLOW_FACTOR = 3.0  # by which TensorFlow's graph is slower than the same network here, for the forecast only
+# For the forecast only: by how much slower than the same network here TensorFlow's graph is, and a penalty that draws
+# initial weights at every step; and what evaluating an image takes, in parts of what a training step takes for it.
+TENSORFLOW_FACTOR = 3.0
+FAULTY_FACTOR = 2.0
+EVALUATION_SHARE = 0.4
 
 
 def train_all(
@@ -119,11 +124,17 @@ def threads_each(workers: int) -> int:
 def expected_seconds(one: Training, device: str = "auto") -> float:
     """Expected training time where one thread, or one of several places on a GPU, trains it."""
     experiment = one if isinstance(one, Experiment) else one.experiment
-    in_graph = isinstance(one, PenaltyTraining) and one.framework == "tensorflow"
-    factor = TENSORFLOW_FACTOR if in_graph else 1.0
+    factor = 1.0
+    if isinstance(one, PenaltyTraining) and one.framework == "tensorflow":
+        factor = TENSORFLOW_FACTOR
+    elif isinstance(one, PenaltyTraining) and one.version == "faulty":
+        factor = FAULTY_FACTOR
     # What does not change how long a step takes is left out, so that each kind of network is measured once.
     kind = experiment.replace(l2=0.0, seed=0, epochs=1, augment=None, dropout=None, name="kind", profile="kind")
-    return factor * _seconds_per_step(kind, device) * experiment.iterations
+    test_size = experiment.test_size or experiment.holdout or DATASETS[experiment.dataset].test_size
+    evaluated = test_size + min(training.TRAIN_SAMPLE, experiment.train_count)
+    steps = experiment.iterations + EVALUATION_SHARE * evaluated / experiment.batch_size
+    return factor * _seconds_per_step(kind, device) * steps
 
 
 @functools.lru_cache

@@ -32,7 +32,14 @@ from hwkit.errors import ExperimentError, TrainingError, did_you_mean
 from hwkit.experiment import PROFILES, Experiment, check_options
 from hwkit.inference import accuracy, predict
 from hwkit.paths import store_root
-from hwkit.training import TEST_SAMPLE, TRAIN_SAMPLE, deferred_interrupt, describe_environment, make_optimizer
+from hwkit.training import (
+    TEST_SAMPLE,
+    TRAIN_SAMPLE,
+    deferred_interrupt,
+    describe_environment,
+    fast_kernels,
+    make_optimizer,
+)
 from hwkit.training import resolved as resolved_experiment
 
 # Part of every fingerprint: raise it when the same training would come out otherwise than before.
@@ -468,7 +475,7 @@ def load_or_fit(
         found = find(training)
         if found:
             return found
-        with network(training) as opened:
+        with fast_kernels(device), network(training) as opened:
             content, record = fit(training, opened, device, progress=progress)
         runs.finish_result(folder, content, record)
     return find(training)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from hwkit.parallel import Training
     from hwkit.processes import Outcome
 
-NOTEBOOK_SECONDS = 10.0  # one notebook of the report on one CPU core, runs loaded and figures drawn; for the forecast
+NOTEBOOK_SECONDS = 6.0  # one notebook of the report on one CPU core, runs loaded and figures drawn; for the forecast
 # Packages whose version can change what a notebook shows.
 SHOWN_BY = ("torch", "torchvision", "matplotlib", "seaborn", "pandas")
 
