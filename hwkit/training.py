@@ -140,7 +140,7 @@ def fit(
     on_record: Callable[[dict[str, float]], None] | None = None,
     snapshots: int = 0,
 ) -> Run:
-    """The training loop, from the last checkpoint in `folder` if there is one, to a finished run."""
+    """Train from the last checkpoint in `folder`, if there is one, to a finished run."""
     with fast_kernels(device):
         dataset = data.load(
             experiment.dataset,
@@ -151,35 +151,48 @@ def fit(
             holdout=experiment.holdout,
         )
         state = TrainingState(experiment, folder, models.build(experiment), dataset, device)
-        take_steps = GraphedSteps(state).steps if device.type == "cuda" else state.steps
-
-        with state.random_numbers(), deferred_interrupt() as interrupted, state.bar(shown=progress) as bar:
-            while state.iteration < experiment.iterations:
-                epoch, start = divmod(state.iteration, experiment.batches_per_epoch)
-                for loss, logits, labels in take_steps(epoch, start):
-                    last = state.iteration == experiment.iterations
-                    if state.iteration % experiment.record_every == 0 or last:
-                        state.record(loss, logits, labels)
-                        state.take_snapshot(snapshots)
-                        if last or state.reading_is_due():
-                            row = state.read_records()
-                            bar.set_postfix_str(summary(row), refresh=False)
-                            if on_record:
-                                on_record(row)
-                    bar.update()
-                    if interrupted():
-                        state.save()
-                        raise KeyboardInterrupt(
-                            f"{experiment.name} stopped at iteration {state.iteration} of {experiment.iterations}; "
-                            "run it again to continue from there"
-                        )
-                    if time.monotonic() - state.saved_at > CHECKPOINT_SECONDS:
-                        state.save()
-                    if last:
-                        break
-            # Evaluating takes seconds, in which the last steps could be lost.
-            state.save()
+        with state.random_numbers():
+            loop(state, progress=progress, on_record=on_record, snapshots=snapshots)
     return state.finish()
+
+
+def loop(
+    state: TrainingState,
+    *,
+    progress: bool = True,
+    on_record: Callable[[dict[str, float]], None] | None = None,
+    snapshots: int = 0,
+) -> None:
+    """The training loop: all steps that are left, with a record and a checkpoint now and then."""
+    experiment = state.experiment
+    take_steps = GraphedSteps(state).steps if state.device.type == "cuda" else state.steps
+
+    with deferred_interrupt() as interrupted, state.bar(shown=progress) as bar:
+        while state.iteration < experiment.iterations:
+            epoch, start = divmod(state.iteration, experiment.batches_per_epoch)
+            for loss, logits, labels in take_steps(epoch, start):
+                last = state.iteration == experiment.iterations
+                if state.iteration % experiment.record_every == 0 or last:
+                    state.record(loss, logits, labels)
+                    state.take_snapshot(snapshots)
+                    if last or state.reading_is_due():
+                        row = state.read_records()
+                        bar.set_postfix_str(summary(row), refresh=False)
+                        if on_record:
+                            on_record(row)
+                bar.update()
+                if interrupted():
+                    state.save()
+                    raise KeyboardInterrupt(
+                        f"{experiment.name} stopped at iteration {state.iteration} of {experiment.iterations}; "
+                        "run it again to continue from there"
+                    )
+                if time.monotonic() - state.saved_at > CHECKPOINT_SECONDS:
+                    state.save()
+                if last:
+                    break
+        # What follows, evaluating, takes seconds, in which the last steps could be lost.
+        state.save()
 
 
 def summary(row: dict[str, float]) -> str:
@@ -559,5 +572,6 @@ def estimate_seconds(experiment: Experiment, *, device: str = "auto") -> float:
         loss.item()
         return time.perf_counter() - started
 
-    steps(2)  # first calls pay for memory and kernel selection
-    return steps(3) / 3 * experiment.iterations
+    with fast_kernels(target):
+        steps(1)  # the first one pays for memory and kernel selection
+        return steps(2) / 2 * experiment.iterations
