@@ -2,7 +2,7 @@
 # interpreter named by PYTHON. Nothing is installed again while pyproject.toml has not changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test test-browser test-faults bench colab lab lint clean
+.PHONY: help setup report test test-browser test-faults fuzz bench colab lab lint clean
 
 VENV := .venv
 BASE_PYTHON ?= python3
@@ -35,6 +35,10 @@ test: $(STAMP)  ## run the tests
 
 test-faults: $(STAMP)  ## attack hwkit: kills, full disks, damage, fuzzing (FAULTS=full: as in docs/promises.md)
 	HWKIT_FAULTS=$(FAULTS) $(PY) -m pytest -m faults tests/faults $(ARGS)
+
+fuzz: $(STAMP)  ## feed the parsers millions of inputs (ARGS='--inputs 1000 YAML'; on Linux)
+	$(PY) -m pip install --quiet --editable '.[$(EXTRAS),fuzz]'
+	$(PY) tests/faults/fuzz.py $(ARGS)
 
 bench: $(STAMP)  ## measure how fast training is on this machine
 	$(PY) -m hwkit.cli bench $(ARGS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,8 @@ import pytest
 from hwkit.batch.file import Limits, Resources, read_batch
 from hwkit.batch.parameters import declared_parameters
 from hwkit.batch.planning import listing, plan
+from hwkit.batch.state import State, read_state
+from hwkit.batch.storage import Store
 from hwkit.batch.tasks import tasks_of
 from hwkit.cli import main
 from hwkit.errors import BatchError
@@ -102,6 +106,23 @@ def test_resources_limits_and_store_are_read(tmp_path: Path) -> None:
         ),
         ("experiments: mnist\nrows:\n- {l2: 0}\n- {epochs: 0}\n", "line 4: rows[2].epochs: mnist: epochs must be"),
         ("notebooks: no.ipynb\n", "line 1: notebooks[1]: notebook"),
+        ("experiments: mnist\nset: {l2: 2026-99-99}\n", "line 2: set.l2: is no value: month must be"),
+        (
+            "experiments: mnist\nset: {l2: !!python/name:os.system }\n",
+            "line 2: set.l2: is no value: could not determine",
+        ),
+        ("experiments: mnist\nset: {'../x': 1}\n", "line 2: set: a key has to be a word"),
+        ("experiments: mnist\ngrid: &a\n  l2: *a\n", "line 3: is not YAML: aliases (*name) are not accepted"),
+        (f"experiments: {'[' * 50_000}{']' * 50_000}\n", "is not YAML: it is nested too deeply"),
+        ("experiments: mnist\nseeds: 1000000000000\n", "line 2: seeds: has to be how many, such as 5 (up to 1000000)"),
+        (
+            f"experiments: mnist\ngrid: {{l2: {[0] * 1000}, width: {[1] * 1000}, dropout: [0, 0.1]}}\n",
+            "line 1: asks for 2000000 tasks; 1000000 is the most",
+        ),
+        (
+            "experiments: mnist\nstore: reference::http://host/x.json\n",
+            "line 2: store: has to be a folder or an address",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_line_and_key(
@@ -113,6 +134,48 @@ def test_what_is_wrong_is_said_with_line_and_key(
     assert error.startswith(f"hwkit: {path}, line ")
     assert complaint in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "a pipe", "a megabyte"])
+def test_a_batch_file_that_never_ends_is_refused(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "study.yaml"
+    if target == "a pipe":
+        os.mkfifo(path)
+    elif target == "a megabyte":
+        path.write_text("#" * (2**20 + 1))
+    else:
+        path.symlink_to(target)
+    with pytest.raises(
+        BatchError, match=r"study\.yaml cannot be read: it (is no plain file|has more than 1048576 bytes)"
+    ):
+        read_batch(path)
+
+
+def test_nothing_is_named_so_that_it_leaves_the_folder_of_its_batch(tmp_path: Path) -> None:
+    for name in ("...yaml", "..yaml"):
+        (tmp_path / name).write_text("experiments: mnist\n")
+        with pytest.raises(BatchError, match="a name has no dot in front"):
+            read_batch(tmp_path / name)
+    notebook_in(tmp_path)
+    text = 'notebooks: mine.ipynb\ngrid: {name: ["../../x", "/etc/x", "a\\0b", "\\e[2J", "\\ud800", "..\\\\..\\\\x"]}\n'
+    for task in tasks_of(read_batch(written(tmp_path, text))):
+        assert re.fullmatch(r"mine-name=[A-Za-z0-9_.,=+-]+-[0-9a-f]{10}", task.key)
+        assert task.name.isprintable()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("[" * 100_000, "9" * 10_000, "null", "\xff"),
+        *('{"updated": []}', '{"running": [1]}', '{"running": 5}', '{"failed": {"a": 1}}'),
+        '{"failed": {"a": {"name": 1, "error": "", "log": "", "finished": ""}}}',
+        *('{"seconds": {"mnist": [0, 1]}}', '{"seconds": {"mnist": [1e999, 1]}}', '{"seconds": {"mnist": [1, NaN]}}'),
+    ],
+)
+def test_a_state_that_cannot_be_is_taken_for_none(tmp_path: Path, content: str) -> None:
+    store = Store(str(tmp_path), "study")
+    store.write(store.own("state.json"), content.encode("latin-1"))
+    assert read_state(store) == State()
 
 
 def test_options_that_do_not_fit_together_name_the_point(tmp_path: Path) -> None:
@@ -132,6 +195,12 @@ def test_parameters_have_the_type_of_annotation_comment_or_default() -> None:
     assert not found["seed"].takes(True)
     assert found["count"].takes(None)
     assert not found["seed"].takes(None)
+
+
+@pytest.mark.parametrize("source", ["a = \0", "a = " + "(" * 10_000, "a: int = " + "-" * 5_000 + "1", "a = '\\ud800'"])
+def test_parameters_made_to_break_their_reader_are_none_or_of_any_type(source: str) -> None:
+    found = declared_parameters({"cells": [{"metadata": {"tags": ["parameters"]}, "source": source}]})
+    assert {name: parameter.type for name, parameter in found.items()} in ({}, {"a": "str"}, {"a": "int"}, {"a": None})
 
 
 @pytest.mark.parametrize(

@@ -16,16 +16,20 @@ from typing import Any
 
 import yaml
 
+from hwkit import storage
 from hwkit.errors import BatchError, did_you_mean
 from hwkit.experiment import EXPERIMENTS, PROFILES
 from hwkit.paths import store_root
+from hwkit.report import safeyaml
 
 KEYS = ("experiments", "notebooks", "profile", "seeds", "set", "grid", "rows", "resources", "limits", "store")
 LARGEST_SEED = 2**32 - 1
+LARGEST_FILE = 2**20  # bytes; a row takes about 40
+MOST_TASKS = 1_000_000
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """YAML's safe loader, in C where there is one, that also takes 1e-3 for a number, as YAML 1.2 does."""
+class _Loader(safeyaml.Loader):
+    """YAML's safe loader, which also takes 1e-3 for a number, as YAML 1.2 does."""
 
 
 _Loader.add_implicit_resolver(
@@ -105,14 +109,18 @@ def read_batch(path: Path) -> Batch:
     Raises
     ------
     BatchError
-        If it cannot be read, is no YAML, or has an unknown key, or a value of the wrong kind.
+        If it cannot be read, is too long or no YAML, or has an unknown key, or a value of the wrong kind.
     """
+    if path.name.startswith("."):  # "...yaml" would name the folder above that of all batches
+        raise BatchError(f"batch file {path}: a batch is named after its file, and a name has no dot in front")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = storage.read_bytes(path, LARGEST_FILE).decode("utf-8")
     except OSError as error:
-        raise BatchError(f"batch file {path} cannot be read: {error.strerror}") from None
+        raise BatchError(f"batch file {path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise BatchError(f"batch file {path} is not UTF-8 text") from None
+    except ValueError as error:
+        raise BatchError(f"batch file {path} cannot be read: {error}") from None
     reader = _Reader(path)
     content = reader.read(text)
     return reader.batch(content)
@@ -127,16 +135,14 @@ class _Reader:
 
     def read(self, text: str) -> dict[str, Any]:
         """The file's content as plain values."""
-        loader = _Loader(text)
         try:
-            node = loader.get_single_node()
-            content = None if node is None else self._plain(loader, node, ())
+            with safeyaml.errors_of_yaml():
+                loader = _Loader(text)
+                node = loader.get_single_node()
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
-            problem = getattr(error, "problem", None) or str(error)
-            raise _error(self.path, mark.line + 1 if mark else 1, (), f"is not YAML: {problem}") from None
-        finally:
-            loader.dispose()
+            raise _error(self.path, mark.line + 1 if mark else 1, (), f"is not YAML: {_problem_of(error)}") from None
+        content = None if node is None else self._plain(loader, node, ())
         if not isinstance(content, dict):
             raise self.error((), f"has to hold keys with values; known: {', '.join(KEYS)}")
         return content
@@ -147,12 +153,16 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             return [self._plain(loader, item, (*key, number)) for number, item in enumerate(node.value)]
         if not isinstance(node, yaml.MappingNode):
-            return loader.construct_object(node)
+            try:
+                with safeyaml.errors_of_yaml():
+                    return loader.construct_object(node)
+            except yaml.YAMLError as error:  # such as of the date 2026-99-99
+                raise self.error(key, f"is no value: {_problem_of(error)}") from None
         content: dict[str, Any] = {}
         for name_node, value_node in node.value:
             name = name_node.value
             line = name_node.start_mark.line + 1
-            if not isinstance(name_node, yaml.ScalarNode):
+            if not isinstance(name_node, yaml.ScalarNode) or not name.isidentifier():
                 raise _error(self.path, line, key, "a key has to be a word")
             if name in content:
                 raise _error(self.path, line, (*key, name), "is given twice; leave one out")
@@ -197,6 +207,10 @@ class _Reader:
             lines=self.lines,
         )
         self._require_given_once(batch)
+        points = (math.prod(map(len, grid.values())) if grid or not rows else 0) + len(rows)
+        count = len(subjects) * points * len(seeds or [0])
+        if count > MOST_TASKS:
+            raise self.error((), f"asks for {count} tasks; {MOST_TASKS} is the most")
         return batch
 
     def _subjects(self, kind: str, value: Any) -> tuple[str, ...]:
@@ -225,12 +239,12 @@ class _Reader:
     def _seeds(self, value: Any) -> tuple[int, ...] | None:
         if value is None:
             return None
-        if _is_whole(value) and value >= 1:
+        if _is_whole(value) and 1 <= value <= MOST_TASKS:
             return tuple(range(value))
         if isinstance(value, list) and value and all(_is_whole(seed) and 0 <= seed <= LARGEST_SEED for seed in value):
             return tuple(dict.fromkeys(value))
-        message = f"has to be how many, such as 5, or a list of seeds from 0 to {LARGEST_SEED}, not {value!r}"
-        raise self.error(("seeds",), message)
+        known = f"how many, such as 5 (up to {MOST_TASKS}), or a list of seeds from 0 to {LARGEST_SEED}"
+        raise self.error(("seeds",), f"has to be {known}, not {value!r}")
 
     def _numbers(self, section: str, content: Mapping[str, Any], kinds: Mapping[str, type]) -> dict[str, Any]:
         values = self._options((section,), content.get(section, {}))
@@ -246,7 +260,7 @@ class _Reader:
     def _store(self, value: Any) -> str:
         if value is None:
             return str(store_root().absolute())
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or "::" in value:
             raise self.error(("store",), f"has to be a folder or an address such as s3://bucket/runs, not {value!r}")
         return value.rstrip("/") if "://" in value else str((self.path.parent / Path(value).expanduser()).absolute())
 
@@ -262,6 +276,10 @@ class _Reader:
                     raise self.error((*key, name), f"is given by `{other}` already; leave one of the two out")
                 if key == ("grid",) and name in batch.common:
                     raise self.error((*key, name), "is in `set` already; leave one of the two out")
+
+
+def _problem_of(error: yaml.YAMLError) -> str:
+    return getattr(error, "problem", None) or str(error)
 
 
 def _is_whole(value: Any) -> bool:

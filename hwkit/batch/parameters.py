@@ -53,7 +53,7 @@ def declared_parameters(notebook: Mapping[str, Any]) -> dict[str, Parameter]:
 def _assigned(source: str) -> dict[str, Parameter]:
     try:
         statements = ast.parse(source).body
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}  # a notebook in another language: papermill may know it, we do not
     comments = {
         token.start[0]: token.string
@@ -82,5 +82,5 @@ def _literal(value: ast.expr | None) -> Any:
     """What an expression says, or an object of no type that is known here."""
     try:
         return ast.literal_eval(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 
 import filelock
 
+from hwkit import storage
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task
 from hwkit.errors import BatchError
@@ -74,12 +76,17 @@ class State:
 def read_state(store: Store) -> State:
     """The state of a batch; an empty one if there is none, or none that can be read: then failed tasks run again."""
     try:
-        content = json.loads(store.read(store.own("state.json")) or b"{}")
-        failed = {key: Failure(**value) for key, value in content.pop("failed", {}).items()}
-        seconds = {key: (int(count), float(total)) for key, (count, total) in content.pop("seconds", {}).items()}
-        return State(failed=failed, seconds=seconds, **content)
-    except (ValueError, TypeError, AttributeError):
+        content = storage.parse_object(store.read(store.own("state.json")) or b"{}")
+        failed = {key: Failure(**value) for key, value in content.get("failed", {}).items()}
+        seconds = {key: (int(count), float(total)) for key, (count, total) in content.get("seconds", {}).items()}
+        state = State(failed, seconds, list(content.get("running", [])), float(content.get("updated", 0.0)))
+        texts = [*state.running, *(text for failure in failed.values() for text in asdict(failure).values())]
+        valid = all(isinstance(text, str) for text in texts) and all(
+            count > 0 and 0 <= total < math.inf for count, total in seconds.values()
+        )
+    except (ArithmeticError, AttributeError, TypeError, ValueError):
         return State()
+    return state if valid else State()
 
 
 class StateFile:

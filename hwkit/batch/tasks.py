@@ -246,7 +246,9 @@ def _given(batch: Batch) -> dict[tuple[Any, ...], Any]:
 
 
 def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """A value as a terminal and a report may show it."""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if text.isprintable() else repr(value)
 
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.,=+-]+")

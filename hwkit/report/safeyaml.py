@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -9,8 +11,11 @@ import yaml
 LONGEST = 100_000  # characters; front matter has a few hundred
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses aliases: nine lines of them can stand for a text of gigabytes."""
+class Loader(yaml.SafeLoader):
+    """Refuses aliases: nine lines of them can stand for a text of gigabytes.
+
+    Not the loader in C: that one crashes on what is nested some ten thousand deep.
+    """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -29,9 +34,22 @@ def parse(text: str) -> Any:
     """
     if len(text) > LONGEST:
         raise yaml.YAMLError(f"it has more than {LONGEST} characters")
+    with errors_of_yaml():
+        return yaml.load(text, Loader)
+
+
+@contextlib.contextmanager
+def errors_of_yaml() -> Iterator[None]:
+    """Turn what else a loader raises on values that cannot be, and on deep nesting, into a yaml.YAMLError."""
     try:
-        return yaml.load(text, _Loader)
-    except (ValueError, TypeError, AttributeError, LookupError) as error:  # of a date such as 2026-99-99, for instance
+        yield
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:  # of 2026-99-99, for instance
         raise yaml.YAMLError(str(error)) from None
     except RecursionError:
         raise yaml.YAMLError("it is nested too deeply") from None
