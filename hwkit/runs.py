@@ -634,6 +634,8 @@ def _damaged(path: Path, problem: str) -> RunError:
 
 
 def _cannot_write(path: Path, error: Exception) -> RunError:
+    if path.is_dir() and isinstance(error, IsADirectoryError):
+        return RunError(f"{path} is in the way of a file: it is a folder. Delete it, or move it away, and run again")
     free = ""
     with contextlib.suppress(OSError):
         free = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)"

@@ -34,8 +34,9 @@ def test_one_process_trains_and_the_others_wait_and_load(
         started += count
         killed = None
         if victim:
-            wait_until((store / "trained").exists, group[0])
-            holder = int((store / "trained").read_text().split()[0])
+            trained = store / "trained"
+            wait_until(lambda: trained.exists() and trained.read_text(), group[0])  # noqa: B023
+            holder = int(trained.read_text().split()[0])
             time.sleep(dice.uniform(0, 0.2))
             killed = next(process for process in group if process.pid == holder)
             killed.kill()
