@@ -418,8 +418,16 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any] 
 
 
 def write_snapshot(folder: Path, iteration: int, weights: dict[str, Tensor]) -> None:
-    """Write the weights of an unfinished training after an iteration, atomically."""
-    write_tensors(folder / _snapshot_name(iteration), weights)
+    """Write the weights of an unfinished training after an iteration, with a checksum, atomically."""
+    write_tensors(folder / _snapshot_name(iteration), weights, {"iteration": iteration})
+
+
+def _is_whole_snapshot(path: Path) -> bool:
+    """Whether a file holds the weights that `write_snapshot` wrote."""
+    try:
+        return bool(_SNAPSHOT.fullmatch(path.name)) and bool(storage.read_tensors(path))
+    except (OSError, ValueError):
+        return False
 
 
 def _snapshot_name(iteration: int) -> str:
@@ -500,7 +508,10 @@ def finish(
     environment: dict[str, Any],
     metrics: dict[str, Any],
 ) -> Run:
-    """Write what a finished training leaves behind; `metrics.json`, which makes it a finished run, comes last."""
+    """Write what a finished training leaves behind; `metrics.json`, which makes it a finished run, comes last.
+
+    A snapshot that was damaged since it was written is no part of the run.
+    """
     write_json(folder / "experiment.json", experiment.as_dict())
     write_json(folder / "environment.json", environment)
     write_tensors(folder / "initial.safetensors", models.build(experiment).state_dict())
@@ -509,7 +520,7 @@ def finish(
     write_atomically(folder / "record.csv", lambda temporary: record.to_csv(temporary, index=False))
     hashed = ("experiment.json", "environment.json", "record.csv")
     hashed += ("initial.safetensors", "final.safetensors", "predictions.safetensors")
-    hashed += tuple(sorted(path.name for path in folder.iterdir() if _SNAPSHOT.fullmatch(path.name)))
+    hashed += tuple(sorted(path.name for path in folder.iterdir() if _is_whole_snapshot(path)))
     files = {name: storage.sha256(folder / name) for name in hashed}
     metrics = {"format": FORMAT, "training_version": TRAINING_VERSION, **metrics, "files": files}
     write_json(folder / "metrics.json", {**metrics, "sha256": _digest_of(metrics)})

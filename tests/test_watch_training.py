@@ -118,6 +118,24 @@ def test_snapshots_are_kept_evenly_and_vouched_for(own_store: Path) -> None:
         runs.load(run.folder).weights_at(10)
 
 
+def test_a_snapshot_that_is_damaged_before_training_ends_is_no_part_of_the_run(
+    own_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(row: dict[str, float]) -> None:
+        if row["iteration"] > 20:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(tiny(), device="cpu", progress=False, snapshots=3, on_record=stop)
+    path = runs.folder_of(tiny()) / "weights-00000010.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    run = training.train(tiny(), device="cpu", progress=False, snapshots=3)
+    assert run.weight_moments == [0, 20, 30, 40]
+    runs.read_everything(run)
+
+
 def test_the_dashboard_slides_through_snapshots(own_store: Path) -> None:
     run = training.train(tiny(), device="cpu", progress=False, snapshots=1)
     dashboard = hwkit.dashboard(run)

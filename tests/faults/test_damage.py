@@ -94,7 +94,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patched.setattr(training, "CHECKPOINT_SECONDS", 0.0)
         patched.setattr(runs, "finish", lambda *_, **__: (_ for _ in ()).throw(RunError("interrupted")))
         with pytest.raises(RunError):
-            training.train(small(seed=1), device="cpu", progress=False)
+            training.train(small(seed=1), device="cpu", progress=False, snapshots=1)
     return store
 
 
