@@ -90,8 +90,8 @@ def _examine_folder(folder: Path) -> Iterator[Finding]:
             yield from _examine_result(folder)
         elif runs.is_finished(folder):
             yield from _examine_run(folder)
-        elif (folder / runs.CHECKPOINT).exists():
-            yield from _examine_checkpoint(folder)
+        else:
+            yield from _examine_unfinished(folder)
 
 
 def _examine_run(folder: Path) -> Iterator[Finding]:
@@ -134,11 +134,19 @@ def _examine_result(folder: Path) -> Iterator[Finding]:
         yield _damaged(folder, error)
 
 
-def _examine_checkpoint(folder: Path) -> Iterator[Finding]:
+def _examine_unfinished(folder: Path) -> Iterator[Finding]:
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and path.suffix in (".json", ".csv", ".safetensors") and path.name != runs.CHECKPOINT:
+            yield Finding(path, "is a folder where training will write a file", *_set_aside(path))
     path = folder / runs.CHECKPOINT
+    if not path.exists():
+        return
     try:
-        experiment = Experiment.from_dict(storage.read_object(folder / "experiment.json"))
-        checkpoints.load(experiment, folder)
+        experiment = _experiment_of(folder)
+        if experiment:
+            checkpoints.load(experiment, folder)
+        else:
+            runs.read_checkpoint(folder)
     except (OSError, ValueError, TypeError, HwkitError) as error:
         yield Finding(
             path,
@@ -146,6 +154,15 @@ def _examine_checkpoint(folder: Path) -> Iterator[Finding]:
             f"rename it to {path.name}.damaged",
             lambda: runs.set_aside_checkpoint(folder) and None,
         )
+
+
+def _experiment_of(folder: Path) -> Experiment | None:
+    """What is trained in a folder; None if its experiment.json is damaged, which training does without."""
+    try:
+        experiment = Experiment.from_dict(storage.read_object(folder / "experiment.json"))
+    except (OSError, ValueError, TypeError, HwkitError):
+        return None
+    return experiment if f"{experiment.dataset}-{experiment.fingerprint}" == folder.name else None
 
 
 def _initial_weights_alone_are_damaged(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hwkit import checkpoints, models, runs
+from hwkit import checkpoints, doctor, models, runs
 from hwkit.checkpoints import Checkpoint
 from hwkit.errors import RunError
 from hwkit.experiment import named_experiment
@@ -180,6 +180,19 @@ def test_a_folder_in_the_place_of_a_file_is_named_with_what_to_do(tmp_path: Path
     (tmp_path / "experiment.json").mkdir()
     with pytest.raises(RunError, match=r"experiment\.json is in the way of a file: it is a folder\. Delete it"):
         runs.write_json(tmp_path / "experiment.json", {})
+
+
+@pytest.mark.parametrize("damage", [Path.mkdir, lambda path: path.write_text("{}"), lambda path: None])
+def test_the_doctor_clears_the_way_of_an_unfinished_training_and_keeps_its_checkpoint(tmp_path: Path, damage) -> None:
+    folder = runs.folder_of(named_experiment("mnist"), tmp_path)
+    folder.mkdir()
+    runs.write_checkpoint(folder, {"a": torch.ones(2)}, {"iteration": 5})
+    damage(folder / "experiment.json")
+    for finding in list(doctor.examine_store(tmp_path)):
+        assert "is a folder where training will write a file" in finding.problem
+        finding.repair()
+    assert not (folder / "experiment.json").is_dir()
+    assert runs.read_checkpoint(folder)[1]["iteration"] == 5
 
 
 @pytest.mark.parametrize(
