@@ -1,17 +1,21 @@
-"""kill -9 at any moment loses nothing: not while training, not while saving, not while a report is built."""
+"""kill -9 at any moment loses nothing: not while training, saving, building a report or running a batch."""
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
+import psutil
 import pypdf
 import pytest
-from harness import Outcome, outcome_of, small, start, train, wait_until
+from harness import SMALL, Outcome, outcome_of, small, start, train, wait_until
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from test_batch_run import running, said
 
 from hwkit import doctor, processes, runs
 from hwkit.experiment import Experiment
@@ -86,6 +90,50 @@ def test_a_report_killed_at_any_moment_is_built_by_the_next_attempt(
         assert not report.failures
         assert "the end of one" in _text_of(report.pdf)
         assert "the end of two" in _text_of(report.pdf)
+
+
+def _batch(store: Path, seeds: int) -> Path:
+    """A batch of small trainings in a folder of its own."""
+    store.mkdir()
+    options = ", ".join(f"{name}: {value}" for name, value in SMALL.items())
+    text = f"experiments: cifar10-l2\nprofile: smoke\nset: {{{options}}}\nseeds: {seeds}\nstore: .\n"
+    (store / "study.yaml").write_text(text)
+    return store / "study.yaml"
+
+
+def test_a_batch_killed_at_any_moment_and_place_comes_to_the_same_results(
+    times: Callable[[int, int], int],
+    dice: random.Random,
+    undisturbed: Callable[[Experiment], Outcome],
+    tmp_path: Path,
+) -> None:
+    """What is killed is the driver, one of its workers, or any process that they started."""
+    seeds = 4
+    expected = {runs.folder_of(small(seed=seed)).name: undisturbed(small(seed=seed)) for seed in range(seeds)}
+    victims: Counter[str] = Counter()
+    for number in range(times(2, 20)):
+        path = _batch(tmp_path / f"batch-{number}", seeds)
+        command = ("hwkit.cli", "batch", "retry", path, "--workers", 2)
+        with running(*command, cwd=path.parent / "first", OMP_NUM_THREADS="1") as driver:
+            time.sleep(dice.uniform(0, 10))
+            family = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
+            victim = dice.choice(family[: dice.choice([1, len(family)])])
+            victims["driver" if victim is family[0] else "others"] += 1
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.kill()
+            if victim is family[0]:
+                assert psutil.wait_procs(family, timeout=120)[1] == [], "it left processes behind"
+            driver.wait()
+        found, problems = runs.list_runs(path.parent)
+        assert problems == []
+        assert all(outcome_of(run) == expected[run.folder.name] for run in found)
+        assert {finding.remedy for finding in doctor.examine_store(path.parent)} <= {"delete it"}
+        with running(*command, cwd=path.parent / "second", OMP_NUM_THREADS="1") as driver:
+            assert driver.wait() == 0, said(path.parent / "second")
+        found, problems = runs.list_runs(path.parent)
+        assert problems == []
+        assert {run.folder.name: outcome_of(run) for run in found} == expected
+    print(f"kills of batches: {victims['driver']} of drivers, {victims['others']} of other processes, no task lost")
 
 
 def _text_of(pdf: Path) -> str:
