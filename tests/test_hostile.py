@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import logging
+import os
+import socket
 
 import pytest
 
@@ -13,6 +16,7 @@ pytest.importorskip("typst")
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell  # noqa: E402
 
 from hwkit.report.exporters import TypstPDFExporter  # noqa: E402
+from hwkit.report.images import ImageStore  # noqa: E402
 
 SECRET = "the secret content"
 PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{}</svg>'
@@ -124,6 +128,56 @@ def test_a_theme_of_the_notebook_reads_its_own_folder_only(folder):
     )
     with pytest.raises(ReportError, match="could not be typeset"):
         export(folder, new_raw_cell("---\ntheme: own.typ\n---"), new_markdown_cell("x"))
+
+
+def test_a_theme_of_the_notebook_fetches_no_package(folder, monkeypatch):
+    from hwkit.errors import ReportError
+
+    (folder / "own.typ").write_text('#import ("@" + "preview/cetz:0.3.1"): *\n#let theme(abstract: none, body) = body')
+    with socket.create_server(("127.0.0.1", 0)) as network:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{network.getsockname()[1]}")
+        with pytest.raises(ReportError, match="failed to download package"):
+            export(folder, new_raw_cell("---\ntheme: own.typ\n---"), new_markdown_cell("x"))
+        network.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            network.accept()
+    assert os.environ["https_proxy"].startswith("http://127.0.0.1:")
+
+
+def bomb(levels, reference):
+    """An SVG of a few lines that stands for ten to the power of `levels` squares."""
+    groups = (f'<g id="a{n + 1}">{reference.format(n) * 10}</g>' for n in range(levels))
+    square = '<rect id="a0" width="9" height="9"/>'
+    return PICTURE.format(f"<defs>{square}{''.join(groups)}</defs>{reference.format(levels)}")
+
+
+@pytest.mark.parametrize(
+    ("picture", "problem"),
+    [
+        (bomb(9, '<use href="#a{}"/>'), "draws more than 200000 elements"),
+        (bomb(9, "<use xlink:href='#a{}' xmlns:xlink='http://www.w3.org/1999/xlink'/>"), "draws more than 200000"),
+        (bomb(9, '<rect fill="url(#a{})"/>'), "draws more than 200000 elements"),
+        (PICTURE.format('<g id="a"><use href="#a"/></g>'), "draws more than 200000 elements"),
+        (PICTURE.format("<g>" * 5000 + '<use href="#a"/>' + "</g>" * 5000), "is nested too deeply"),
+        (PICTURE.format('<use href="#a">'), "is damaged"),
+        (f'<!DOCTYPE svg [<!ENTITY a "b"><!ENTITY c "&a;&a;">]>{PICTURE.format("&c;")}', "defines XML entities"),
+    ],
+)
+def test_a_picture_that_draws_without_end_is_left_out(folder, picture, problem):
+    output = new_output("display_data", {"image/svg+xml": picture})
+    shown, warnings = export(folder, new_code_cell("x", outputs=[output]), new_markdown_cell("The end."))
+    assert "The end." in shown
+    assert any(problem in warning for warning in warnings), warnings
+
+
+def test_a_picture_within_a_picture_is_no_second_svg():
+    inner = base64.b64encode(bomb(9, '<use href="#a{}"/>').encode()).decode()
+    store = ImageStore("")
+    store.add(PICTURE.format(f'<image href="data:image/svg+xml;base64,{inner}"/>').encode(), "image/svg+xml")
+    store.add(PICTURE.format('<image href="data:image/png;base64,AAAA"/>').encode(), "image/svg+xml")
+    first, second = store.files.values()
+    assert b"data:" not in first
+    assert b"data:image/png" in second
 
 
 @pytest.mark.parametrize("mime", ["text/latex", "text/markdown", "text/html"])

@@ -13,6 +13,7 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree
 
 from PIL import Image as PillowImage
 
@@ -23,6 +24,7 @@ CSS_PIXELS_PER_INCH = 96.0
 # What matplotlib's inline figures have; a picture file that states its own density keeps it.
 DEFAULT_PIXELS_PER_INCH = 100.0
 MOST_PIXELS = 80_000_000  # 320 MB in memory
+MOST_ELEMENTS = 200_000  # of an SVG, which takes Typst about a minute
 
 _SUFFIX_OF_MIME = {
     "image/png": ".png",
@@ -35,8 +37,10 @@ _SUFFIX_OF_MIME = {
 MIME_OF_SUFFIX = {suffix: mime for mime, suffix in _SUFFIX_OF_MIME.items()} | {".jpeg": "image/jpeg"}
 IMAGE_MIMES = tuple(_SUFFIX_OF_MIME)
 
+# An SVG within an SVG is left out as well: nobody would look into it.
+_SVG_INSIDE = r"(?!\#|data:image/(?:png|jpe?g|gif|webp)\b)"
 _SVG_OUTSIDE_REFERENCE = re.compile(
-    r"""\s(?:xlink:)?href\s*=\s*(?:"(?!\#|data:)[^"]*"|'(?!\#|data:)[^']*')""", re.IGNORECASE
+    rf"""\s(?:[\w.-]+:)?href\s*=\s*(?:"{_SVG_INSIDE}[^"]*"|'{_SVG_INSIDE}[^']*')""", re.IGNORECASE
 )
 _SVG_SCRIPT = re.compile(r"<script\b.*?(?:</script\s*>|/>)", re.IGNORECASE | re.DOTALL)
 _LENGTH = re.compile(r"^\s*([\d.]+)\s*(px|pt|in|cm|mm|)\s*$")
@@ -185,7 +189,34 @@ def _safe_svg(content: bytes) -> bytes:
     start = text.find("<svg")
     if start < 0:
         raise ReportError("an SVG image is damaged: it has no <svg> element")
-    return _SVG_OUTSIDE_REFERENCE.sub("", _SVG_SCRIPT.sub("", text)).encode()
+    text = _SVG_OUTSIDE_REFERENCE.sub("", _SVG_SCRIPT.sub("", text))
+    if "#" in text and _elements_drawn(text) > MOST_ELEMENTS:
+        raise ReportError(f"an SVG image draws more than {MOST_ELEMENTS} elements; save it as PNG")
+    return text.encode("utf-8", "replace")
+
+
+def _elements_drawn(text: str) -> float:
+    """How many elements an SVG has once each reference stands for what it refers to: a few lines can make billions."""
+    try:
+        root = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise ReportError(f"an SVG image is damaged: {error}") from None
+    named: dict[str | None, list[ElementTree.Element]] = {}
+    for element in root.iter():
+        named.setdefault(element.get("id"), []).append(element)
+    counts: dict[ElementTree.Element, float] = {}
+
+    def count(element: ElementTree.Element) -> float:
+        if element not in counts:
+            counts[element] = math.inf  # what refers to itself never ends
+            names = re.findall(r"#([^\s\"')]+)", " ".join(element.attrib.values()))
+            counts[element] = 1 + sum(map(count, [*element, *(part for name in names for part in named.get(name, []))]))
+        return counts[element]
+
+    try:
+        return count(root)
+    except RecursionError:
+        raise ReportError("an SVG image is nested too deeply and was left out") from None
 
 
 def _svg_size(text: str) -> tuple[float | None, float | None]:

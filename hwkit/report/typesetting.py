@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -120,16 +122,34 @@ def compile_pdf(source: TypstSource, *, system_fonts: bool = True) -> bytes:
 def _compiled(source: TypstSource, text: str, root: Path, system_fonts: bool) -> bytes:
     main = root / "main.typ"
     main.write_text(text, encoding="utf-8")
-    return typst.compile(
-        main,
-        format="pdf",
-        root=root,
-        font_paths=font_set(system=system_fonts).fonts,
-        ignore_system_fonts=True,
-        pdf_standards=[source.pdf_standard] if source.pdf_standard else [],
-        package_path=root,
-        package_cache_path=root,
-    )
+    fonts = font_set(system=system_fonts).fonts
+    with _no_packages():
+        return typst.compile(
+            main,
+            format="pdf",
+            root=root,
+            font_paths=fonts,
+            ignore_system_fonts=True,
+            pdf_standards=[source.pdf_standard] if source.pdf_standard else [],
+            package_path=root,
+            package_cache_path=root,
+        )
+
+
+@contextlib.contextmanager
+def _no_packages() -> Iterator[None]:
+    """Keep Typst from fetching packages, which a stranger's theme may name: it asks a proxy that is not there."""
+    nobody = {"https_proxy": "http://127.0.0.1:9", "no_proxy": "", "NO_PROXY": ""}
+    before = {name: os.environ.get(name) for name in nobody}
+    os.environ.update(nobody)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _without_formulas(text: str, places: Iterable[tuple[str, str]], writer: TypstWriter) -> str:
