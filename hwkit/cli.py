@@ -148,10 +148,16 @@ def _export(options: argparse.Namespace) -> int:
     failed = False
     for notebook in notebooks_in(options.notebooks):
         try:
-            print(export_pdf(notebook, output_dir=options.output_dir, theme=options.theme, settings=options.settings))
+            pdf, warnings = export_pdf(
+                notebook, output_dir=options.output_dir, theme=options.theme, settings=options.settings
+            )
         except HwkitError as error:
             print(f"hwkit: {notebook}: {error}", file=sys.stderr)
             failed = True
+            continue
+        for warning in warnings:
+            print(f"hwkit: {warning}", file=sys.stderr)
+        print(pdf)
     return 1 if failed else 0
 
 

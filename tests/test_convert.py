@@ -37,6 +37,11 @@ def test_a_notebook_that_cannot_be_read_is_named_and_the_others_are_written(tmp_
     assert (tmp_path / "good.pdf").exists()
 
 
+def test_what_was_left_out_is_named_with_its_cell(tmp_path, capsys):
+    assert main(["export", str(write(tmp_path / "a.ipynb", "![x](nowhere.png)"))]) == 0
+    assert "a, cell 1: image 'nowhere.png' was not found" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("name", "says"), [("nowhere.ipynb", "does not exist"), ("empty", "holds no notebook")])
 def test_a_path_without_notebooks_is_an_error(tmp_path, capsys, name, says):
     (tmp_path / "empty").mkdir()

@@ -35,8 +35,12 @@ def notebooks_in(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def export_pdf(notebook: Path, *, output_dir: Path | None = None, theme: str = "", settings: str = "") -> Path:
-    """Write a notebook as PDF, as it is, beside it or into `output_dir`, and return the PDF's path.
+def export_pdf(
+    notebook: Path, *, output_dir: Path | None = None, theme: str = "", settings: str = ""
+) -> tuple[Path, list[str]]:
+    """Write a notebook as PDF, as it is, beside it or into `output_dir`.
+
+    Returns the PDF's path, and a sentence on each thing that was left out or could not be set.
 
     `theme` and `settings` are the options `theme` and `settings_file` of the exporter.
 
@@ -47,7 +51,7 @@ def export_pdf(notebook: Path, *, output_dir: Path | None = None, theme: str = "
     """
     exporter = TypstPDFExporter(theme=theme, settings_file=settings)
     try:
-        content, _ = exporter.from_filename(str(notebook))
+        content, resources = exporter.from_filename(str(notebook))
     except ReportError:
         raise
     except Exception as error:  # nbformat raises many kinds on damaged files; all mean the same here
@@ -55,4 +59,4 @@ def export_pdf(notebook: Path, *, output_dir: Path | None = None, theme: str = "
     pdf = (output_dir or notebook.parent) / f"{notebook.stem}.pdf"
     pdf.parent.mkdir(parents=True, exist_ok=True)
     replace_file(pdf, content)
-    return pdf
+    return pdf, resources["hwkit_warnings"]

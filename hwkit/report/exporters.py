@@ -31,7 +31,7 @@ from hwkit.report.words import words_of
 class NotebookMarkdownExporter(TemplateExporter):
     """A notebook as chunked Markdown: the first step of every report.
 
-    Leaves in `resources`: `hwkit_images` (an `ImageStore`), `hwkit_attachments` and `hwkit_warnings`.
+    Leaves in `resources`: `hwkit_images` (an `ImageStore`), `hwkit_attachments` and `hwkit_warnings` (sentences).
     """
 
     file_extension = ".md"
@@ -122,7 +122,7 @@ class TypstExporter(NotebookMarkdownExporter):
     ) -> tuple[Any, dict[str, Any]]:
         """The notebook's Typst source; `resources["outputs"]` gets the images."""
         source, resources = self.typst_source(nb, resources)
-        self._log(source)
+        self._warn(source, resources)
         resources["outputs"] = {**resources.get("outputs", {}), **source.images}
         return source.text, resources
 
@@ -146,9 +146,10 @@ class TypstExporter(NotebookMarkdownExporter):
         document.title = document.title or name
         return typeset(document, settings, {}), resources
 
-    def _log(self, source: TypstSource) -> None:
-        """Say what was left out or could not be set."""
-        for warning in dict.fromkeys([*source.warnings, *source.writer.warnings]):
+    def _warn(self, source: TypstSource, resources: dict[str, Any]) -> None:
+        """Say what was left out or could not be set: in the log, and in `resources["hwkit_warnings"]`."""
+        resources["hwkit_warnings"] = list(dict.fromkeys([*source.warnings, *source.writer.warnings]))
+        for warning in resources["hwkit_warnings"]:
             self.log.warning("%s", warning)
 
     def _settings(self, front: FrontMatter) -> ReportSettings:
@@ -180,7 +181,7 @@ class TypstPDFExporter(TypstExporter):
         source, resources = self.typst_source(nb, resources)
         resources["outputs"] = {}
         pdf = compile_pdf(source)
-        self._log(source)
+        self._warn(source, resources)
         return pdf, resources
 
 
