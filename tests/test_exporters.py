@@ -20,6 +20,7 @@ from nbconvert.exporters import get_exporter  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from hwkit.report.exporters import TypstExporter, TypstPDFExporter  # noqa: E402
+from hwkit.report.fonts import shown_instead  # noqa: E402
 
 FRAME = (
     '<div><style scoped>.x{}</style><table border="1" class="dataframe"><thead><tr style="text-align: right;">'
@@ -346,7 +347,12 @@ def test_a_number_of_columns_that_is_none_is_named(columns, caplog):
         ("::: {.callout-note}\nBody.\n:::", "Note"),
         ("::: {.callout-tip}\n## My title\nBody.\n:::", "My title"),
         ('::: {.callout-warning title="Mind"}\nBody.\n:::', "Mind"),
+        ("::: {.callout-note title='A *stressed* title'}\nBody.\n:::", "A stressed title"),
         ("> [!IMPORTANT]\n> Body.", "Important"),
+        ("> [!NOTE] My *own* title\n> Body.", "My own title"),
+        ("```{note}\nBody.\n```", "Note"),
+        ("```{admonition} It's *mine*\n:class: tip\nBody.\n```", "It’s mine"),
+        (":::{hint} Try\nBody.\n:::", "Try"),
         ('::: {.callout-note appearance="minimal"}\nBody.\n:::', ""),
     ],
 )
@@ -354,3 +360,106 @@ def test_callouts_have_a_title(markdown, title):
     assert pdf_text(new_markdown_cell(markdown)).split("\n")[:2] == [*filter(None, [title]), "Body."][:2] + (
         [] if title else ["1"]
     )
+
+
+@pytest.mark.parametrize(
+    ("markup", "line"),
+    [
+        (
+            '<iframe width="5" src="https://a.org/map?x=1"></iframe>',
+            "An embedded page was left out: https://a.org/map?x=1",
+        ),
+        ('<video controls src="clip.mp4">Your browser is old.</video>', "A video was left out: clip.mp4"),
+        ('<audio><source src="data:audio/wav;base64,AAAA">Your browser is old.</audio>', "A sound was left out."),
+        ('<iframe srcdoc="&lt;p&gt;"></iframe>', "An embedded page was left out."),
+    ],
+)
+def test_what_only_a_browser_plays_or_loads_leaves_a_line_with_its_address(markup, line, caplog):
+    output = display(text_html=markup, text_plain="<IPython.core.display.HTML object>")
+    assert pdf_text(code("show()", output)).split("\n")[1:-1] == [line]
+    assert "cell 1: " in caplog.text
+    # In Markdown it is told from its source among code.
+    assert pdf_text(new_markdown_cell(f"Look: {markup} `<video src=x></video>`")).startswith(
+        f"Look: {line} <video src=x></video>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ({"application/vnd.plotly.v1+json": {}}, "An interactive plotly figure was left out"),
+        (
+            {"text/html": '<div id="altair-viz-1"></div><script>vega</script>', "text/plain": "alt.Chart(...)"},
+            "vega figure",
+        ),
+        (
+            {"text/html": '<div><div id="1" class="plotly-graph-div"></div><script>x</script></div>'},
+            "plotly figure was",
+        ),
+        ({"text/html": '<div id="1"></div><script>x</script>'}, "An interactive output was left out"),
+        ({"text/html": "<script>window.PlotlyConfig = {};</script>"}, ""),
+        ({"text/html": '<div><span id="a">Loading BokehJS ...</span></div>'}, ""),
+        ({"application/vnd.bokehjs_load.v0+json": "", "application/javascript": "x"}, ""),
+    ],
+)
+def test_figures_that_a_script_draws_leave_a_line_and_scripts_that_draw_nothing_do_not(data, line):
+    shown = pdf_text(code("show()", new_output("display_data", data))).split("\n")[1:-1]
+    assert line in " ".join(shown)
+    assert bool(shown) == bool(line)
+
+
+def test_an_animation_is_shown_by_its_first_picture():
+    page = '<div class="animation"><img id="i"><button>+</button></div><script>\n frames[0] = "data:image/png;base64,'
+    page += f'{picture()[:40]}\\\n{picture()[40:]}\\\n"\n frames[1] = "x"</script>'
+    source, resources = TypstExporter().from_notebook_node(notebook(code("", display(text_html=page))))
+    assert list(resources["outputs"].values()) == [base64.b64decode(picture())]
+    assert "left out" not in source
+
+
+def test_what_stands_in_boxes_of_html_stands_in_paragraphs():
+    assert pdf_text(code("", display(text_html="<div>one</div><div>two</div>"))).split("\n")[:2] == ["one", "two"]
+
+
+def test_a_map_does_not_ask_for_trust():
+    page = "<div><span>Make this Notebook Trusted to load map: File -> Trust Notebook</span><iframe></iframe></div>"
+    assert "Trust" not in pdf_text(code("", display(text_html=page, text_plain="<folium.folium.Map at 0x7f>")))
+
+
+def test_a_model_of_scikit_learn_is_shown_by_its_text():
+    page = '<div id="sk-1" class="sk-top-container"><pre>Ridge()</pre><table><tr><td>alpha</td></tr></table></div>'
+    text = pdf_text(code("model", display(text_html=page, text_plain="Ridge()")))
+    assert "Ridge()" in text
+    assert "alpha" not in text
+
+
+def test_an_error_without_a_message_ends_without_a_colon():
+    assert '#hwkit-error("AssertionError",' in typst_source(
+        code("assert 0", new_output("error", ename="AssertionError", evalue="", traceback=["AssertionError: "]))
+    )
+
+
+def test_emoji_without_a_font_are_told_by_name():
+    assert shown_instead("🚀") == ":rocket:"
+    assert shown_instead("✅") == "✔"
+    assert shown_instead("🏽") == ""
+    assert shown_instead("中") == "?"
+
+
+@pytest.mark.parametrize("alt", ["image.png", "alt", "alt text", "Screenshot 2024-01-01", "drawing"])
+def test_the_name_of_a_pasted_image_is_no_caption(alt):
+    attached = new_markdown_cell(f"![{alt}](attachment:a.png)", attachments={"a.png": {"image/png": picture()}})
+    assert "Figure" not in pdf_text(attached)
+
+
+def test_a_head_over_several_columns_stands_in_their_middle():
+    table = (
+        "<table><thead><tr><th></th><th colspan='2' halign='left'>x</th></tr><tr><th></th><th>min</th><th>max</th></tr>"
+        "</thead><tbody><tr><th>a</th><td>1</td><td>2</td></tr></tbody></table>"
+    )
+    assert "colspan: 2, align: center)" in typst_source(code("", display(text_html=table)))
+
+
+def test_tabs_stand_one_after_the_other_without_headings_of_their_own():
+    source = typst_source(new_markdown_cell("# Top\n\n::: {.panel-tabset}\n## One\nfirst\n\n## Two\nsecond\n:::"))
+    assert source.count("#heading(") == 0
+    assert "second" in source

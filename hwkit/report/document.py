@@ -25,9 +25,12 @@ _REFERENCE = re.compile(r"\\(ref|eqref)\s*\{([^{}]*)\}")
 _REMOTE = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
 # Captions that are no captions: what editors put in as alt text when an image is pasted.
 _FILE_NAME_CAPTION = re.compile(
-    r"^(?:image|img|title|alt(?:ernative)?[ _-]?text|png|jpe?g|svg|picture|figure|.*\.(?:png|jpe?g|gif|svg|webp|pdf))$",
+    r"^(?:image|img|drawing|title|alt(?:(?:ernative)?[ _-]?text)?|png|jpe?g|svg|picture|figure|screen ?shot[\d _.-]*"
+    r"|.*\.(?:png|jpe?g|gif|svg|webp|pdf))$",
     re.IGNORECASE,
 )
+# What a page would play or load from elsewhere, by the name of its tag.
+_EMBEDDED = {"iframe": "an embedded page", "video": "a video", "audio": "a sound"}
 
 
 @dataclass
@@ -142,6 +145,8 @@ class DocumentBuilder:
             return self._raw(*content)
         if kind == "Image":
             return self._image(content)
+        if kind == "Span" and "hwkit-embedded" in content[0][1]:
+            return self._embedded(content[0])
         if kind == "Math":
             return self._formula(content)
         if kind == "Figure":
@@ -203,8 +208,8 @@ class DocumentBuilder:
         return tree.division(cells, tree.attr("", ("hwkit-grid",), columns=str(columns or 1)))
 
     def _callout_title(self, kind: str, attributes: Any, blocks: list[Element]) -> list[Element]:
-        """The title of a callout: stated, its first heading (taken out of `blocks`), or what its kind is called."""
-        title = tree.text_inlines(tree.attr_value(attributes, "title"))
+        """The title of a callout: its first heading (taken out of `blocks`), or what its kind is called."""
+        title: list[Element] = []
         if blocks and blocks[0]["t"] == "Header":
             title = self._clean(blocks.pop(0)["c"][2])
         minimal = tree.attr_value(attributes, "appearance") == "minimal"
@@ -216,6 +221,17 @@ class DocumentBuilder:
         if markup not in ("html", "tex", "latex") and text.strip():
             self._warn(f"a raw block of format {markup!r} was left out")
         return []
+
+    def _embedded(self, attributes: Any) -> list[Element]:
+        """A line in place of what only a browser shows, with its address if it has one."""
+        what, address = (tree.attr_value(attributes, key) for key in ("what", "address"))
+        message = f"{_EMBEDDED.get(what, 'something')} was left out"
+        self._warn(message)
+        line = tree.text_inlines(message.capitalize() + (":" if address else "."))
+        if address:
+            shown = f"https:{address}" if address.startswith("//") else address
+            line += [tree.space(), tree.link([tree.string(shown)], shown)]
+        return [tree.emphasis(line)]
 
     def _formula(self, content: list[Any]) -> list[Element]:
         """A formula without macros; one that only defined some is gone."""

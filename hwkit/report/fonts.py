@@ -26,6 +26,19 @@ EMBEDDED = "Libertinus Serif"
 _CJK = ("Noto Serif CJK", "fonts-noto-cjk")
 _REMEDIES = {"Hani": _CJK, "Hira": _CJK, "Kana": _CJK, "Hang": _CJK, "Bopo": _CJK}
 _EMOJI_REMEDY = ("Noto Color Emoji", "fonts-noto-color-emoji")
+# Symbols inside the typesetter that look like an emoji, or mean the same.
+_LIKE_EMOJI = {
+    "✅": "✔",
+    "❌": "✘",
+    "❎": "✘",
+    "⭐": "★",
+    "🌟": "★",
+    "👉": "☞",
+    "❗": "!",
+    "❓": "?",
+    "➕": "+",
+    "➖": "−",
+}
 
 # Joiners and variation selectors have no glyph of their own.
 _INVISIBLE = re.compile("[\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\u00ad]")
@@ -103,14 +116,29 @@ def missing_message(characters: Iterable[str]) -> str:
     for (script, family, package), found in by_remedy.items():
         shown = ", ".join(f"{c} (U+{ord(c):04X})" for c in found[:8]) + (", ..." if len(found) > 8 else "")
         parts.append(f"{len(found)} of {script}: {shown}; install the font {family} (Debian, Ubuntu: {package})")
-    return "no installed font has these characters, they are shown as “?”: " + "; ".join(parts)
+    return "no installed font has these characters, they are shown by name or as “?”: " + "; ".join(parts)
+
+
+def shown_instead(character: str) -> str:
+    """What stands for a character without a font: for an emoji a symbol like it or its name, else a question mark."""
+    if "🏻" <= character <= "🏿":
+        return ""  # the colour of the skin of the emoji before
+    if not _is_emoji(character):
+        return "?"
+    name = unicodedata.name(character, "").lower().replace(" ", "-")
+    return _LIKE_EMOJI.get(character, f":{name}:" if name else "?")
+
+
+def _is_emoji(character: str) -> bool:
+    is_symbol = unicodedata.category(character) == "So" and ord(character) >= 0x2600
+    return is_symbol and scripts.script(character) == "Zyyy"
 
 
 def _remedy(character: str) -> tuple[str, str, str]:
     code = scripts.script(character)
     if code in _REMEDIES:
         return ("the Chinese, Japanese and Korean scripts", *_REMEDIES[code])
-    if code == "Zyyy" and unicodedata.category(character) == "So" and ord(character) >= 0x2600:
+    if _is_emoji(character):
         return ("the emoji", *_EMOJI_REMEDY)
     name = scripts.script_name(code).replace("_", " ")
     family = "Noto Sans Symbols 2" if code in ("Zyyy", "Zinh", "Zzzz") else f"Noto Sans {name}"

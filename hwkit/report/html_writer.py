@@ -120,8 +120,9 @@ def _table(element: Element) -> Element:
     for spec, side in zip(content[2], tables.alignments(element), strict=True):
         spec[0] = {"t": {"right": "AlignRight", "center": "AlignCenter"}.get(side, "AlignLeft")}
     # The alignment of single cells, as pandas writes it, would win over the column's.
+    heads = [cell for row in content[3][1] for cell in row[1]]
     for cell in _cells(content):
-        cell[1] = {"t": "AlignDefault"}
+        cell[1] = {"t": "AlignCenter" if cell in heads and cell[3] > 1 else "AlignDefault"}
     return tree.division([{"t": "Table", "c": content}], tree.attr("", ("table",)))
 
 

@@ -29,9 +29,18 @@ LINES_KEPT = (120, 30)
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _PROGRESS_WIDGET = re.compile(r"Progress\(|\d+%\|| \[[\d:]+<|it/s")
-_OBJECT_REPR = re.compile(r"^<[\w.]+ (?:object|at 0x[0-9a-f]+).*>$|^<IPython\.core\.display\.\w+ object>$")
+_OBJECT_REPR = re.compile(r"^<[\w.]+ (?:object|at 0x[0-9a-f]+).*>$|^alt\.\w+\(\.\.\.\)$")
 _FIGURE_REPR = re.compile(r"^<Figure size [\d.]+x[\d.]+ with \d+ Axes>$")
-_STYLE_OR_SCRIPT = re.compile(r"<(style|script)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+# What no page shows, and what a page says that cannot run its scripts.
+_UNSEEN = re.compile(
+    r"<(style|script)\b.*?</\1\s*>|<!--.*?-->|Make this Notebook Trusted to load map: File -> Trust Notebook",
+    re.IGNORECASE | re.DOTALL,
+)
+# Scripts that only get a library ready to draw.
+_LOADS_LIBRARY = re.compile(r"application/vnd\.\w+_load\.|Loading BokehJS")
+_LIBRARIES = re.compile(r"plotly|vega|bokeh|holoviews", re.IGNORECASE)
+# The first picture of an animation that matplotlib plays with a script.
+_FIRST_FRAME = re.compile(r'frames\[0\] = "data:image/png;base64,([^"]+)"')
 
 
 def option_list(value: object) -> list[str]:
@@ -156,7 +165,7 @@ class _CellOutputs:
         plain = data.get("text/plain", "")
         if "text/markdown" in data:
             return self._maybe_table(chunk(data["text/markdown"], cell=self.number), data["text/markdown"], metadata)
-        if "text/latex" in data and "<table" not in data.get("text/html", ""):
+        if "text/latex" in data and not re.search(r"<(table|pre)\b", data.get("text/html", "")):
             return self._latex(data["text/latex"])
         if picture := self._picture(data):
             return self._image(*picture, metadata)
@@ -164,7 +173,7 @@ class _CellOutputs:
             return self._widget(plain)
         if "text/html" in data and (readable := _readable_html(data["text/html"], plain)):
             return self._maybe_table(chunk(readable, "html", cell=self.number), readable, metadata)
-        if any(mime.startswith("application/vnd.hwkit.") for mime in data):
+        if any(mime.startswith("application/vnd.hwkit.") for mime in data) or _LOADS_LIBRARY.search(" ".join(data)):
             return ""
         if plain and not _FIGURE_REPR.match(plain) and not (_OBJECT_REPR.match(plain) and len(data) > 1):
             return self._text(plain, "hwkit-result")
@@ -177,7 +186,8 @@ class _CellOutputs:
         """The picture to show: vectors before bitmaps, unless the vectors are much larger."""
         pictures = [(image_bytes(data[mime], mime), mime) for mime in PICTURE_ORDER if mime in data]
         if not pictures:
-            return None
+            frame = _FIRST_FRAME.search(data.get("text/html", ""))
+            return (image_bytes(frame[1].replace("\\\n", ""), "image/png"), "image/png") if frame else None
         vectors = [picture for picture in pictures if picture[1] in PICTURE_ORDER[:2]]
         bitmaps = [picture for picture in pictures if picture[1] not in PICTURE_ORDER[:2]]
         if vectors and bitmaps:
@@ -265,8 +275,10 @@ class _CellOutputs:
         return chunk(f"$${body}$$", cell=self.number)
 
     def _error(self, output: NotebookNode) -> str:
-        trace = "\n".join(output.get("traceback") or []) or f"{output.ename}: {output.evalue}"
-        return self._text(trace, "hwkit-error", title=f"{output.ename}: {terminal.plain(output.evalue)[:200]}")
+        message = terminal.plain(output.evalue)[:200].strip()
+        title = f"{output.ename}: {message}" if message else output.ename
+        trace = "\n".join(output.get("traceback") or []) or title
+        return self._text(trace, "hwkit-error", title=title)
 
     def _widget(self, plain: str) -> str:
         """A widget has no static form here; progress bars go silently, others leave a line."""
@@ -276,12 +288,20 @@ class _CellOutputs:
         return self._note("An interactive widget was left out; run the notebook to use it.")
 
     def _left_out(self, data: Mapping[str, Any]) -> str:
-        kinds = sorted(mime for mime in data if mime not in ("text/plain", "text/html", "application/javascript"))
-        shown = [kind for kind in kinds if not kind.startswith("application/vnd.hwkit.")]
-        if not shown:
+        """A line in place of what needs a browser to draw it; scripts that draw nothing go silently."""
+        page = str(data.get("text/html", ""))
+        kinds = [kind for kind in data if kind not in ("text/plain", "text/html", "application/javascript")]
+        drawn = _LIBRARIES.search(" ".join([*kinds, page]))
+        if drawn and (kinds or _draws(page)):
+            what = f"An interactive {drawn[0].lower()} figure"
+        elif kinds:
+            what = f"An output of type {', '.join(sorted(kinds))}"
+        elif _draws(page):
+            what = "An interactive output"
+        else:
             return ""
-        self._warn(f"an output of type {', '.join(shown)} was left out: it has no static form")
-        return self._note(f"An output of type {', '.join(shown)} was left out: it has no static form.")
+        self._warn(f"{what[0].lower()}{what[1:]} was left out: it has no static form")
+        return self._note(f"{what} was left out: it has no static form.")
 
     def _text(self, text: str, kind: str, **values: object) -> str:
         text = terminal.printed(_joined(text))
@@ -312,10 +332,16 @@ def _joined(value: Any) -> Any:
 
 def _readable_html(markup: str, plain: str) -> str:
     """The HTML without styles and scripts; empty where the plain text says more than it."""
-    readable = _STYLE_OR_SCRIPT.sub("", markup)
-    if re.search(r"<(table|img)\b", readable, re.IGNORECASE) and 'class="xr-' not in readable:
+    readable = _UNSEEN.sub("", markup)
+    drawn_by_page = 'class="xr-' in readable or 'class="sk-' in readable  # xarray's data sets, scikit-learn's models
+    if re.search(r"<(table|img|iframe|video|audio)\b", readable, re.IGNORECASE) and not drawn_by_page:
         return readable
-    if plain and not _OBJECT_REPR.match(plain.strip()):
+    if (plain and not _OBJECT_REPR.match(plain.strip())) or _LOADS_LIBRARY.search(readable):
         return ""
     visible = re.sub(r"<[^>]*>|&nbsp;", "", readable).strip()
     return readable if visible else ""
+
+
+def _draws(markup: str) -> bool:
+    """Whether a page's scripts have a place that they draw in."""
+    return "<script" in markup and re.search(r"<div\b[^>]*\bid=", _UNSEEN.sub("", markup)) is not None

@@ -40,6 +40,10 @@ def strong(inlines: list[Element]) -> Element:
     return {"t": "Strong", "c": inlines}
 
 
+def emphasis(inlines: list[Element]) -> Element:
+    return {"t": "Emph", "c": inlines}
+
+
 def plain(inlines: list[Element]) -> Element:
     return {"t": "Plain", "c": inlines}
 

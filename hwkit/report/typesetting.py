@@ -16,7 +16,7 @@ import typst
 from hwkit.errors import ReportError
 from hwkit.report.document import Document
 from hwkit.report.files import find_inside
-from hwkit.report.fonts import EMBEDDED, font_set, missing_message
+from hwkit.report.fonts import EMBEDDED, font_set, missing_message, shown_instead
 from hwkit.report.pandoc import TEMPLATES
 from hwkit.report.settings import PAPERS, ReportSettings
 from hwkit.report.typst_writer import FORMULA, TypstWriter, typst_array, typst_string
@@ -76,7 +76,7 @@ def typeset(
     text = "\n".join([head, _theme_source(settings.theme), start, "", body])
     if missing := fonts.missing(head + abstract + body, faces):
         warnings.append(missing_message(missing))
-        text = text.translate({ord(character): "?" for character in missing})
+        text = text.translate({ord(character): shown_instead(character) for character in missing})
     used = {name: content for name, content in document.images.files.items() if name in text}
     used |= _theme_files(settings.theme)
     return TypstSource(text, used, warnings, writer, settings.pdf_standard)

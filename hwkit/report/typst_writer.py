@@ -205,19 +205,21 @@ class TypstWriter:
         if layout.head:
             blocks += [
                 tree.raw_block("typst", "table.header("),
-                *self._cells(layout.head),
+                *self._cells(layout.head, ", align: center"),
                 tree.raw_block("typst", "hwkit-midrule),"),
             ]
         blocks += self._cells(layout.body)
         return [*blocks, tree.raw_block("typst", f"){_label(identifier)}")]
 
-    def _cells(self, rows: list[list[tables.Cell]]) -> list[Element]:
+    def _cells(self, rows: list[list[tables.Cell]], spanning: str = "") -> list[Element]:
+        """The rows' cells; those over several columns get the arguments `spanning`."""
         blocks: list[Element] = []
         for row in rows:
             for cell in row:
                 spans = ""
                 if cell.rows > 1 or cell.columns > 1:
-                    spans = f"table.cell(rowspan: {cell.rows}, colspan: {cell.columns})"
+                    more = spanning if cell.columns > 1 else ""
+                    spans = f"table.cell(rowspan: {cell.rows}, colspan: {cell.columns}{more})"
                 content = self._blocks(cell.blocks)
                 if len(content) == 1 and content[0]["t"] in ("Plain", "Para"):
                     inlines = content[0]["c"]

@@ -47,6 +47,10 @@ local TEX = {
   end,
 }
 
+local function read_markdown(text)
+  return pandoc.read(text, MARKDOWN, nil, {}):walk(TEX)
+end
+
 local function html_citations(inlines)
   local result, index = pandoc.List(), 1
   while index <= #inlines do
@@ -78,6 +82,22 @@ local function holds_html(document)
   return found
 end
 
+-- What a page would play, or load from elsewhere, as a mark with its address.
+local function embedded_marked(html)
+  for _, kind in ipairs({ "iframe", "video", "audio" }) do
+    html = html:gsub("<" .. kind .. "(%f[%s>][^>]*)>(.-)</" .. kind .. "%s*>", function(attributes, inside)
+      local address = (attributes .. " " .. inside):match("%ssrc%s*=%s*[\"']?([^\"'%s>]+)") or ""
+      if address:match("^data:") or address:match("^about:") then address = "" end
+      return ('<span class="hwkit-embedded" data-what="%s" data-address="%s"></span>'):format(kind, address)
+    end)
+  end
+  return html
+end
+
+local function read_html(html, extensions)
+  return pandoc.read(embedded_marked(html), "html" .. extensions, nil, {})
+end
+
 -- HTML tags among Markdown reach pandoc's tree as raw text. Written out as HTML and read back, they
 -- become what they mean; what HTML cannot carry stays behind and is put back afterwards.
 local function with_html_understood(document)
@@ -101,7 +121,7 @@ local function with_html_understood(document)
     local index = placeholder.identifier:match("^hwkit%-kept%-(%d+)$")
     return index and kept[tonumber(index)] or nil
   end
-  return pandoc.read(html, "html", nil, {}):walk({ Span = restore, Div = restore })
+  return read_html(html, ""):walk({ Span = restore, Div = restore })
 end
 
 -- A program with a caption, in Quarto's syntax: ```{#lst-x .python lst-cap="..."}
@@ -110,36 +130,83 @@ local function captioned_program(block)
   if not caption then return nil end
   local label = block.identifier
   block.attributes["lst-cap"], block.identifier = nil, ""
-  local read_caption = pandoc.read(caption, MARKDOWN, nil, {}):walk(TEX)
-  return pandoc.Div({ pandoc.Div(read_caption.blocks, { class = "hwkit-caption" }), block }, { id = label, class = "hwkit-listing" })
+  return pandoc.Div({ pandoc.Div(read_markdown(caption).blocks, { class = "hwkit-caption" }), block }, { id = label, class = "hwkit-listing" })
 end
 
--- GitHub's notes, "> [!NOTE]", as the callouts that they are.
+-- MyST's directives, "```{note} Title" and ":::{note}", with fences that pandoc knows.
+local ADMONITIONS = {
+  note = "note", tip = "tip", hint = "tip", seealso = "note", admonition = "note", important = "important",
+  warning = "warning", attention = "warning", caution = "caution", danger = "caution", error = "caution",
+}
+local function with_directives(text)
+  local function fence(start, name, title)
+    local kind = ADMONITIONS[name] and "callout-" .. ADMONITIONS[name] or name
+    return ("%s {.%s title='%s'}"):format(start, kind, title:gsub("'", "’"))
+  end
+  return ("\n" .. text):gsub("(\n *```+){([%a-]+)} *([^\n]*)", fence):gsub("(\n *:::+) *{([%a-]+)} *([^\n]*)", fence):sub(2)
+end
+
+-- Fences that hold no code: such a directive, or GitHub's "```math".
+local function directive(block)
+  local kind = block.classes[1] or ""
+  local body = block.text:gsub("^:[%w-]+:[^\n]*\n?", "")
+  if kind == "math" then return pandoc.Para({ pandoc.Math("DisplayMath", body) }) end
+  if kind:match("^callout%-") then return pandoc.Div(read_markdown(body).blocks, block.attr) end
+end
+
+-- GitHub's notes, "> [!NOTE] Title", as the callouts that they are.
 local function note_as_callout(quote)
   local first = quote.content[1]
   local kind = first and first.t == "Para" and first.content[1].t == "Str" and first.content[1].text:match("^%[!(%u+)%]$")
   if not kind then return nil end
-  first.content:remove(1)
-  if #first.content == 0 then quote.content:remove(1) end
+  local title, body = pandoc.List(), pandoc.List()
+  local part = title
+  for index = 2, #first.content do
+    local inline = first.content[index]
+    if inline.t == "SoftBreak" then part = body end
+    if #part > 0 or (inline.t ~= "Space" and inline.t ~= "SoftBreak") then part:insert(inline) end
+  end
+  quote.content[1] = pandoc.Para(body)
+  if #title > 0 then quote.content:insert(1, pandoc.Header(2, title)) end
   return pandoc.Div(quote.content, { class = "callout-" .. kind:lower() })
 end
 
+-- A callout's stated title, which may hold markup, as the heading that it may have instead. Tabs, which paper has not,
+-- stand one after the other.
+local function divisions(div)
+  local title = div.attributes.title
+  if title and title ~= "" and div.classes:find_if(function(class) return class:match("^callout%-") end) then
+    div.attributes.title = nil
+    div.content:insert(1, pandoc.Header(2, pandoc.utils.blocks_to_inlines(read_markdown(title).blocks)))
+    return div
+  end
+  if div.classes:includes("panel-tabset") then
+    return div:walk({ Header = function(header) return pandoc.Para({ pandoc.Strong(header.content) }) end })
+  end
+end
+
 local function read(text, markup)
-  if markup == "html" then return pandoc.read(text, "html+tex_math_dollars", nil, {}) end
+  if markup == "html" then return read_html(text, "+tex_math_dollars") end
   if markup == "latex" then return pandoc.read(text, "latex", nil, {}) end
   -- At the beginning of a line, a reference before a full stop or bracket looks like an item of an example list, and
   -- pandoc ends the paragraph before it, though it is told that there are no such lists.
   text = text:gsub("([^\n])\n(@%a+%-[%w_-]+[%.%)])", "%1 %2")
-  local document = pandoc.read(text, MARKDOWN, nil, {}):walk(TEX):walk({ Inlines = html_citations })
-  document = document:walk({ CodeBlock = captioned_program, BlockQuote = note_as_callout })
-  if holds_html(document) then document = with_html_understood(document) end
-  return document
+  local document = read_markdown(with_directives(text)):walk({ CodeBlock = directive }):walk({ Inlines = html_citations })
+  document = document:walk({ CodeBlock = captioned_program, BlockQuote = note_as_callout, Div = divisions })
+  return holds_html(document) and with_html_understood(document) or document
+end
+
+local function with_paragraphs(blocks)
+  return pandoc.Blocks(blocks:map(function(block) return block.t == "Plain" and pandoc.Para(block.content) or block end))
 end
 
 function CodeBlock(block)
   if not block.classes:includes("hwkit-chunk") then return nil end
   local markup = block.attributes.markup
-  local document = read(block.text, markup)
+  -- In HTML, text of two boxes has no more between it than text of two lines; on paper it does.
+  local blocks = with_paragraphs(read(block.text, markup).blocks):walk({
+    Div = function(div) return pandoc.Div(with_paragraphs(div.content), div.attr) end,
+  })
   local attributes = { cell = block.attributes.cell, markup = markup }
-  return pandoc.Div(document.blocks, pandoc.Attr("", { "hwkit-chunk" }, attributes))
+  return pandoc.Div(blocks, pandoc.Attr("", { "hwkit-chunk" }, attributes))
 end
