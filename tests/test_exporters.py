@@ -463,3 +463,9 @@ def test_tabs_stand_one_after_the_other_without_headings_of_their_own():
     source = typst_source(new_markdown_cell("# Top\n\n::: {.panel-tabset}\n## One\nfirst\n\n## Two\nsecond\n:::"))
     assert source.count("#heading(") == 0
     assert "second" in source
+
+
+def test_the_first_row_of_a_table_without_a_head_is_a_row_like_the_others():
+    table = "<table><tr><td>Method:</td><td>Least Squares</td></tr><tr><td>Date:</td><td>today</td></tr></table>"
+    assert "headed: false" in typst_source(code("", display(text_html=table)))
+    assert "headed: true" in typst_source(code("", display(text_html=FRAME)))

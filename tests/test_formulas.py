@@ -139,6 +139,23 @@ def test_an_array_of_one_column_has_no_brackets():
     assert "vec(delim: #none, align: #left, " in source
 
 
+@pytest.mark.parametrize(
+    ("tex", "rules"),
+    [
+        (r"\left[\begin{array}{cc|c} 1 & 0 & a\\ 0 & 1 & b\end{array}\right]", "vline: (2, ), hline: ()"),
+        (
+            r"\begin{array}{|c|c|} \hline x & y \\ \hline 0 & 1 \\ 1 & 0 \\ \hline \end{array}",
+            "vline: (1, ), hline: (1, )",
+        ),
+    ],
+)
+def test_rules_between_the_columns_and_rows_of_an_array_are_drawn(tex, rules):
+    warnings, source = warnings_and_source(f"$${tex}$$")
+    assert warnings == []
+    assert rules in source
+    assert "#none)" not in source
+
+
 def test_every_label_of_an_equation_of_several_lines_has_its_number():
     text = [
         r"\begin{align} a &= b \label{eq:a} \\ c &= d \label{eq:c} \end{align}",

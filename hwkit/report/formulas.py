@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 # Macros that call themselves would never end; a formula is left as it is after this many replacements.
 _MOST_REPLACEMENTS = 500
@@ -167,6 +168,9 @@ _TEXT_AND_SPACE = re.compile(r'("(?:\\.|[^"\\])*"\)?) ')
 # Marks that `for_typst` sets and pandoc carries through into its Typst, where `typst_formula` acts on them.
 _LIMITS_BELOW = "\ue000"
 _NO_DELIMITER = {"c": "\ue001", "l": "\ue002", "r": "\ue003"}
+# The rules of an array: after which column or row, as the distance from this mark.
+_COLUMN_RULE, _ROW_RULE = 0xE010, 0xE020
+_RULES = re.compile(r'mat\((delim: (?:"[^"]*"|#none), (?:[a-z-]+: #\w+, )*) *((?:"?[\ue010-\ue02f]"? *)+)')
 _SIDES = {"c": "center", "l": "left", "r": "right"}
 _CASES = re.compile(r"(\\begin\{cases\}.*?\\end\{cases\})", re.DOTALL)
 _NORM = re.compile(
@@ -252,14 +256,28 @@ def _balanced(tex: str) -> bool:
 
 def _array(match: re.Match[str]) -> str:
     columns = re.sub(r"[^lcr]", "", match[1])
-    body = match[2].replace("\\hline", "")
+    body = re.sub(r"\\\\\s*$", "", match[2].replace("\\hline", ""))
     if columns in ("rcl", "lcl", "rll") and not re.search(r"\\left\W{1,3}\s*$", match.string[: match.start()]):
         rows = [re.sub(r"&(.*?)&", r"&\1", row, count=1) for row in body.split("\\\\")]
         return "\\begin{aligned}" + "\\\\".join(rows) + "\\end{aligned}"
+    body = _rules(match[1], match[2]) + body
     if re.search(r"\\left\s*(\\?\W|\\[lr]?[a-zA-Z]+)\s*$", match.string[: match.start()]):
         return f"\\begin{{matrix}}{body}\\end{{matrix}}"
     side = columns[0] if len(set(columns)) == 1 or columns[:1] == "l" else "c"
     return f"\\begin{{pmatrix}}{_NO_DELIMITER[side]}{body}\\end{{pmatrix}}"
+
+
+def _rules(columns: str, rows: str) -> str:
+    """Marks for the rules between an array's columns and between its rows; those around it are left out."""
+    before = [len(re.sub("[^lcr]", "", part)) for part in accumulate(columns.split("|"))]
+    above = [part.count("\\\\") for part in accumulate(rows.split("\\hline"))]
+    row_count = re.sub(r"\\\\\s*(\\hline\s*)*$", "", rows).count("\\\\") + 1
+    return "".join(
+        chr(first + place)
+        for first, places, count in ((_COLUMN_RULE, before, before[-1]), (_ROW_RULE, above[:-1], row_count))
+        for place in dict.fromkeys(places)
+        if 0 < place < min(count, 16)
+    )
 
 
 def typst_formula(text: str) -> str:
@@ -272,11 +290,20 @@ def typst_formula(text: str) -> str:
         text = re.sub(
             rf'mat\(delim: "\(", *"?{mark}"? *', f"mat(delim: #none, align: #{_SIDES[side]}, column-gap: #1em, ", text
         )
+        text = _RULES.sub(_with_rules, text)
         # pandoc writes a single column as a vector.
         text = re.sub(rf'vec\( *"?{mark}"? *', f"vec(delim: #none, align: #{_SIDES[side]}, ", text)
     # Typst sets the space between text and what follows; TeX does not, and \\text{if } brings its own.
     text = _TEXT_AND_SPACE.sub(_without_second_space, text)
     return _OLD_SYMBOL.sub(lambda match: _OLD_SYMBOLS[match[1]] if match[1] else match[0], text)
+
+
+def _with_rules(match: re.Match[str]) -> str:
+    places = [ord(mark) for mark in re.findall("[\ue010-\ue02f]", match[2])]
+    columns = "".join(f"{place - _COLUMN_RULE}, " for place in places if place < _ROW_RULE)
+    rows = "".join(f"{place - _ROW_RULE}, " for place in places if place >= _ROW_RULE)
+    gap = "" if "column-gap" in match[1] else "column-gap: #0.8em, "
+    return f"mat({match[1]}{gap}augment: #(vline: ({columns}), hline: ({rows}), stroke: 0.5pt), "
 
 
 def number_of(tex: str) -> tuple[str, str]:

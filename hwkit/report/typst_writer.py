@@ -189,8 +189,8 @@ class TypstWriter:
     def _one_table(self, layout: tables.TableLayout, caption: list[Element], identifier: str) -> list[Element]:
         columns = typst_array(["1fr" if wrapped else "auto" for wrapped in layout.wrapped])
         start = (
-            f"#hwkit-table(scale: {layout.scale:.3f}, float: {_bool(layout.floating)}, "
-            f"breakable: {_bool(layout.breakable)}, "
+            f"#hwkit-table(scale: {layout.scale:.3f}, headed: {_bool(bool(layout.head))}, "
+            f"float: {_bool(layout.floating)}, breakable: {_bool(layout.breakable)}, "
             f"columns: {columns}, align: {typst_array(layout.alignments)}, caption: "
         )
         if caption:
