@@ -469,3 +469,14 @@ def test_the_first_row_of_a_table_without_a_head_is_a_row_like_the_others():
     table = "<table><tr><td>Method:</td><td>Least Squares</td></tr><tr><td>Date:</td><td>today</td></tr></table>"
     assert "headed: false" in typst_source(code("", display(text_html=table)))
     assert "headed: true" in typst_source(code("", display(text_html=FRAME)))
+
+
+def test_a_long_line_of_code_goes_on_deeper_than_it_began():
+    pdf, _ = TypstPDFExporter().from_notebook_node(
+        notebook(code(f"if x:\n    call({'argument, ' * 15}last)\n    y = 1"))
+    )
+    lines = pypdf.PdfReader(io.BytesIO(pdf)).pages[0].extract_text(extraction_mode="layout").split("\n")
+    depth = {
+        word: len(line) - len(line.lstrip()) for line in lines for word in ("call", "last", "y = 1") if word in line
+    }
+    assert depth["last"] > depth["call"] == depth["y = 1"]

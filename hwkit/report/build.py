@@ -447,7 +447,7 @@ def _opening(rows: Sequence[dict[str, Any]]) -> str:
     why = (
         "Runs may differ from the seed report because it does not state all of its settings, because schedules here "
         "are shorter, and because weights and order are drawn anew. The interval is the sampling error of a test set "
-        "of this size alone (Wilson, 95 %); another seed adds its own."
+        "of this size alone (Wilson, 95\u00a0%); another seed adds its own."
     )
     return "\n\n".join(
         [
