@@ -1,4 +1,4 @@
-"""What `make lab` starts can be reached from this machine only, and by who has its token only."""
+"""What `make lab` and `hwkit batch run` start can be reached from this machine only, the lab by its token only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
+from test_batch_run import running, wait_for, write_batch, write_notebook
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,6 +37,24 @@ def test_make_lab_listens_on_loopback_and_asks_for_its_token(tmp_path: Path) -> 
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.wait(20)
         server.kill()
+
+
+def test_all_that_a_batch_starts_listens_on_loopback(tmp_path: Path) -> None:
+    """The scheduler, its dashboard, the workers, and the kernels of the notebooks."""
+    write_notebook(tmp_path)
+    path = write_batch(tmp_path, "notebooks: quick.ipynb\nset: {how: slowly}\n")
+    with running("hwkit.cli", "batch", "run", path, "--workers", "1", cwd=tmp_path / "driver") as driver:
+        logs = tmp_path / "store" / "batches" / "study" / "logs"
+        wait_for(lambda: any("seed" in log.read_text() for log in logs.glob("*.log")))  # the kernel executes its cell
+        process = psutil.Process(driver.pid)
+        listening = [
+            found.laddr.ip
+            for one in (process, *process.children(recursive=True))
+            for found in one.net_connections("inet")
+            if found.status == psutil.CONN_LISTEN
+        ]
+    assert len(listening) >= 4 + 5  # a kernel has five
+    assert set(listening) <= {"127.0.0.1", "::1"}
 
 
 def _answer(port: int, host: str, server: subprocess.Popen[bytes]) -> int:
