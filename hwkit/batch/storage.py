@@ -21,6 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hwkit import storage
 from hwkit.batch.tasks import Task
 from hwkit.errors import BatchError
 from hwkit.paths import CHECKPOINT
@@ -77,9 +78,7 @@ class Store:
                 return
             target = Path(path)
             target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".{target.name}.{os.getpid()}")
-            temporary.write_bytes(content)
-            os.replace(temporary, target)
+            storage.replace(target, lambda temporary: temporary.write_bytes(content))
 
     def delete(self, path: str) -> None:
         """Delete a file if it is there."""

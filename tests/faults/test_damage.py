@@ -212,7 +212,7 @@ def test_every_damaged_file_of_a_data_set_is_named(
             if finding.repair:
                 finding.repair()
         assert {file.status for file in sources.check(name, root)} <= {"ok", "missing"}, what
-    print(f"{count} damaged files of data sets, each an error")
+    print(f"{count} damaged files of data sets, each an error or without effect")
 
 
 def test_a_checkpoint_is_what_the_damaged_one_was_before(whole: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from harness import FailingDisk, Outcome, outcome_of, small
 
 from hwkit import doctor, index, runs, training
-from hwkit.errors import RunError
+from hwkit.batch.storage import Store
+from hwkit.errors import BatchError, RunError
 from hwkit.experiment import Experiment
 from hwkit.report.files import ReportError, replace_file
 
@@ -53,18 +54,29 @@ def test_a_failed_write_is_one_error_and_the_next_attempt_goes_on(
     print(f"{failed} failed writes in {number + 1} trainings")
 
 
-def test_a_report_file_that_cannot_be_written_leaves_the_old_one_and_no_litter(
-    dice: random.Random, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def _write_result(path: Path, content: bytes) -> None:
+    store = Store(str(path.parents[2]), path.parent.name)
+    store.write(store.own(path.name), content)
+
+
+@pytest.mark.parametrize(("write", "error"), [(replace_file, ReportError), (_write_result, BatchError)])
+def test_a_file_of_a_report_or_batch_that_cannot_be_written_leaves_the_old_one_and_no_litter(
+    write: Callable[[Path, bytes], None],
+    error: type[Exception],
+    dice: random.Random,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = tmp_path / "report.pdf"
-    replace_file(path, b"old")
+    path = tmp_path / "batches" / "study" / "report.pdf"
+    path.parent.mkdir(parents=True)
+    write(path, b"old")
     for stage in FailingDisk.STAGES:
         with monkeypatch.context() as patched:
             FailingDisk(0, stage, errno.ENOSPC, dice.random()).install(patched)
-            with pytest.raises(ReportError, match=r"report\.pdf cannot be written: No space left"):
-                replace_file(path, b"new")
+            with pytest.raises(error, match=r"report\.pdf.*: No space left"):
+                write(path, b"new")
         assert path.read_bytes() == b"old"
-        assert list(tmp_path.iterdir()) == [path]
+        assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.fixture
