@@ -15,7 +15,7 @@ import pypdf
 import pytest
 from harness import SMALL, Outcome, outcome_of, small, start, train, wait_until
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from test_batch_run import running, said
+from test_batch_run import running, said, wait_for
 
 from hwkit import doctor, processes, runs
 from hwkit.experiment import Experiment
@@ -114,8 +114,10 @@ def test_a_batch_killed_at_any_moment_and_place_comes_to_the_same_results(
     for number in range(times(2, 12)):
         path = _batch(tmp_path / f"batch-{number}", seeds)
         command = ("hwkit.cli", "batch", "retry", path, "--workers", 2)
-        with running(*command, cwd=path.parent / "first", OMP_NUM_THREADS="1") as driver:
-            time.sleep(dice.uniform(0, 10))
+        first = path.parent / "first"
+        with running(*command, cwd=first, OMP_NUM_THREADS="1") as driver:
+            wait_for(lambda: "started" in said(first))  # noqa: B023
+            time.sleep(dice.uniform(0, 3))
             family = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
             victim = dice.choice(family[: dice.choice([1, len(family)])])
             victims["driver" if victim is family[0] else "others"] += 1
