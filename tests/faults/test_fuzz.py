@@ -21,7 +21,7 @@ from hwkit.report.settings import ReportSettings
 @pytest.mark.parametrize("name", PARSERS)
 def test_a_parser_gives_a_value_or_its_own_error(name: str, times: Callable[[int, int], int], tmp_path: Path) -> None:
     parser = PARSERS[name]
-    count = times(100, int(os.environ.get("HWKIT_FAULTS_EXAMPLES", "20000")))
+    count = times(100, 2000)
     quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     done = 0
 
