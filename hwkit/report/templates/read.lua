@@ -47,8 +47,13 @@ local TEX = {
   end,
 }
 
+-- A walk over a tree takes longer than reading it did; text without a certain sign needs none.
+local function walked(document, text, sign, filter)
+  return text:find(sign) and document:walk(filter) or document
+end
+
 local function read_markdown(text)
-  return pandoc.read(text, MARKDOWN, nil, {}):walk(TEX)
+  return walked(pandoc.read(text, MARKDOWN, nil, {}), text, "\\", TEX)
 end
 
 local function html_citations(inlines)
@@ -75,7 +80,8 @@ local function html_citations(inlines)
   return result
 end
 
-local function holds_html(document)
+local function holds_html(document, text)
+  if not text:find("<") then return false end
   local found = false
   local function look(raw) found = found or raw.format:match("html") ~= nil end
   document:walk({ RawInline = look, RawBlock = look })
@@ -126,11 +132,22 @@ end
 
 -- A program with a caption, in Quarto's syntax: ```{#lst-x .python lst-cap="..."}
 local function captioned_program(block)
-  local caption = block.attributes["lst-cap"]
-  if not caption then return nil end
-  local label = block.identifier
+  local caption, label = block.attributes["lst-cap"], block.identifier
   block.attributes["lst-cap"], block.identifier = nil, ""
   return pandoc.Div({ pandoc.Div(read_markdown(caption).blocks, { class = "hwkit-caption" }), block }, { id = label, class = "hwkit-listing" })
+end
+
+-- A callout's stated title, which may hold markup, as the heading that it may have instead. Tabs, which paper has not,
+-- stand one after the other.
+local function divisions(div)
+  local title = div.attributes.title
+  if title and title ~= "" and div.classes:find_if(function(class) return class:match("^callout%-") end) then
+    div.attributes.title = nil
+    div.content:insert(1, pandoc.Header(2, pandoc.utils.blocks_to_inlines(read_markdown(title).blocks)))
+  elseif div.classes:includes("panel-tabset") then
+    return div:walk({ Header = function(header) return pandoc.Para({ pandoc.Strong(header.content) }) end })
+  end
+  return div
 end
 
 -- MyST's directives, "```{note} Title" and ":::{note}", with fences that pandoc knows.
@@ -146,12 +163,13 @@ local function with_directives(text)
   return ("\n" .. text):gsub("(\n *```+){([%a-]+)} *([^\n]*)", fence):gsub("(\n *:::+) *{([%a-]+)} *([^\n]*)", fence):sub(2)
 end
 
--- Fences that hold no code: such a directive, or GitHub's "```math".
-local function directive(block)
+-- Fenced text: a program with a caption, such a directive, or GitHub's "```math".
+local function fenced(block)
+  if block.attributes["lst-cap"] then return captioned_program(block) end
   local kind = block.classes[1] or ""
   local body = block.text:gsub("^:[%w-]+:[^\n]*\n?", "")
   if kind == "math" then return pandoc.Para({ pandoc.Math("DisplayMath", body) }) end
-  if kind:match("^callout%-") then return pandoc.Div(read_markdown(body).blocks, block.attr) end
+  if kind:match("^callout%-") then return divisions(pandoc.Div(read_markdown(body).blocks, block.attr)) end
 end
 
 -- GitHub's notes, "> [!NOTE] Title", as the callouts that they are.
@@ -171,29 +189,15 @@ local function note_as_callout(quote)
   return pandoc.Div(quote.content, { class = "callout-" .. kind:lower() })
 end
 
--- A callout's stated title, which may hold markup, as the heading that it may have instead. Tabs, which paper has not,
--- stand one after the other.
-local function divisions(div)
-  local title = div.attributes.title
-  if title and title ~= "" and div.classes:find_if(function(class) return class:match("^callout%-") end) then
-    div.attributes.title = nil
-    div.content:insert(1, pandoc.Header(2, pandoc.utils.blocks_to_inlines(read_markdown(title).blocks)))
-    return div
-  end
-  if div.classes:includes("panel-tabset") then
-    return div:walk({ Header = function(header) return pandoc.Para({ pandoc.Strong(header.content) }) end })
-  end
-end
-
 local function read(text, markup)
   if markup == "html" then return read_html(text, "+tex_math_dollars") end
   if markup == "latex" then return pandoc.read(text, "latex", nil, {}) end
   -- At the beginning of a line, a reference before a full stop or bracket looks like an item of an example list, and
   -- pandoc ends the paragraph before it, though it is told that there are no such lists.
   text = text:gsub("([^\n])\n(@%a+%-[%w_-]+[%.%)])", "%1 %2")
-  local document = read_markdown(with_directives(text)):walk({ CodeBlock = directive }):walk({ Inlines = html_citations })
-  document = document:walk({ CodeBlock = captioned_program, BlockQuote = note_as_callout, Div = divisions })
-  return holds_html(document) and with_html_understood(document) or document
+  local document = walked(read_markdown(with_directives(text)), text, "data%-cite", { Inlines = html_citations })
+  document = walked(document, text, "[`~:>] ?[`~:[]", { CodeBlock = fenced, BlockQuote = note_as_callout, Div = divisions })
+  return holds_html(document, text) and with_html_understood(document) or document
 end
 
 local function with_paragraphs(blocks)
@@ -204,7 +208,8 @@ function CodeBlock(block)
   if not block.classes:includes("hwkit-chunk") then return nil end
   local markup = block.attributes.markup
   -- In HTML, text of two boxes has no more between it than text of two lines; on paper it does.
-  local blocks = with_paragraphs(read(block.text, markup).blocks):walk({
+  local document = read(block.text, markup)
+  local blocks = walked(with_paragraphs(document.blocks), block.text, "<div", {
     Div = function(div) return pandoc.Div(with_paragraphs(div.content), div.attr) end,
   })
   local attributes = { cell = block.attributes.cell, markup = markup }
