@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import nbformat
 import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
@@ -47,3 +50,8 @@ def test_a_path_without_notebooks_is_an_error(tmp_path, capsys, name, says):
     (tmp_path / "empty").mkdir()
     assert main(["export", str(tmp_path / name)]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_no_grammar_of_uris_is_built_for_a_report():
+    check = "import hwkit.report.book, sys; assert sys.modules['rfc3987_syntax'] is None"
+    subprocess.run([sys.executable, "-c", check], check=True)

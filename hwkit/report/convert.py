@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from hwkit.errors import ReportError
+from hwkit.report.exporters import TypstPDFExporter
 from hwkit.report.files import replace_file
-
-# Where JupyterLab is, jsonschema imports this package to check URIs, of which notebooks have none. Building its
-# grammar takes longer than all other imports here together; jsonschema does without what cannot be imported.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-
-from hwkit.report.exporters import TypstPDFExporter  # noqa: E402
 
 
 def notebooks_in(paths: Sequence[Path]) -> list[Path]:
