@@ -111,7 +111,7 @@ def test_a_batch_killed_at_any_moment_and_place_comes_to_the_same_results(
     seeds = 4
     expected = {runs.folder_of(small(seed=seed)).name: undisturbed(small(seed=seed)) for seed in range(seeds)}
     victims: Counter[str] = Counter()
-    for number in range(times(2, 12)):
+    for number in range(times(1, 12)):
         path = _batch(tmp_path / f"batch-{number}", seeds)
         command = ("hwkit.cli", "batch", "retry", path, "--workers", 2)
         first = path.parent / "first"
