@@ -104,6 +104,12 @@ def test_the_page_in_html_has_the_same_structure_and_stands_alone(notebooks, tmp
     assert "http" not in html.replace("http://www.w3.org", "")
 
 
+@pytest.mark.parametrize(("cell", "short"), [("0.8265–0.8708", True), ("a sentence, which may well be broken", False)])
+def test_tables_of_short_cells_keep_each_on_one_line_of_the_page(notebooks, tmp_path, cell, short):
+    build(notebooks[:1], tmp_path, opening=f"# Summary\n\n| run | interval |\n|---|---|\n| mnist | {cell} |\n")
+    assert ('class="table short"' in (tmp_path / "report.html").read_text()) is short
+
+
 def test_the_pdf_states_title_author_and_language_and_is_tagged(notebooks, tmp_path):
     build(notebooks, tmp_path)
     reader = pypdf.PdfReader(tmp_path / "report.pdf")

@@ -16,6 +16,8 @@ from hwkit.report.tree import Element
 from hwkit.report.typst_writer import LANGUAGES
 from hwkit.report.words import words_of
 
+# Tables without a longer text keep each cell on one line.
+_SHORT_CELL = 30
 _IMAGE_SOURCE = re.compile(r'(<img\b[^>]*?\bsrc=")([^"]*)(")')
 
 
@@ -123,7 +125,8 @@ def _table(element: Element) -> Element:
     heads = [cell for row in content[3][1] for cell in row[1]]
     for cell in _cells(content):
         cell[1] = {"t": "AlignCenter" if cell in heads and cell[3] > 1 else "AlignDefault"}
-    return tree.division([{"t": "Table", "c": content}], tree.attr("", ("table",)))
+    short = all(len(tree.text_of(cell[4])) <= _SHORT_CELL for cell in _cells(content))
+    return tree.division([{"t": "Table", "c": content}], tree.attr("", ("table", "short") if short else ("table",)))
 
 
 def _cells(content: list[Any]) -> list[Any]:
