@@ -243,6 +243,12 @@ def test_images_from_attachments_data_uris_and_files_are_found(tmp_path):
     assert len(resources["outputs"]) == 3
 
 
+def test_spaces_in_the_head_of_a_data_uri_do_no_harm(caplog):
+    page = f'<img src="data: image/png; base64,{picture()}">'
+    assert "image(" in typst_source(code("", display(text_html=page)))
+    assert caplog.text == ""
+
+
 def test_an_image_shown_twice_is_stored_once():
     output = display(image_png=picture())
     _, resources = TypstExporter().from_notebook_node(notebook(code("a", output), code("b", output)))
@@ -480,3 +486,8 @@ def test_a_long_line_of_code_goes_on_deeper_than_it_began():
         word: len(line) - len(line.lstrip()) for line in lines for word in ("call", "last", "y = 1") if word in line
     }
     assert depth["last"] > depth["call"] == depth["y = 1"]
+
+
+def test_a_table_whose_cells_are_not_closed_is_a_table():
+    table = "<table><tr><th>name<th>count</tr><tr><td>a<td>1</tr></table>"
+    assert "#hwkit-table(" in typst_source(code("", display(text_html=table)))

@@ -154,7 +154,8 @@ def data_uri(name: str, content: bytes) -> str:
 
 def _decode_data_uri(uri: str) -> tuple[bytes, str]:
     head, _, body = uri.partition(",")
-    mime = head.removeprefix("data:").split(";")[0].strip() or "text/plain"
+    head = urllib.parse.unquote(head).replace(" ", "")
+    mime = head.removeprefix("data:").split(";")[0] or "text/plain"
     if head.endswith(";base64"):
         return image_bytes(re.sub(r"\s", "", urllib.parse.unquote(body)), "image/png"), mime
     return urllib.parse.unquote_to_bytes(body), mime

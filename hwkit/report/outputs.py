@@ -36,6 +36,11 @@ _UNSEEN = re.compile(
     r"<(style|script)\b.*?</\1\s*>|<!--.*?-->|Make this Notebook Trusted to load map: File -> Trust Notebook",
     re.IGNORECASE | re.DOTALL,
 )
+# A table cell that its row or the next cell ends, which browsers take and pandoc does not.
+_OPEN_CELL = re.compile(
+    r"(<(t[hd])\b[^>]*>(?:(?!</?t[hdr]\b|</?table\b|</t(?:head|body)\b).)*)(?=<t[hdr]\b|</t(?:r|head|body|able)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 # Scripts that only get a library ready to draw.
 _LOADS_LIBRARY = re.compile(r"application/vnd\.\w+_load\.|Loading BokehJS")
 _LIBRARIES = re.compile(r"plotly|vega|bokeh|holoviews", re.IGNORECASE)
@@ -333,6 +338,8 @@ def _joined(value: Any) -> Any:
 def _readable_html(markup: str, plain: str) -> str:
     """The HTML without styles and scripts; empty where the plain text says more than it."""
     readable = _UNSEEN.sub("", markup)
+    if len(re.findall(r"<t[hd]\b", readable)) > len(re.findall(r"</t[hd]\b", readable)):
+        readable = _OPEN_CELL.sub(r"\1</\2>", readable)
     drawn_by_page = 'class="xr-' in readable or 'class="sk-' in readable  # xarray's data sets, scikit-learn's models
     if re.search(r"<(table|img|iframe|video|audio)\b", readable, re.IGNORECASE) and not drawn_by_page:
         return readable
