@@ -393,6 +393,13 @@ def test_what_only_a_browser_plays_or_loads_leaves_a_line_with_its_address(marku
 @pytest.mark.parametrize(
     ("data", "line"),
     [
+        (
+            {
+                "application/vnd.vegalite.v5+json": {},
+                "text/plain": "<VegaLite 5 object>\n\nIf you see this message, ...",
+            },
+            "An interactive vega figure was left out",
+        ),
         ({"application/vnd.plotly.v1+json": {}}, "An interactive plotly figure was left out"),
         (
             {"text/html": '<div id="altair-viz-1"></div><script>vega</script>', "text/plain": "alt.Chart(...)"},
@@ -448,6 +455,7 @@ def test_emoji_without_a_font_are_told_by_name():
     assert shown_instead("🚀") == ":rocket:"
     assert shown_instead("✅") == "✔"
     assert shown_instead("🏽") == ""
+    assert shown_instead("🇩") + shown_instead("🇪") == "DE"
     assert shown_instead("中") == "?"
 
 

@@ -123,6 +123,8 @@ def shown_instead(character: str) -> str:
     """What stands for a character without a font: for an emoji a symbol like it or its name, else a question mark."""
     if "🏻" <= character <= "🏿":
         return ""  # the colour of the skin of the emoji before
+    if "🇦" <= character <= "🇿":
+        return chr(ord(character) - ord("🇦") + ord("A"))  # two of them make a flag
     if not _is_emoji(character):
         return "?"
     name = unicodedata.name(character, "").lower().replace(" ", "-")

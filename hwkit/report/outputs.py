@@ -29,7 +29,7 @@ LINES_KEPT = (120, 30)
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _PROGRESS_WIDGET = re.compile(r"Progress\(|\d+%\|| \[[\d:]+<|it/s")
-_OBJECT_REPR = re.compile(r"^<[\w.]+ (?:object|at 0x[0-9a-f]+).*>$|^alt\.\w+\(\.\.\.\)$")
+_OBJECT_REPR = re.compile(r"^<[\w.]+ (?:object|at 0x[0-9a-f]+).*>$|^alt\.\w+\(\.\.\.\)$|^<Vega(?:Lite)? \d+ object>")
 _FIGURE_REPR = re.compile(r"^<Figure size [\d.]+x[\d.]+ with \d+ Axes>$")
 # What no page shows, and what a page says that cannot run its scripts.
 _UNSEEN = re.compile(
