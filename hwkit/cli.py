@@ -52,19 +52,20 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    from hwkit import runs
+    from hwkit import catalogue
     from hwkit.paths import store_root
 
-    found, problems = runs.list_runs()
-    if found:
-        print(runs.table(found).to_string(index=False))
-    else:
-        print(f"no finished runs in {store_root()}; `hwkit train mnist` makes one")
-    for folder in runs.unfinished():
-        print(f"unfinished: {folder.name}; training it again goes on from its checkpoint")
-    for problem in problems:
+    found = catalogue.list_store()
+    print(
+        catalogue.table(found.runs)
+        if found.runs
+        else f"no finished runs in {store_root()}; `hwkit train mnist` makes one"
+    )
+    for folder in found.unfinished:
+        print(f"unfinished: {folder}; training it again goes on from its checkpoint")
+    for problem in found.problems:
         print(f"hwkit: {problem}", file=sys.stderr)
-    return 1 if problems else 0
+    return 1 if found.problems else 0
 
 
 def _show(options: argparse.Namespace) -> int:

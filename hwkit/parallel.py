@@ -22,6 +22,7 @@ from hwkit.penalty import PenaltyRun, PenaltyTraining
 from hwkit.processes import Job, Outcome, run_jobs
 from hwkit.runs import Run
 from hwkit.sources import DATASETS
+from hwkit.units import duration
 
 Training = Experiment | PenaltyTraining  # what can be trained
 
@@ -160,7 +161,7 @@ def train_in_process(tell: Callable[[float], None], one: Training, device: str, 
 
     options = {"on_record": on_record} if isinstance(one, Experiment) else {}
     run = train_one(one, device=device, progress=False, **options)
-    return f"{run.name}: test accuracy {run.test_accuracy:.4f}, {runs.duration(run.metrics['seconds'])}"
+    return f"{run.name}: test accuracy {run.test_accuracy:.4f}, {duration(run.metrics['seconds'])}"
 
 
 @contextlib.contextmanager

@@ -30,6 +30,11 @@ def store_root() -> Path:
     return Path(os.path.expanduser(chosen)) if chosen else project_root() / "runs"
 
 
+def cache_root() -> Path:
+    """The folder of what can be made again at any time: `$HWKIT_CACHE`, else `.cache/hwkit` in the user's home."""
+    return Path(os.path.expanduser(os.environ.get("HWKIT_CACHE") or "~/.cache/hwkit"))
+
+
 def _is_project(folder: Path) -> bool:
     """Whether `folder` holds `notebooks` and a pyproject.toml of the project named hwkit."""
     if not (folder / "notebooks").is_dir():

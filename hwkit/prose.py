@@ -12,8 +12,9 @@ from hwkit.analysis import Comparison, Example, Pair
 from hwkit.data import Dataset
 from hwkit.penalty import PenaltyRun
 from hwkit.results import result_row
-from hwkit.runs import Run, duration
+from hwkit.runs import Run
 from hwkit.sources import DATASETS
+from hwkit.units import duration
 
 SMALL_GAP = 0.01  # a difference of train and test accuracy below one point is called small
 

@@ -44,11 +44,10 @@ import safetensors
 import torch
 from torch import Tensor, nn
 
-from hwkit import models, storage
+from hwkit import catalogue, models, storage
 from hwkit.errors import RunError, did_you_mean
 from hwkit.experiment import TRAINING_VERSION, Experiment, is_label
 from hwkit.paths import CHECKPOINT, store_root
-from hwkit.units import duration
 
 # What a damaged or forged checkpoint may look like beside a whole one: whatever goes wrong then means the same.
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError)
@@ -296,11 +295,6 @@ def list_runs(root: Path | None = None) -> tuple[list[Run], list[str]]:
     return found, problems
 
 
-def unfinished(root: Path | None = None) -> list[Path]:
-    """Folders of the store in which training was begun and not finished."""
-    return [folder for folder in _folders(root) if _exists(folder / CHECKPOINT) and not is_finished(folder)]
-
-
 def _folders(root: Path | None) -> list[Path]:
     root = root or store_root()
     return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
@@ -316,32 +310,14 @@ def resolve(reference: str, root: Path | None = None) -> Run:
     for folder in (root / reference, Path(reference).expanduser()):
         if reference and _exists(folder / "experiment.json"):
             return load(folder)
-    found, problems = list_runs(root)
-    current = [run for run in found if run.training_version == TRAINING_VERSION]
-    for run in current:
-        if reference == run.name or run.folder.name.split("-")[-1].startswith(reference or " "):
-            return run
-    names = sorted({run.name for run in current})
+    found = catalogue.list_store(root)
+    current = [line for line in found.runs if line.training_version == TRAINING_VERSION]
+    for line in current:
+        if reference == line.name or line.folder.split("-")[-1].startswith(reference or " "):
+            return load(root / line.folder)
+    names = sorted({line.name for line in current})
     listing = did_you_mean(reference, names) if names else f"there is no finished run in {root}"
-    raise RunError("; ".join([f"no run {reference!r}; {listing}", *problems]))
-
-
-def table(found: list[Run]) -> pd.DataFrame:
-    """Name, profile, data, accuracy, duration, date and folder of runs."""
-    rows = [
-        {
-            "name": run.name,
-            "profile": run.experiment.profile,
-            "data": run.experiment.data,
-            "seed": run.experiment.seed,
-            "test accuracy": f"{run.test_accuracy:.4f}",
-            "duration": duration(run.metrics["seconds"]),
-            "finished": run.finished,
-            "folder": run.folder.name + ("" if run.training_version == TRAINING_VERSION else " (older training code)"),
-        }
-        for run in found
-    ]
-    return pd.DataFrame(rows)
+    raise RunError("; ".join([f"no run {reference!r}; {listing}", *found.problems]))
 
 
 # --- Writing ----------------------------------------------------------------------------------------------------

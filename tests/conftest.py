@@ -22,15 +22,12 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session", autouse=True)
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A run store that lives as long as the tests, so that they never touch the user's."""
+    """A run store, and a cache beside it, that live as long as the tests, so that they never touch the user's."""
     root = tmp_path_factory.mktemp("runs")
-    before = os.environ.get("HWKIT_HOME")
-    os.environ["HWKIT_HOME"] = str(root)
-    yield root
-    if before is None:
-        del os.environ["HWKIT_HOME"]
-    else:
-        os.environ["HWKIT_HOME"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HWKIT_HOME", str(root))
+        patch.setenv("HWKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield root
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from hwkit import runs
+from hwkit import catalogue, runs
 from hwkit.batch.file import read_batch
 from hwkit.batch.planning import Plan, plan
 from hwkit.cli import main
@@ -233,7 +233,7 @@ def test_a_killed_driver_loses_no_finished_task(tmp_path: Path) -> None:
         time.sleep(1.0)
         os.kill(driver.pid, signal.SIGKILL)
         # Its workers end with it, and what they train writes a checkpoint.
-        wait_for(lambda: runs.unfinished(tmp_path / "store"))
+        wait_for(lambda: catalogue.list_store(tmp_path / "store").unfinished)
     assert finished
     assert finished <= planned(path).done
 

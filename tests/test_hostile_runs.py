@@ -15,7 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from hwkit import analysis, environments, runs, storage, training
+from hwkit import analysis, catalogue, environments, runs, storage, training
 from hwkit.errors import ExperimentError, RunError
 from hwkit.experiment import TRAINING_VERSION, Experiment, named_experiment
 from hwkit.runs import Run
@@ -216,7 +216,7 @@ def test_a_run_of_older_training_code_can_be_read_and_is_never_taken_for_a_new_o
     with pytest.raises(RunError, match="no run 'mnist'"):
         runs.resolve("mnist", old.parent)
     assert runs.resolve(old.name, old.parent).folder == old
-    assert "older training code" in runs.table([run]).to_string()
+    assert "older training code" in catalogue.table(catalogue.list_store(old.parent).runs)
 
 
 def test_a_run_of_newer_training_code_asks_for_an_update(copy: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hwkit import parallel, penalty, runs, training
+from hwkit import catalogue, parallel, penalty, runs, training
 from hwkit.errors import ExperimentError, TrainingError
 from hwkit.experiment import Experiment, named_experiment
 from hwkit.parallel import train_all, train_seeds
@@ -80,7 +80,7 @@ def test_an_interrupt_leaves_checkpoints(own_store: Path) -> None:
         assert "KeyboardInterrupt" in parent.communicate(timeout=120)[1]
     finally:
         parent.kill()
-    folders = runs.unfinished()
+    folders = [own_store / name for name in catalogue.list_store().unfinished]
     assert len(folders) == 2
     assert all(runs.read_checkpoint(folder)[1]["iteration"] > 0 for folder in folders)
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from hwkit import checkpoints, doctor, models, runs
+from hwkit import catalogue, checkpoints, doctor, models, runs
 from hwkit.checkpoints import Checkpoint
 from hwkit.errors import RunError
 from hwkit.experiment import named_experiment
 from hwkit.runs import Run
+from hwkit.units import duration
 
 # All that a finished run holds beside metrics.json.
 FILES = (
@@ -111,7 +112,7 @@ def test_an_unknown_run_is_an_error_that_lists_what_exists(trained_run: Run, tmp
 def test_an_unfinished_folder_is_no_run(trained_run: Run, copy: Path) -> None:
     (copy / "metrics.json").unlink()
     (copy / runs.CHECKPOINT).write_bytes(b"")
-    assert runs.unfinished(copy.parent) == [copy]
+    assert catalogue.list_store(copy.parent).unfinished == [copy.name]
     assert runs.find(trained_run.experiment, copy.parent) is None
 
 
@@ -199,4 +200,4 @@ def test_the_doctor_clears_the_way_of_an_unfinished_training_and_keeps_its_check
     ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")]
 )
 def test_durations_read_as_people_write_them(seconds: float, text: str) -> None:
-    assert runs.duration(seconds) == text
+    assert duration(seconds) == text

@@ -257,7 +257,7 @@ def _missing_trainings(plans: Sequence[_Plan]) -> list[Training]:
 def _forecast(missing: Sequence[Training], plans: Sequence[_Plan], device: str) -> str:
     """How long training and notebooks should take, from a few steps of each kind of network."""
     from hwkit import parallel
-    from hwkit.runs import duration
+    from hwkit.units import duration
 
     places = parallel.places(device)
     training = sum(parallel.expected_seconds(one, device) for one in missing) / max(1, min(places, len(missing)))
@@ -282,7 +282,7 @@ def _execute(
     """Execute notebooks side by side, those first that took longest last time, or else have the most to do."""
     from hwkit import parallel
     from hwkit.processes import Job, run_jobs
-    from hwkit.runs import duration
+    from hwkit.units import duration
 
     plans = sorted(plans, key=lambda plan: (state.seconds(plan), plan.notebook.stat().st_size), reverse=True)
     workers = min(parallel.places(device), len(plans))
@@ -385,7 +385,7 @@ def _export(
 
     from hwkit.report.book import build_book
     from hwkit.results import RESULTS_MIME, unique_rows
-    from hwkit.runs import duration
+    from hwkit.units import duration
 
     rows = unique_rows([table for path in executed for table in outputs_of_kind(path, RESULTS_MIME)])
     failed = [execution for execution in executions if execution.failure]
@@ -406,8 +406,8 @@ def _export(
 
 def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """What the title page says of the runs: data, device, training time."""
-    from hwkit.runs import duration
     from hwkit.sources import DATASETS
+    from hwkit.units import duration
 
     if not rows:
         return {}
