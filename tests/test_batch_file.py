@@ -105,8 +105,8 @@ def test_resources_limits_and_store_are_read(tmp_path: Path) -> None:
             "line 5: grid.l2[2]: mnist: l2 must be a number",
         ),
         ("experiments: mnist\nrows:\n- {l2: 0}\n- {epochs: 0}\n", "line 4: rows[2].epochs: mnist: epochs must be"),
-        ("notebooks: no.ipynb\n", "line 1: notebooks[1]: notebook"),
-        ("notebooks: /dev/zero\n", "line 1: notebooks[1]: notebook /dev/zero cannot be read: it is no plain file"),
+        ("notebooks: no.ipynb\n", "line 1: notebooks: notebook"),
+        ("notebooks: /dev/zero\n", "line 1: notebooks: notebook /dev/zero cannot be read: it is no plain file"),
         ("experiments: mnist\nset: {l2: 2026-99-99}\n", "line 2: set.l2: is no value: month must be"),
         (
             "experiments: mnist\nset: {l2: !!python/name:os.system }\n",

@@ -166,7 +166,7 @@ def test_notebooks_run_on_workers_of_this_machine(tmp_path: Path, capsys: pytest
 
     # What came out, over seeds.
     assert main(["batch", "results", str(path), "--output", str(tmp_path / "r.csv")]) == 0
-    assert "| quick[scale=2.5] | 2 | 3.7500 | 1.7678 |" in capsys.readouterr().out
+    assert "| quick[scale=2.5] |     2 | 3.7500 ± 1.7678 |" in capsys.readouterr().out
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 5
 
 
@@ -243,7 +243,7 @@ def test_results_and_report_compare_the_variants(tmp_path: Path, capsys: pytest.
     assert main(["batch", "run", str(path), "--workers", "1"]) == 0
     assert main(["batch", "results", str(path), "--output", str(tmp_path / "r.csv")]) == 0
     table = capsys.readouterr().out
-    assert re.search(r"\| mnist\[width=0.25\] \| 2 \| 0\.\d{4} \| 0\.\d{4} \|", table)
+    assert re.search(r"\| mnist\[width=0.25\] \|     2 \| 0\.\d{4} ± 0\.\d{4} \|", table)
     assert "4 of 4 tasks are done" in table
     assert main(["batch", "report", str(path), "--output", str(tmp_path / "r.pdf")]) == 0
     import pypdf

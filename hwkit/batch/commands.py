@@ -48,10 +48,12 @@ def failure_lines(found: Plan) -> Iterator[str]:
     for task in found.failed[:FAILURES_SHOWN]:
         failure = found.state.failed[task.key]
         yield f"failed: {failure.name}: {failure.error}"
-        yield f"        {failure.log}"
     if len(found.failed) > FAILURES_SHOWN:
         yield f"... and {len(found.failed) - FAILURES_SHOWN} more failures"
     if found.failed:
+        yield f"what they printed is in {found.store.own('logs')}"
+        if found.batch.kind == "notebooks":
+            yield f"what was executed of them is in {found.store.own('failed')}"
         yield f"`hwkit batch retry {found.batch.path}` runs them again"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from matplotlib.figure import Figure
 
 from hwkit import theme
 from hwkit.batch.planning import Plan
-from hwkit.batch.results import BatchResults, build_folder, gather
+from hwkit.batch.results import BatchResults, build_folder, gather, markdown_table
+from hwkit.batch.tasks import short_text
 from hwkit.errors import BatchError
 from hwkit.paths import project_root
 from hwkit.report.book import build_book
@@ -24,7 +26,7 @@ from hwkit.theme import RUN_COLOURS
 from hwkit.units import duration
 
 SHOWN = 40  # variants in figure and table: the best ones
-LEVELS = 12  # values of an option that are drawn
+LABELLED = 12  # values of an option, at most
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def build_comparison(plan: Plan, *, output: Path | None = None, settings: Path |
         title=f"Batch {plan.batch.name}",
         subtitle="Comparison of its variants",
         abstract="",
+        contents=False,
     )
     facts = {"Tasks": found.summary, "Variants": str(len({task.variant for task in plan.tasks}))}
     if "seconds" in found.frame:
@@ -73,32 +76,32 @@ def build_comparison(plan: Plan, *, output: Path | None = None, settings: Path |
 
 
 def opening(found: BatchResults) -> str:
-    """The report's text, as Markdown: the variants as figure and table, the effect of each option, what is missing."""
+    """The report's text, as Markdown: the variants as figure and table, the effect of the grid's options, failures."""
     metric = found.metrics[0]
     title = metric.replace("_", " ")
     table = shown_variants(found)
     hidden = len(found.by_variant) - len(table)
     parts = [
-        "# Variants",
+        "# Comparison",
         f"@fig-variants and @tbl-variants compare the variants by {title}: the mean over seeds, and each seed."
         + (f" Of {hidden + len(table)} variants the {len(table)} highest are shown." if hidden else ""),
         _picture(variants_figure(found, table.index), "variants", f"Mean {title} (bar) and each seed (dot)."),
-        found.markdown() if not hidden else _only(found, list(table.index)),
-        f": Mean and spread (standard deviation over seeds) of each variant; {found.summary}. {{#tbl-variants}}",
+        markdown_table(table, found.metrics),
+        f": Mean ± standard deviation over seeds of each variant; {found.summary}. {{#tbl-variants}}",
     ]
-    varied = [name for name in found.options if found.frame.get(name, pd.Series()).astype(str).nunique() > 1]
+    varied = [name for name, values in found.plan.batch.grid.items() if len(values) > 1]
     if varied:
         parts += [
-            "# Options",
-            f"Each panel of @fig-options groups all tasks by one option alone: what its values change in {title}, "
-            "averaged over all others.",
+            "## Options of the grid",
+            f"Each panel of @fig-options groups the tasks of the grid by one option alone: what its values change in "
+            f"{title}, averaged over all others.",
             _picture(options_figure(found, varied), "options", f"{title.capitalize()} by the value of each option."),
         ]
     failed = found.plan.failed
     if failed:
         state = found.plan.state.failed
         lines = [f"- {_plain(task.name)}: {_plain(state[task.key].error)}" for task in failed[:SHOWN]]
-        parts += ["# What failed", "\n".join(lines)]
+        parts += ["## What failed", "\n".join(lines)]
     return "\n\n".join(parts)
 
 
@@ -129,8 +132,16 @@ def variants_figure(found: BatchResults, variants: Sequence[str]) -> Figure:
 
 
 def options_figure(found: BatchResults, options: Sequence[str]) -> Figure:
-    """The first metric by the value of each option: every task as a dot, the means joined by a line."""
+    """The first metric by the value of each option: every task of the grid as a dot, each subject's means as a line.
+
+    Rows beside the grid are left out: what they change they change for some values of the other options only.
+    """
     metric = found.metrics[0]
+    grid = found.plan.batch.grid
+    chosen = {task.variant.name: task.variant.options for task in found.plan.tasks}
+    chosen = {name: options for name, options in chosen.items() if options.keys() == grid.keys()}
+    frame = found.frame[found.frame["variant"].isin(chosen)]
+    subjects = dict(zip(frame["subject"].unique(), itertools.cycle(RUN_COLOURS), strict=False))
     columns = min(2, len(options))
     rows = -(-len(options) // columns)
     with theme.applied():
@@ -139,24 +150,22 @@ def options_figure(found: BatchResults, options: Sequence[str]) -> Figure:
         for ax in panels[len(options) :]:
             ax.set_visible(False)
         for ax, option in zip(panels, options, strict=False):
-            means = found.frame.groupby(found.frame[option], sort=True, dropna=False)[metric].mean().iloc[:LEVELS]
-            levels = list(means.index)
-            for place, level in enumerate(levels):
-                same = found.frame[option].isna() if pd.isna(level) else found.frame[option] == level
-                values = found.frame.loc[same, metric]
-                ax.plot([place] * len(values), values, "o", color=RUN_COLOURS[0], markersize=3.5, alpha=0.6)
-            ax.plot(range(len(levels)), means, color="black", linewidth=1.2, marker="_", markersize=12)
-            ax.set_xticks(range(len(levels)), [f"{x:g}" if isinstance(x, float) else str(x) for x in levels])
-            ax.set_xlim(-0.5, len(levels) - 0.5)
+            values = grid[option]
+            places = np.array([values.index(chosen[variant][option]) for variant in frame["variant"]])
+            for subject, colour in subjects.items():
+                ours = (frame["subject"] == subject).to_numpy()
+                ax.plot(places[ours], frame.loc[ours, metric], "o", color=colour, markersize=3.5, alpha=0.6)
+                means = frame.loc[ours, metric].groupby(places[ours]).mean()
+                ax.plot(means.index, means, color=colour, linewidth=1.2, label=subject)
+            labelled = range(0, len(values), -(-len(values) // LABELLED))
+            ax.set_xticks(labelled, [short_text(values[place]) for place in labelled])
+            ax.set_xlim(-0.5, len(values) - 0.5)
             ax.set_xlabel(option)
         for ax in panels[::columns]:
             ax.set_ylabel(metric.replace("_", " "))
+        if len(subjects) > 1:
+            panels[0].legend()
     return figure
-
-
-def _only(found: BatchResults, variants: list[str]) -> str:
-    lines = found.markdown().splitlines()
-    return "\n".join([*lines[:2], *(line for line in lines[2:] if line.split(" | ")[0].removeprefix("| ") in variants)])
 
 
 def _picture(figure: Figure, label: str, caption: str) -> str:

@@ -97,10 +97,10 @@ class Progress:
 
     def summary(self) -> str:
         """The counts in one line."""
-        left = self.seconds_left()
-        counts = f"{self.done} of {self.total} done, {len(self.running)} running, {self.waiting} waiting"
-        failed = f", {self.failed} failed" if self.failed else ""
-        return f"{counts}{failed}{'' if left is None else f', about {duration(left)} left'}"
+        counts = {"running": len(self.running), "waiting": self.waiting, "failed": self.failed}
+        parts = [f"{self.done} of {self.total} done", *(f"{count} {what}" for what, count in counts.items() if count)]
+        left = self.seconds_left() if self.running or self.waiting else None
+        return ", ".join(parts if left is None else [*parts, f"about {duration(left)} left"])
 
 
 class Lines:
@@ -145,6 +145,7 @@ class Table:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.progress.note = self.progress.dashboard = ""  # which ends with the batch
         self.live.update(self.render(), refresh=True)
         self.live.__exit__(None, None, None)
 
@@ -171,7 +172,7 @@ class Table:
         from rich.text import Text
 
         progress = self.progress
-        grid = Grid(box=None, expand=True, pad_edge=False, header_style="bold")
+        grid = Grid(box=None, expand=True, pad_edge=False, header_style="bold", show_header=bool(progress.running))
         for title, options in {
             "running": {"ratio": 3, "no_wrap": True, "overflow": "ellipsis"},
             "worker": {"no_wrap": True, "max_width": 24, "overflow": "ellipsis"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from hwkit import runs
 from hwkit.batch.planning import Plan
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task
-from hwkit.errors import HwkitError
+from hwkit.errors import BatchError, HwkitError
 from hwkit.paths import project_root
 from hwkit.report.files import replace_file
 from hwkit.results import RESULTS_MIME, result_row
@@ -61,20 +61,19 @@ class BatchResults:
         return f"{done} of {total} tasks are done" + (f", {len(self.plan.failed)} failed" if self.plan.failed else "")
 
     def markdown(self) -> str:
-        """The table over seeds, as Markdown."""
-        found = self.by_variant
-        if found.empty:
-            return "no task with a number for a result is done"
-        titles = ["variant", "seeds", *(f"{metric} {what}" for metric in self.metrics for what in ("mean", "spread"))]
-        lines = [f"| {' | '.join(titles)} |", f"|:--|{'--:|' * (len(titles) - 1)}"]
-        for variant, row in found.iterrows():
-            count = max(int(row[metric, "count"]) for metric in self.metrics)
-            cells = [number(row[metric, what]) for metric in self.metrics for what in ("mean", "std")]
-            lines.append(f"| {' | '.join([str(variant), str(count), *cells])} |")
-        return "\n".join(lines)
+        """The table over seeds as Markdown whose columns are aligned: count, and of each metric mean ± spread."""
+        return markdown_table(self.by_variant, self.metrics)
 
     def write(self, path: Path | None = None) -> Path:
-        """Write all rows as CSV, by default to build/batches/NAME/results.csv of the project; returns where."""
+        """Write all rows as CSV, by default to build/batches/NAME/results.csv of the project; returns where.
+
+        Raises
+        ------
+        BatchError
+            If there are none.
+        """
+        if self.frame.empty:
+            raise BatchError(f"batch {self.plan.batch.name} has no result yet: {self.summary}")
         path = path or build_folder(self.plan) / "results.csv"
         replace_file(path, self.frame.to_csv(index=False).encode())
         return path
@@ -104,11 +103,27 @@ def build_folder(plan: Plan) -> Path:
     return project_root() / "build" / "batches" / plan.batch.name
 
 
-def number(value: float) -> str:
-    """A number for a table; a dash where there is none."""
-    if pd.isna(value):
+def markdown_table(by_variant: pd.DataFrame, metrics: Sequence[str]) -> str:
+    """Rows of `BatchResults.by_variant` as Markdown; the columns are as wide as what they hold."""
+    if by_variant.empty or not metrics:
+        return "no task with a number for a result is done"
+    rows = [["variant", "seeds", *(metric.replace("_", " ") for metric in metrics)]]
+    for variant, row in by_variant.iterrows():
+        count = max(int(row[metric, "count"]) for metric in metrics)
+        rows.append([str(variant), str(count), *(_mean_and_spread(row[metric], metric) for metric in metrics)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [" | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    rule = "|".join([f":{'-' * (widths[0] + 1)}", *(f"{'-' * (width + 1)}:" for width in widths[1:])])
+    return "\n".join([f"| {lines[0]} |", f"|{rule}|", *(f"| {line} |" for line in lines[1:])])
+
+
+def _mean_and_spread(row: pd.Series, metric: str) -> str:
+    """Such as 0.9912 ± 0.0008; of one seed the number alone, and a dash where there is none."""
+    if not row["count"]:
         return "–"
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+    digits = 1 if metric == "seconds" or abs(row["mean"]) >= 100 else 4
+    spread = "" if pd.isna(row["std"]) else f" ± {row['std']:.{digits}f}"
+    return f"{row['mean']:.{digits}f}{spread}"
 
 
 def _rows(task: Task, store: Store) -> Iterator[dict[str, Any]]:

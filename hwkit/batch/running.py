@@ -122,6 +122,7 @@ class _Driver:
         self.progress, self.shown, self.function = progress, shown, function
         self.heard: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.attempts: Counter[str] = Counter()
+        self.handed_out = 0
         self.client: Client | None = None
         self.counted_at = 0.0
         self.file: StateFile
@@ -147,8 +148,7 @@ class _Driver:
         self.count()
         cluster.check_workers(self.client, self.batch.resources, self.shown.say)
         self.progress.dashboard = cluster.dashboard_of(self.client)
-        self.shown.say(f"{self.progress.summary()}; {self.progress.places} at a time")
-        self.shown.say(f"dashboard: {self.progress.dashboard}")
+        self.shown.event(f"{self.progress.places} at a time; dashboard: {self.progress.dashboard}")
 
     def count(self) -> None:
         """Learn how many tasks the workers take at a time."""
@@ -161,7 +161,10 @@ class _Driver:
         while self.waiting and len(self.flying) < AHEAD * max(1, self.progress.places):
             task = self.waiting.popleft()
             key = f"{task.name}-{task.key}-{uuid.uuid4().hex[:8]}"
-            future = self.client.submit(self.function, task, self.order, key=key, resources=needs, pure=False)
+            future = self.client.submit(
+                self.function, task, self.order, key=key, resources=needs, pure=False, priority=-self.handed_out
+            )  # in the file's order: of equals, Dask runs any first
+            self.handed_out += 1
             self.flying[task.key] = task, future
             future.add_done_callback(lambda future, name=task.key: self.heard.put(("ended", (name, future))))
 
@@ -228,8 +231,7 @@ class _Driver:
         if ending.state == "done":
             self.progress.state.took(task, ending.seconds)
         else:
-            log = self.order.store.own("logs", f"{key}.log")
-            self.progress.state.failed[key] = Failure(task.name, ending.message, log, now())
+            self.progress.state.failed[key] = Failure(task.name, ending.message, now())
         self.shown.event(self.progress.finished(task, ending))
 
     def reconnect(self) -> None:

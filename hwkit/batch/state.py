@@ -28,11 +28,10 @@ ALIVE_SECONDS = 60.0  # a driver that has not written for longer counts as dead
 
 @dataclass
 class Failure:
-    """Why a task failed. `log` is the address of what it wrote."""
+    """Which task failed, why, and when."""
 
     name: str
     error: str
-    log: str
     finished: str
 
 

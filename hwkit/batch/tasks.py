@@ -57,7 +57,7 @@ class Variant:
     @property
     def name(self) -> str:
         """The subject, with the options in brackets."""
-        listed = ", ".join(f"{name}={_short(value)}" for name, value in self.options.items())
+        listed = ", ".join(f"{name}={short_text(value)}" for name, value in self.options.items())
         return f"{self.subject}[{listed}]" if listed else self.subject
 
 
@@ -188,7 +188,8 @@ def _read_source(batch: Batch, number: int) -> NotebookSource:
     try:
         content = read_notebook(path)
     except HwkitError as error:
-        raise batch.error(("notebooks", number), str(error)) from None
+        key = ("notebooks", number)
+        raise batch.error(key if key in batch.lines else key[:1], str(error)) from None
     parameters = declared_parameters(content)
     datasets = content["metadata"].get("hwkit", {}).get("datasets", [])
     data = {}
@@ -213,7 +214,7 @@ def _check_parameters(batch: Batch, notebook: NotebookSource) -> None:
     for key, value in _given(batch).items():
         name = key[-1]
         if name not in known:
-            raise batch.error(key, f"{named} has no parameter {name!r}; {did_you_mean(name, known)} ({listed})")
+            raise batch.error(key, f"{named} has no parameter {name!r}; {did_you_mean(name, known)}")
         values = value if key[0] == "grid" else [value]
         for number, one in enumerate(values):
             if not known[name].takes(one):
@@ -229,7 +230,7 @@ def _require(batch: Batch, key: tuple[Any, ...], holds: bool, message: str) -> N
 def _notebook_key(variant: Variant, seed: int | None) -> str:
     """The name of the executed notebook: subject, what it differs in, seed, and a digest of all that decides it."""
     seeded = {} if seed is None else {"seed": seed}
-    shown = "-".join(f"{name}={_short(value)}" for name, value in {**variant.options, **seeded}.items())
+    shown = "-".join(f"{name}={short_text(value)}" for name, value in {**variant.options, **seeded}.items())
     text = json.dumps([variant.notebook.digest, {**variant.parameters, **seeded}], sort_keys=True, default=str)
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
     return "-".join(filter(None, [variant.subject, _file_name(shown), digest]))
@@ -245,7 +246,7 @@ def _given(batch: Batch) -> dict[tuple[Any, ...], Any]:
     return {(*key, name): value for key, section in sections.items() for name, value in section.items()}
 
 
-def _short(value: Any) -> str:
+def short_text(value: Any) -> str:
     """A value as a terminal and a report may show it."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if text.isprintable() else repr(value)

@@ -261,7 +261,8 @@ def _train(tell: Callable[[float], None], experiment: Experiment, home: str, cor
     _settle(home, cores, log)
     from hwkit import parallel
 
-    return parallel.train_in_process(tell, experiment, "auto", cores).partition(": ")[2]
+    reached = parallel.train_in_process(tell, experiment, "auto", cores)  # "NAME: test accuracy 0.9, 20 s"
+    return reached.partition(": ")[2].partition(",")[0]
 
 
 def _execute(
