@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -243,13 +244,17 @@ def named_experiment(name: str, profile: str = "quick", **overrides: Any) -> Exp
     check_options(overrides)
     changes = {option: value for option, value in overrides.items() if value is not None}
     definition = {**EXPERIMENTS[name], **changes}
-    schedules = PROFILES[profile]
-    dataset = definition["dataset"]
-    # Only the seed report trained its regularised MNIST network otherwise than the plain one.
-    regularised = f"{dataset} with l2" if definition.get("l2") else dataset
-    schedule = schedules.get(regularised) or schedules.get(dataset, {})
-    plain = Experiment.from_dict({**schedule, **EXPERIMENTS[name], "name": name, "profile": profile})
+    plain = _unchanged(name, profile, definition["dataset"], bool(definition.get("l2")))
     return plain.replace(name=_label(plain, changes), **changes)
+
+
+@functools.cache  # a batch asks for it once for each of its tasks
+def _unchanged(name: str, profile: str, dataset: str, regularised: bool) -> Experiment:
+    """A named experiment, trained as a profile says a data set's network is, with or without L2."""
+    schedules = PROFILES[profile]
+    # Only the seed report trained its regularised MNIST network otherwise than the plain one.
+    schedule = (regularised and schedules.get(f"{dataset} with l2")) or schedules.get(dataset, {})
+    return Experiment.from_dict({**schedule, **EXPERIMENTS[name], "name": name, "profile": profile})
 
 
 def _label(plain: Experiment, changes: Mapping[str, Any]) -> str:
@@ -284,9 +289,9 @@ def _number(
     def check(field: str, value: Any) -> Any:
         if value is None and optional:
             return None
-        whole = isinstance(value, numbers.Integral) or (isinstance(value, float) and value.is_integer())
+        whole = isinstance(value, (int, numbers.Integral)) or (isinstance(value, float) and value.is_integer())
         wanted = "a whole number" if kind is int else "a number"
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or (kind is int and not whole):
+        if isinstance(value, bool) or not isinstance(value, (int, float, numbers.Real)) or (kind is int and not whole):
             raise ExperimentError(f"{field} must be {wanted}, not {value!r}")
         inside = low < value < high if exclusive else low <= value <= high
         if not inside or abs(value) > sys.float_info.max:  # beyond it, an integer is no float any more
