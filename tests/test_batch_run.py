@@ -221,6 +221,37 @@ def test_a_scheduler_that_comes_back_is_used_again(tmp_path: Path, port: int) ->
     assert all("scrapbook" in file.read_text() for file in (own / "notebooks").iterdir())
 
 
+def test_workers_that_share_only_an_object_store_go_on_where_another_was(
+    tmp_path: Path, port: int, bucket: str
+) -> None:
+    """The task of a worker that is killed goes on, in another folder, from the checkpoint in the store."""
+    path = tmp_path / "study.yaml"
+    path.write_text(f"experiments: mnist\nprofile: smoke\n{LONG}store: {bucket}\n")
+    (task,) = planned(path).tasks
+    store = planned(path).store
+    folders = {name: tmp_path / name for name in ("first", "second")}
+    address = f"tcp://127.0.0.1:{port}"
+    with (
+        scheduler(tmp_path / "scheduler", port),
+        worker(folders["first"], port) as first,
+        worker(folders["second"], port) as second,
+        running("hwkit.cli", "batch", "run", path, "--scheduler", address, cwd=tmp_path / "driver") as driver,
+    ):
+        where = wait_for(lambda: re.search(r"started mnist seed 0 on worker (\w+)", said(tmp_path / "driver")))[1]
+        wait_for(lambda: store.names(store.path(task.key)))
+        os.kill((first if where == "first" else second).pid, signal.SIGKILL)
+        wait_for(lambda: f"because worker {where} was lost" in said(tmp_path / "driver"))
+        other = folders["second" if where == "first" else "first"] / "runs" / task.key
+        wait_for(lambda: (other / runs.CHECKPOINT).exists())
+        (tmp_path / "uploaded").mkdir()
+        store.download_run(task.key, tmp_path / "uploaded")
+        reached = runs.read_checkpoint(tmp_path / "uploaded" / task.key)[1]["iteration"]
+        assert runs.read_checkpoint(other)[1]["iteration"] >= reached > 0
+        driver.send_signal(signal.SIGINT)
+        assert driver.wait(60) == 130
+    assert not planned(path).done
+
+
 def test_a_killed_driver_loses_no_finished_task(tmp_path: Path) -> None:
     rows = "rows: [{width: 0.5}, {epochs: 900}]\n"
     path = write_batch(tmp_path, f"experiments: mnist\nprofile: smoke\nseeds: 2\n{SHORT}{rows}")

@@ -51,7 +51,7 @@ def worker_environments(resources: Resources, workers: int | None) -> list[dict[
             f"resources.gpus is {resources.gpus:g}, this machine has {len(gpus)}; leave it out to compute on the CPU"
         )
     if resources.gpus <= 1:
-        groups = [gpu for gpu in gpus for _ in range(int(1 / resources.gpus + 1e-9))]
+        groups = gpus * int(1 / resources.gpus + 1e-9)  # the first workers, if there are few, have a GPU each
     else:
         whole = int(resources.gpus)
         groups = [",".join(gpus[start : start + whole]) for start in range(0, len(gpus) - whole + 1, whole)]
