@@ -269,6 +269,20 @@ def test_a_killed_driver_loses_no_finished_task(tmp_path: Path) -> None:
     assert finished <= planned(path).done
 
 
+def test_a_polite_kill_of_driver_and_workers_at_once_stops_them(tmp_path: Path) -> None:
+    """As a cluster ends a job: every process gets the signal, and Dask would start killed workers again."""
+    path = write_batch(tmp_path, f"experiments: mnist\nprofile: smoke\nseeds: 2\n{LONG}")
+    driver_folder = tmp_path / "driver"
+    with running("hwkit.cli", "batch", "run", path, "--workers", "1", cwd=driver_folder) as driver:
+        wait_for(lambda: "started mnist seed 0" in said(driver_folder))
+        wait_for(lambda: list((tmp_path / "store").glob("*/experiment.json")))
+        time.sleep(2.0)
+        os.killpg(driver.pid, signal.SIGTERM)
+        assert driver.wait(60) == 130
+    assert "stopped: 0 of 2 done, 2 waiting" in said(driver_folder)
+    assert catalogue.list_store(tmp_path / "store").unfinished
+
+
 def test_results_and_report_compare_the_variants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_batch(tmp_path, f"experiments: mnist\nprofile: smoke\nseeds: 2\n{SHORT}grid: {{width: [0.25, 0.5]}}\n")
     assert main(["batch", "run", str(path), "--workers", "1"]) == 0

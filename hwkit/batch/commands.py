@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def status_lines(path: Path) -> Iterator[str]:
     found = plan(read_batch(path))
     yield f"{found.batch.name}: {len(found.done)} of {len(found.tasks)} done, {len(found.failed)} failed"
     if found.state.alive:
-        yield f"running now ({len(found.state.running)}):"
+        yield f"running, as last heard {duration(time.time() - found.state.updated)} ago ({len(found.state.running)}):"
         yield from (f"  {name}" for name in found.state.running)
     elif found.missing:
         yield f"not running; `hwkit batch run {path}` runs the {len(found.missing)} that are missing"

@@ -245,15 +245,18 @@ class _Driver:
 
     def stop(self) -> None:
         """Let running tasks end: trainings write a checkpoint. Another Ctrl-C does not wait for them."""
-        self.progress.note = "stopping: trainings write a checkpoint; Ctrl-C again stops at once"
+        training = self.batch.kind == "experiments"
+        left = "trainings write a checkpoint" if training else "notebooks under way will be executed again"
+        self.progress.note = f"stopping: {left}; Ctrl-C again stops at once"
         self.shown.say(self.progress.note)
         if not self.client or self.client.status != "running":
             return
         self.waiting.clear()
         with contextlib.suppress(KeyboardInterrupt):
-            self.client.run(stop, self.order.session, on_error="ignore")
             deadline = time.monotonic() + GRACE_SECONDS
             while self.flying and time.monotonic() < deadline:
+                # Again and again: where everyone got the polite kill, workers come back as new processes.
+                self.client.run(stop, self.order.session, on_error="ignore")
                 self.listen()
 
 
