@@ -169,7 +169,7 @@ def test_nothing_is_named_so_that_it_leaves_the_folder_of_its_batch(tmp_path: Pa
     [
         *("[" * 100_000, "9" * 10_000, "null", "\xff"),
         *('{"updated": []}', '{"running": [1]}', '{"running": 5}', '{"failed": {"a": 1}}'),
-        '{"failed": {"a": {"name": 1, "error": "", "log": "", "finished": ""}}}',
+        '{"failed": {"a": {"name": 1, "error": "", "finished": ""}}}',
         *('{"seconds": {"mnist": [0, 1]}}', '{"seconds": {"mnist": [1e999, 1]}}', '{"seconds": {"mnist": [1, NaN]}}'),
     ],
 )

@@ -43,7 +43,7 @@ CELLS = {
     ),
 }
 SHORT = "set: {data: stand-in, train_size: 300, test_size: 100, epochs: 0.5}\n"
-LONG = "set: {data: stand-in, train_size: 300, test_size: 100, epochs: 4000, record_every: 1000000, width: 0.25}\n"
+LONG = "set: {data: stand-in, train_size: 300, test_size: 100, epochs: 40000, record_every: 1000000, width: 0.25}\n"
 
 
 def write_notebook(folder: Path) -> None:
@@ -81,6 +81,12 @@ def wait_for(happened: Callable[[], Any], seconds: float = 120.0) -> Any:
             return found
         time.sleep(0.1)
     raise AssertionError("it did not happen")
+
+
+def training_in(store: Path) -> tuple[Path, int] | None:
+    """The folder of a training that has written its first checkpoint, and how far it was then."""
+    unfinished = [store / name for name in catalogue.list_store(store).unfinished]
+    return (unfinished[0], runs.read_checkpoint(unfinished[0])[1]["iteration"]) if unfinished else None
 
 
 def start(*arguments: object, cwd: Path, **environment: str) -> subprocess.Popen[str]:
@@ -253,18 +259,17 @@ def test_workers_that_share_only_an_object_store_go_on_where_another_was(
 
 
 def test_a_killed_driver_loses_no_finished_task(tmp_path: Path) -> None:
-    rows = "rows: [{width: 0.5}, {epochs: 900}]\n"
+    rows = "rows: [{width: 0.5}, {epochs: 9000}]\n"
     path = write_batch(tmp_path, f"experiments: mnist\nprofile: smoke\nseeds: 2\n{SHORT}{rows}")
     driver_folder = tmp_path / "driver"
     with running("hwkit.cli", "batch", "run", path, "--workers", "1", cwd=driver_folder) as driver:
-        wait_for(lambda: "started mnist[epochs=900]" in said(driver_folder))
+        wait_for(lambda: "started mnist[epochs=9000]" in said(driver_folder))
         finished = planned(path).done
-        begun = [task for task in planned(path).tasks if task.key not in finished]
-        wait_for(lambda: any((tmp_path / "store" / task.key / "experiment.json").exists() for task in begun))
+        folder, reached = wait_for(lambda: training_in(tmp_path / "store"))
         time.sleep(1.0)
         os.kill(driver.pid, signal.SIGKILL)
         # Its workers end with it, and what they train writes a checkpoint.
-        wait_for(lambda: catalogue.list_store(tmp_path / "store").unfinished)
+        wait_for(lambda: runs.read_checkpoint(folder)[1]["iteration"] > reached)
     assert finished
     assert finished <= planned(path).done
 
@@ -275,12 +280,12 @@ def test_a_polite_kill_of_driver_and_workers_at_once_stops_them(tmp_path: Path) 
     driver_folder = tmp_path / "driver"
     with running("hwkit.cli", "batch", "run", path, "--workers", "1", cwd=driver_folder) as driver:
         wait_for(lambda: "started mnist seed 0" in said(driver_folder))
-        wait_for(lambda: list((tmp_path / "store").glob("*/experiment.json")))
-        time.sleep(2.0)
+        folder, reached = wait_for(lambda: training_in(tmp_path / "store"))
+        time.sleep(1.0)
         os.killpg(driver.pid, signal.SIGTERM)
         assert driver.wait(60) == 130
     assert "stopped: 0 of 2 done, 2 waiting" in said(driver_folder)
-    assert catalogue.list_store(tmp_path / "store").unfinished
+    assert runs.read_checkpoint(folder)[1]["iteration"] > reached
 
 
 def test_results_and_report_compare_the_variants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
