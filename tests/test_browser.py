@@ -28,7 +28,7 @@ import pytest
 from PIL import Image
 
 from hwkit import analysis, index, runs
-from hwkit.explorer.explore_run import Explorer
+from hwkit.explorer.explore_run import PANELS, Explorer
 from hwkit.runs import Run
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[tuple
     notebooks.mkdir()
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
     command += [f"--IdentityProvider.token={token}", f"--notebook-dir={notebooks}"]
+    command.append("--LabApp.expose_app_in_browser=True")  # to switch themes
     if os.geteuid() == 0:
         command.append("--allow-root")
     log = (root / "lab.log").open("w")
@@ -415,6 +416,58 @@ def test_another_run_can_be_chosen(
         assert f"{run.name}, test image 12" in re.sub(r"\s+", " ", shown.pane().inner_text())
         label = analysis.class_names(run)[int(run.labels[12])]
         assert f"true: {label}" in shown.pane().inner_text()
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_every_text_can_be_read_in_either_theme(
+    open_notebook: Callable[..., Notebook], trained_run: Run, trained_run_l2: Run, theme: str
+) -> None:
+    index.of(trained_run)
+    cells = [loading(trained_run, trained_run_l2), "hwkit.explore(loaded[0])", "hwkit.dashboard(loaded)"]
+    notebook = open_notebook(theme.replace(" ", ""), cells)
+    page = notebook.page
+    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+    shown = Shown(notebook.output(1))
+    shown.waits_for("conv1: 32 channels", seconds=120)
+    shade = f"body[data-jp-theme-light={'true' if 'Light' in theme else 'false'}]"
+    page.wait_for_selector(shade, state="attached")
+    for panel in PANELS:
+        shown.press(panel)
+        page.locator("button.mod-active", has_text=panel).wait_for()
+        assert not unreadable(shown.output)
+        screenshot(page, f"{theme.split()[1].lower()}-{panel.split()[0].lower()}")
+    notebook.output(2).scroll_into_view_if_needed()
+    assert not unreadable(notebook.output(2))
+    screenshot(page, f"{theme.split()[1].lower()}-dashboard")
+
+
+def unreadable(place: Locator) -> dict[str, float]:
+    """Texts whose contrast to their ground is below the 4.5 that WCAG 2.1 asks for (criterion 1.4.3), with theirs."""
+    return place.evaluate(
+        """root => {
+        const parse = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
+        const over = (top, below) => below.map((value, i) => value + (top[3] ?? 1) * (top[i] - value));
+        const ground = element => {
+            const own = parse(getComputedStyle(element).backgroundColor);
+            if (own.length === 3) return own;
+            return over(own, element.parentElement ? ground(element.parentElement) : [255, 255, 255]);
+        };
+        const luminance = colour => colour.map(value => value / 255)
+            .map(value => value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
+            .reduce((sum, value, i) => sum + value * [0.2126, 0.7152, 0.0722][i], 0);
+        const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), found = {};
+        while (texts.nextNode()) {
+            const text = texts.currentNode.data.trim(), element = texts.currentNode.parentElement;
+            if (!text || !element.getClientRects().length || element.disabled) continue;
+            const style = getComputedStyle(element), below = ground(element);
+            const ink = over(parse(element.closest("svg") ? style.fill : style.color), below);
+            const [dark, bright] = [luminance(ink), luminance(below)].sort((a, b) => a - b);
+            const ratio = (bright + 0.05) / (dark + 0.05);
+            if (ratio < 4.5) found[text.slice(0, 40)] = ratio;
+        }
+        return found;
+        }"""
+    )
 
 
 def test_two_explorers_survive_a_restart_and_do_not_touch_each_other(
