@@ -175,7 +175,7 @@ def test_a_missing_target_is_visible_and_warned_of(tmp_path):
 def test_an_existing_pdf_survives_a_failed_build(tmp_path):
     (tmp_path / "report.pdf").write_bytes(b"old")
     (tmp_path / "damaged.ipynb").write_text("no notebook")
-    with pytest.raises(ReportError, match=r"damaged\.ipynb cannot be read"):
+    with pytest.raises(ReportError, match=r"damaged\.ipynb: it cannot be read"):
         build([tmp_path / "damaged.ipynb"], tmp_path)
     assert (tmp_path / "report.pdf").read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged.ipynb", "report.pdf"]

@@ -7,7 +7,7 @@ import sys
 
 import nbformat
 import pytest
-from nbformat.v4 import new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 
 pytest.importorskip("typst")
 
@@ -54,4 +54,34 @@ def test_a_path_without_notebooks_is_an_error(tmp_path, capsys, name, says):
 
 def test_no_grammar_of_uris_is_built_for_a_report():
     check = "import hwkit.report.book, sys; assert sys.modules['rfc3987_syntax'] is None"
+    subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_nbconverts_way_leads_to_the_same_document(tmp_path):
+    from hwkit.report.convert import typst_source
+    from hwkit.report.exporters import TypstExporter
+    from hwkit.report.notebooks import read_notebook, to_markdown
+
+    printed = [new_output("stream", text=text) for text in ("in two ", "goes\n")]
+    error = new_output("error", ename="ValueError", evalue="no", traceback=["ValueError: no"])
+    cells = [
+        new_raw_cell("---\ntitle: A title\nexecute:\n  warning: false\n---"),
+        new_markdown_cell("# One\n\n$a^2$ and [a](#b)"),
+        new_code_cell("x = 1", metadata={"tags": ["parameters"]}),
+        new_code_cell("#| echo: false\nprint()", outputs=[*printed, new_output("stream", "stderr", text="warned")]),
+        new_code_cell("#| include: false\nhidden", outputs=[new_output("stream", text="hidden")]),
+        new_code_cell("raise", outputs=[error]),
+        new_raw_cell("<b>bold</b>", metadata={"raw_mimetype": "text/html"}),
+    ]
+    path = tmp_path / "a.ipynb"
+    nbformat.write(new_notebook(cells=cells, metadata={"language_info": {"name": "python"}}), path)
+    resources = {"metadata": {"name": "a", "path": str(tmp_path)}}
+    source = typst_source(to_markdown(read_notebook(path), resources), resources)
+    assert "in two goes" in source.text
+    assert "warned" not in source.text
+    assert source.text == TypstExporter().from_filename(str(path))[0]
+
+
+def test_export_starts_without_nbconvert():
+    check = "import hwkit.report.convert, hwkit.report.book, sys; assert 'nbconvert' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True)

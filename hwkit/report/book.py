@@ -8,15 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
-
 from hwkit.errors import ReportError
+from hwkit.report.assembly import build_document
 from hwkit.report.document import Part
-from hwkit.report.exporters import NotebookMarkdownExporter, build_document
 from hwkit.report.files import replace_file
 from hwkit.report.html_writer import write_html
 from hwkit.report.images import ImageStore
 from hwkit.report.markdown import chunk
+from hwkit.report.notebooks import part_of, read_notebook, to_markdown
 from hwkit.report.settings import ReportSettings
 from hwkit.report.typesetting import compile_pdf, page_count, typeset
 
@@ -105,28 +104,14 @@ def _part(
     path: Path, images: ImageStore, image_folders: Sequence[Path], bibliography: list[str], warnings: list[str]
 ) -> Part:
     """One notebook as a part of the book; its front matter may give a bibliography, a title and cell options."""
+    resources = {"hwkit_images": images, "hwkit_quiet_widgets": True, "metadata": {"path": str(path.parent)}}
     try:
-        notebook = nbformat.read(path, as_version=4)
-    except Exception as error:  # nbformat raises many kinds on damaged files; all mean the same here
-        raise ReportError(f"notebook {path} cannot be read: {error}") from error
-    exporter = NotebookMarkdownExporter(echo=False, show_parameters=False)
-    # nbconvert works on copies of its resources, so that the notebook's images come back in a store of their own.
-    resources = {
-        "hwkit_images": ImageStore(images.folder),
-        "hwkit_quiet_widgets": True,
-        "metadata": {"path": str(path.parent)},
-    }
-    markdown, resources = exporter.markdown(notebook, resources)
-    images.merge(resources["hwkit_images"])
+        notebook = read_notebook(path)
+    except ReportError as error:
+        raise ReportError(f"notebook {path}: {error}") from None
+    markdown = to_markdown(notebook, resources, echo=False, show_parameters=False)
     warnings += [f"{path.stem}, {warning}" for warning in resources["hwkit_warnings"]]
     given = resources["hwkit_front_matter"].settings
     bibliography += given.get("bibliography", [])
     title = str(given.get("title") or path.stem.replace("_", " "))
-    return Part(
-        path.stem,
-        markdown,
-        [path.parent, *image_folders],
-        resources["hwkit_attachments"],
-        resources["hwkit_macros"],
-        chapter=title,
-    )
+    return part_of(path.stem, markdown, resources, folders=image_folders, chapter=title)

@@ -1,13 +1,19 @@
-"""Notebooks to PDF without Jupyter's own start: what `hwkit export` does."""
+"""One notebook to Typst source and PDF; what `hwkit export` does, without Jupyter's own start."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hwkit.errors import ReportError
-from hwkit.report.exporters import TypstPDFExporter
+from hwkit.report.assembly import build_document
 from hwkit.report.files import replace_file
+from hwkit.report.frontmatter import FrontMatter
+from hwkit.report.notebooks import part_of, read_notebook, to_markdown
+from hwkit.report.settings import ReportSettings
+from hwkit.report.typesetting import TypstSource, compile_pdf, typeset
 
 
 def notebooks_in(paths: Sequence[Path]) -> list[Path]:
@@ -43,14 +49,57 @@ def export_pdf(
     ReportError
         If the notebook cannot be read or converted, or the PDF cannot be written.
     """
-    exporter = TypstPDFExporter(theme=theme, settings_file=settings)
+    resources: dict[str, Any] = {"metadata": {"name": notebook.stem, "path": str(notebook.parent)}}
+    read = read_notebook(notebook)
     try:
-        content, resources = exporter.from_filename(str(notebook))
+        source = typst_source(to_markdown(read, resources), resources, theme=theme, settings_file=settings)
+        content = compile_pdf(source)
     except ReportError:
         raise
-    except Exception as error:  # nbformat raises many kinds on damaged files; all mean the same here
-        raise ReportError(f"it cannot be read: {error}") from error
+    except Exception as error:  # of a notebook that is valid and yet unlike any seen; the next ones are converted
+        raise ReportError(f"it cannot be converted: {type(error).__name__}: {error}") from error
     pdf = (output_dir or notebook.parent) / f"{notebook.stem}.pdf"
     pdf.parent.mkdir(parents=True, exist_ok=True)
     replace_file(pdf, content)
-    return pdf, resources["hwkit_warnings"]
+    return pdf, warnings_of(source)
+
+
+def typst_source(
+    markdown: str, resources: Mapping[str, Any], *, theme: str = "", settings_file: str = ""
+) -> TypstSource:
+    """The Typst source and images of one notebook, whose Markdown left `resources` (`hwkit.report.notebooks`).
+
+    Raises
+    ------
+    ReportError
+        If the settings are wrong or the notebook cannot be converted.
+    """
+    name = str(resources.get("metadata", {}).get("name") or "notebook")
+    settings = _settings(resources["hwkit_front_matter"], theme, settings_file)
+    part = part_of(name, markdown, resources)
+    document = build_document([part], settings, resources["hwkit_images"], take_title=not settings.title)
+    if document.title_taken:
+        settings = dataclasses.replace(settings, title=document.title)
+    document.warnings[:0] = [f"{name}, {warning}" for warning in resources["hwkit_warnings"]]
+    document.title = document.title or name
+    return typeset(document, settings, {})
+
+
+def warnings_of(source: TypstSource) -> list[str]:
+    """What was left out or could not be set, each once; complete when the source is compiled."""
+    return list(dict.fromkeys([*source.warnings, *source.writer.warnings]))
+
+
+def _settings(front: FrontMatter, theme: str, settings_file: str) -> ReportSettings:
+    """The settings of the file, over them those of the front matter, over them the theme asked for."""
+    values: dict[str, Any] = {"title": "", "date": "", "theme": "article", "number_sections": False}
+    if settings_file:
+        path = Path(settings_file)
+        if not path.exists():
+            raise ReportError(f"settings_file = {str(path)!r} does not exist")
+        values |= ReportSettings.read(path)
+    values |= front.settings
+    if theme:
+        values["theme"] = theme
+    values.setdefault("contents", values["theme"] == "report")
+    return ReportSettings.from_mapping(values, source=settings_file or "notebook")

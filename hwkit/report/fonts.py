@@ -77,8 +77,8 @@ class FontSet:
     def _unknown(self, asked: list[str], faces: list[str]) -> set[str]:
         if not asked:
             return set()
-        blank = self._glyphs([_NEVER_ASSIGNED], faces)[0]
-        return {c for c, glyph in zip(asked, self._glyphs(asked, faces), strict=True) if glyph == blank}
+        blank, *glyphs = self._glyphs([_NEVER_ASSIGNED, *asked], faces)
+        return {c for c, glyph in zip(asked, glyphs, strict=True) if glyph == blank}
 
     def _glyphs(self, characters: list[str], faces: list[str]) -> list[str]:
         """The glyph that the typesetter draws for each character: one line of a drawing for each."""

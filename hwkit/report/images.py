@@ -86,11 +86,6 @@ class ImageStore:
         self._sizes[name] = (width, height)
         return StoredImage(name, width, height)
 
-    def merge(self, other: ImageStore) -> None:
-        """Take over all images of another store."""
-        self.files.update(other.files)
-        self._sizes.update(other._sizes)
-
     def stored(self, name: str) -> StoredImage | None:
         """The image stored under `name`, if there is one."""
         if name not in self.files:

@@ -1,4 +1,4 @@
-"""Notebook cells and their outputs as Markdown chunks: the filters of the nbconvert template."""
+"""Notebook cells and their outputs as Markdown chunks; also the filters of the nbconvert template."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class _CellOutputs:
         self.side_by_side = bool(self.options.get("layout-ncol") or self.options.get("layout-nrow"))
 
     def markdown(self) -> str:
-        parts = [part for output in self.cell.outputs if (part := self._output(output))]
+        parts = [part for output in _streams_joined(self.cell.outputs) if (part := self._output(output))]
         if self.joined:
             content = "".join(self.joined)
             if self.side_by_side:
@@ -325,6 +325,18 @@ class _CellOutputs:
 
     def _warn(self, message: str) -> None:
         self.warnings.append(f"cell {self.number}: {message}")
+
+
+def _streams_joined(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
+    """The outputs with what was printed in several goes, one right after the other, in one."""
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else None
+        if last and last.output_type == output.output_type == "stream" and last.name == output.name:
+            joined[-1] = NotebookNode(last, text=_joined(last.text) + _joined(output.text))
+        else:
+            joined.append(output)
+    return joined
 
 
 def _pieces(line: str) -> list[str]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import pypandoc
 
 from hwkit.errors import ReportError
 
@@ -28,10 +28,13 @@ def executable() -> str:
     ReportError
         If there is none.
     """
-    try:
-        return pypandoc.get_pandoc_path()
-    except OSError as error:
-        raise ReportError("pandoc was not found; run: pip install 'hwkit[report]'") from error
+    wheel = importlib.util.find_spec("pypandoc")  # importing it, and asking it, takes longer than looking
+    bundled = Path(wheel.origin).parent / "files" / "pandoc" if wheel and wheel.origin else None
+    found = shutil.which(bundled) if bundled else None
+    found = found or shutil.which("pandoc")
+    if not found:
+        raise ReportError("pandoc was not found; run: pip install 'hwkit[report]'")
+    return found
 
 
 def markdown_to_tree(markdown: str) -> tuple[dict[str, Any], list[str]]:
