@@ -63,12 +63,13 @@ def test_nbconverts_way_leads_to_the_same_document(tmp_path):
     from hwkit.report.notebooks import read_notebook, to_markdown
 
     printed = [new_output("stream", text=text) for text in ("in two ", "goes\n")]
+    warned = new_output("stream", name="stderr", text="warned")
     error = new_output("error", ename="ValueError", evalue="no", traceback=["ValueError: no"])
     cells = [
         new_raw_cell("---\ntitle: A title\nexecute:\n  warning: false\n---"),
         new_markdown_cell("# One\n\n$a^2$ and [a](#b)"),
         new_code_cell("x = 1", metadata={"tags": ["parameters"]}),
-        new_code_cell("#| echo: false\nprint()", outputs=[*printed, new_output("stream", "stderr", text="warned")]),
+        new_code_cell("#| echo: false\nprint()", outputs=[*printed, warned]),
         new_code_cell("#| include: false\nhidden", outputs=[new_output("stream", text="hidden")]),
         new_code_cell("raise", outputs=[error]),
         new_raw_cell("<b>bold</b>", metadata={"raw_mimetype": "text/html"}),

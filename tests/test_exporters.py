@@ -499,3 +499,68 @@ def test_a_long_line_of_code_goes_on_deeper_than_it_began():
 def test_a_table_whose_cells_are_not_closed_is_a_table():
     table = "<table><tr><th>name<th>count</tr><tr><td>a<td>1</tr></table>"
     assert "#hwkit-table(" in typst_source(code("", display(text_html=table)))
+
+
+def test_a_table_whose_rows_are_not_closed_is_a_table():
+    markup = "<table><thead><tr><th>name<th>count<tbody><tr><td>one<td>1<tr><td>two<td>2</table>"
+    source = typst_source(code("x", display(text_html=markup)))
+    assert "#hwkit-table(" in source
+    assert re.search(r"\[two\],\s*\[2\],", source)
+
+
+def test_tables_of_one_cell_have_captions_of_their_own_below_that_of_all():
+    options = "#| label: tbl-both\n#| tbl-cap: Both\n#| tbl-subcap:\n#|   - First\n#|   - Second"
+    text = pdf_text(code(options, display(text_html=FRAME), display(text_html=FRAME)), new_markdown_cell("@tbl-both"))
+    assert re.search(r"Table 1: Both.*\(a\) First.*\(b\) Second.*Table 1", text, re.DOTALL)
+
+
+def test_columns_of_text_stand_side_by_side():
+    markdown = "::: {.columns}\n::: {.column width='60%'}\nLeft\n\n- item\n:::\n::: {.column}\nRight\n:::\n:::"
+    assert "#hwkit-grid(columns: 2," in typst_source(new_markdown_cell(markdown))
+
+
+MYST = """```{figure} picture.png
+:name: fig-x
+:width: 50%
+
+A *caption*.
+```
+
+See {numref}`fig-x`, {math}`a^2`, {eq}`sum`, a {term}`word` and {doc}`the other <other>`.
+
+```{math}
+:label: sum
+a + b
+```
+
+````{tab-set}
+```{tab-item} Title
+Inside a **tab**.
+```
+````
+
+```{code-block} python
+:caption: A program
+x = 1
+```
+
+```{tableofcontents}
+```
+
+```{python}
+y = 2
+```
+"""
+
+
+def test_mysts_directives_and_roles_mean_what_they_say(tmp_path):
+    (tmp_path / "picture.png").write_bytes(base64.b64decode(picture()))
+    cells = notebook(new_markdown_cell(MYST))
+    pdf, resources = TypstPDFExporter().from_notebook_node(cells, {"metadata": {"path": str(tmp_path), "name": "a"}})
+    text = " ".join(text_of(pdf).split())
+    assert resources["hwkit_warnings"] == []
+    for part in ("Figure 1: A caption.", "See Figure 1,", "(1), a word and the other.", "Title Inside a tab."):
+        assert part in text
+    for part in ("Listing 1: A program", "x = 1", "y = 2"):
+        assert part in text
+    assert "{" not in text

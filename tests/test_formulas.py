@@ -192,3 +192,30 @@ def test_a_formula_that_cannot_be_set_is_shown_and_named_by_its_cell():
 def test_typst_source_holds_no_marks_of_formulas_in_text():
     text, _ = TypstExporter().from_notebook_node(new_notebook(cells=[new_markdown_cell("/*formula 0*/ x /*end*/ $y$")]))
     assert "y" in text
+
+
+@pytest.mark.parametrize(
+    ("tex", "part"),
+    [
+        (r"\begin{rcases} a \\ b \end{rcases} = c", "reverse: #true"),
+        (r"\begin{drcases} a & x \\ b & y \end{drcases} = c", "reverse: #true"),
+        (r"\left.\begin{aligned} a \\ b \end{aligned}\right\} = c", "reverse: #true"),
+        (r"\left.\begin{array}{l} a \\ b \end{array}\right\} = c", "reverse: #true"),
+        (r"f(x) = \begin{cases} a \\ b \end{cases}", "cases("),
+        (r"\left\{\begin{array}{l} a \\ b \end{array}\right.", "cases("),
+        (r"\sideset{_a^b}{_c^d}\sum_{i=1}^n x_i", "sum_(i = 1)^n"),
+        (r"\sideset{}{'}\prod_k x", "product_k"),
+    ],
+)
+def test_braces_of_several_lines_and_scripts_at_corners_are_set(tex, part):
+    notebook = new_notebook(cells=[new_markdown_cell(f"$${tex}$$")])
+    assert part in TypstExporter().from_notebook_node(notebook)[0]
+    _, resources = TypstPDFExporter().from_notebook_node(notebook)
+    assert resources["hwkit_warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("tag", "shown"), [("$*$", "*"), (r"$\alpha$", "α"), (r"\dagger", "†"), (r"$\Omega_1$", "Ω_1"), (r"\odd", r"\odd")]
+)
+def test_a_tag_in_dollars_is_shown_as_text(tag, shown):
+    assert number_of(rf"x \tag{{{tag}}}") == (shown, "")

@@ -172,6 +172,8 @@ class DocumentBuilder:
             return [tree.division(self._clean(blocks), tree.attr("", ("hwkit-abstract",)))]
         if "hwkit-table" in classes:
             return self._captioned_table(attributes, *_split_caption(blocks))
+        if "columns" in classes and (columns := self._columns(blocks)):
+            return [columns]
         if _FLOAT.match(attributes[0]):
             return self._float(attributes, blocks)
         if tree.attr_value(attributes, "columns" if "hwkit-grid" in classes else "layout-ncol"):
@@ -206,6 +208,12 @@ class DocumentBuilder:
             images = [inline for inline in block["c"] if inline["t"] == "Image"] if _only_images(block) else []
             cells += [tree.paragraph([image]) for image in images] or [block]
         return tree.division(cells, tree.attr("", ("hwkit-grid",), columns=str(columns or 1)))
+
+    def _columns(self, blocks: list[Element]) -> Element | None:
+        """Quarto's and pandoc's columns of text side by side; empty ones, which only keep a distance, are gone."""
+        columns = [self._clean(div["c"][1]) for div in blocks if div["t"] == "Div" and "column" in div["c"][0][1]]
+        cells = [tree.division(column, tree.attr("", ("hwkit-column",))) for column in columns if column]
+        return tree.division(cells, tree.attr("", ("hwkit-grid",), columns=str(len(cells)))) if cells else None
 
     def _callout_title(self, kind: str, attributes: Any, blocks: list[Element]) -> list[Element]:
         """The title of a callout: its first heading (taken out of `blocks`), or what its kind is called."""
@@ -258,6 +266,7 @@ class DocumentBuilder:
                     tree.text_inlines(f"[{tree.text_of(alt) or 'image'}: left out]"), tree.attr("", ("hwkit-missing",))
                 )
             ]
+        self.images.places.setdefault(image.name, self._where())
         values = _image_size(attributes, image.width, image.height)
         described = tree.attr_value(attributes, "fig-alt") or tree.text_of(alt).strip()
         values["alt"] = "" if _FILE_NAME_CAPTION.match(described) else described
@@ -456,7 +465,8 @@ class DocumentBuilder:
     def _link(self, content: list[Any]) -> list[Element] | None:
         attributes, inlines, (target, _) = content
         if "hwkit-reference" in attributes[1]:
-            return self._reference(target[1:], number_only=attributes[1][-1])
+            command = attributes[1][-1]
+            return self._reference(target[1:], number_only=command if command in ("ref", "eqref") else "")
         if target.startswith("#"):
             known = self.targets.get(target[1:]) or self.targets.get(_slug(target[1:].replace("-", " ")))
             if not known:

@@ -9,7 +9,6 @@ from nbconvert.exporters import TemplateExporter
 from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode, ValidationError
 from traitlets import Bool, Unicode, default
-from traitlets.config import Config
 
 from hwkit.report import outputs
 from hwkit.report.convert import typst_source, warnings_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -168,6 +169,7 @@ _TEXT_AND_SPACE = re.compile(r'("(?:\\.|[^"\\])*"\)?) ')
 # Marks that `for_typst` sets and pandoc carries through into its Typst, where `typst_formula` acts on them.
 _LIMITS_BELOW = "\ue000"
 _NO_DELIMITER = {"c": "\ue001", "l": "\ue002", "r": "\ue003"}
+_RIGHT_BRACE = "\ue004"
 # The rules of an array: after which column or row, as the distance from this mark.
 _COLUMN_RULE, _ROW_RULE = 0xE010, 0xE020
 _RULES = re.compile(r'mat\((delim: (?:"[^"]*"|#none), (?:[a-z-]+: #\w+, )*) *((?:"?[\ue010-\ue02f]"? *)+)')
@@ -181,6 +183,16 @@ _ONE_SIDED = re.compile(
     r"\\left\s*\\\{\s*\\begin\{(?:array\}\s*\{[^{}]*|matrix|aligned)\}"
     r"((?:(?!\\begin|\\end).)*)\\end\{(?:array|matrix|aligned)\}\s*\\right\s*\.",
     re.DOTALL,
+)
+_ONE_SIDED_RIGHT = re.compile(
+    r"\\left\s*\.\s*\\begin\{(?:array\}\s*\{[^{}]*|matrix|aligned)\}"
+    r"((?:(?!\\begin|\\end).)*)\\end\{(?:array|matrix|aligned)\}\s*\\right\s*\\\}",
+    re.DOTALL,
+)
+# \\sideset{before}{after}\\sum_{i}: the operator with its own scripts.
+_SIDESET = re.compile(
+    r"\\sideset\s*(?P<before>\{(?:[^{}]|\{[^{}]*\})*\})\s*(?P<after>\{(?:[^{}]|\{[^{}]*\})*\})\s*"
+    r"(?P<operator>\\[A-Za-z]+(?:\s*\\limits)?(?:\s*[_^]\s*(?:\{(?:[^{}]|\{[^{}]*\})*\}|\\[A-Za-z]+|[^\s\\{}]))*)"
 )
 _ARRAY = re.compile(r"\\begin\{array\}\s*(?:\[\w\])?\s*\{([^{}]*)\}((?:(?!\\begin|\\end).)*)\\end\{array\}", re.DOTALL)
 _MATRIX = re.compile(
@@ -215,9 +227,12 @@ def for_typst(tex: str) -> str:
     for name, bar in (("vmatrix", "|"), ("Vmatrix", "\\|")):
         tex = tex.replace(f"\\begin{{{name}}}", f"\\left{bar}\\begin{{matrix}}")
         tex = tex.replace(f"\\end{{{name}}}", f"\\end{{matrix}}\\right{bar}")
-    tex = tex.replace("{smallmatrix}", "{matrix}").replace("{dcases}", "{cases}")
+    tex = _SIDESET.sub(_with_sides, tex)
+    tex = tex.replace("{smallmatrix}", "{matrix}").replace("{dcases}", "{cases}").replace("{drcases}", "{rcases}")
+    tex = tex.replace("\\begin{rcases}", f"\\begin{{cases}}{_RIGHT_BRACE} ").replace("{rcases}", "{cases}")
+    tex = _ONE_SIDED_RIGHT.sub(rf"\\begin{{cases}}{_RIGHT_BRACE} \1\\end{{cases}}", tex)
     tex = _ONE_SIDED.sub(r"\\begin{cases}\1\\end{cases}", tex)
-    tex = _CASES.sub(lambda match: re.sub(r"(?<!\\)&(?!\s*\\q?quad)", r"&\\quad ", match[0]), tex)
+    tex = _CASES.sub(_cases, tex)
     tex = _MATRIX.sub(r"\\begin{array}{c}\1\\end{array}", _ARRAY.sub(_array, tex))
     tex = _ARRAY.sub(_array, tex)
     tex = re.sub(r"\\left\s*\.((?:(?!\\left|\\right).)*)\\right\s*\|", r"\1\\bigg|", tex, flags=re.DOTALL)
@@ -252,6 +267,12 @@ def _balanced(tex: str) -> bool:
         elif not open_brackets or open_brackets.pop() + bracket not in ("()", "[]", "{}"):
             return False
     return not open_brackets
+
+
+def _cases(match: re.Match[str]) -> str:
+    """Cases with room before their conditions; those without get an empty one, or pandoc sets lines after a brace."""
+    cases = re.sub(r"(?<!\\)&(?!\s*\\q?quad)", r"&\\quad ", match[0])
+    return cases if "&" in cases else re.sub(r"(?=\\\\|\\end\{cases\}$)", " & ", cases, count=1)
 
 
 def _array(match: re.Match[str]) -> str:
@@ -293,6 +314,7 @@ def typst_formula(text: str) -> str:
         text = _RULES.sub(_with_rules, text)
         # pandoc writes a single column as a vector.
         text = re.sub(rf'vec\( *"?{mark}"? *', f"vec(delim: #none, align: #{_SIDES[side]}, ", text)
+    text = re.sub(rf'cases\(((?:delim: "[^"]*", *)?) *"?{_RIGHT_BRACE}"? *', r"cases(\1reverse: #true, ", text)
     # Typst sets the space between text and what follows; TeX does not, and \\text{if } brings its own.
     text = _TEXT_AND_SPACE.sub(_without_second_space, text)
     return _OLD_SYMBOL.sub(lambda match: _OLD_SYMBOLS[match[1]] if match[1] else match[0], text)
@@ -309,7 +331,25 @@ def _with_rules(match: re.Match[str]) -> str:
 def number_of(tex: str) -> tuple[str, str]:
     r"""The text of the formula's `\tag`, empty if it has none or several, and the name of its first `\label`."""
     tags = re.findall(r"\\tag\*?\s*\{([^{}]*)\}", tex)
-    return tags[0] if len(tags) == 1 else "", next(iter(labels_of(tex)), "")
+    return _COMMAND.sub(_symbol, tags[0].replace("$", "")) if len(tags) == 1 else "", next(iter(labels_of(tex)), "")
+
+
+_SYMBOLS = {"ast": "∗", "star": "⋆", "dagger": "†", "ddagger": "‡", "prime": "′", "diamond": "⋄", "lambda": "λ"}
+
+
+def _symbol(match: re.Match[str]) -> str:
+    """The character that a command stands for in the tag of a formula, which is text: Greek letters, signs."""
+    kind = "CAPITAL" if match[1][0].isupper() else "SMALL"
+    try:
+        return _SYMBOLS.get(match[1]) or unicodedata.lookup(f"GREEK {kind} LETTER {match[1].upper()}")
+    except KeyError:
+        return match[0]
+
+
+def _with_sides(match: re.Match[str]) -> str:
+    before, after = (match[side][1:-1].strip() for side in ("before", "after"))
+    after = "^{\\prime}" if after == "'" else after
+    return f"{f'{{}}{before}' if before else ''}{match['operator']}{f'{{}}{after}' if after else ''}"
 
 
 def _without_second_space(match: re.Match[str]) -> str:

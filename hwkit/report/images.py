@@ -6,11 +6,12 @@ import base64
 import binascii
 import contextlib
 import hashlib
+import html
 import io
 import math
 import re
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -37,11 +38,21 @@ _SUFFIX_OF_MIME = {
 MIME_OF_SUFFIX = {suffix: mime for mime, suffix in _SUFFIX_OF_MIME.items()} | {".jpeg": "image/jpeg"}
 IMAGE_MIMES = tuple(_SUFFIX_OF_MIME)
 
+# Formats that a page does not take and Pillow reads (BMP, TIFF) become PNG; a phone's MPO begins with a plain JPEG.
+_MIME_OF_FORMAT = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "GIF": "image/gif",
+    "WEBP": "image/webp",
+}
+
 # An SVG within an SVG is left out as well: nobody would look into it.
 _SVG_INSIDE = r"(?!\#|data:image/(?:png|jpe?g|gif|webp)\b)"
 _SVG_OUTSIDE_REFERENCE = re.compile(
     rf"""\s(?:[\w.-]+:)?href\s*=\s*(?:"{_SVG_INSIDE}[^"]*"|'{_SVG_INSIDE}[^']*')""", re.IGNORECASE
 )
+_SVG_PICTURE = re.compile(r"""href\s*=\s*(["'])(data:[^"']*)\1""", re.IGNORECASE)
 _SVG_SCRIPT = re.compile(r"<script\b.*?(?:</script\s*>|/>)", re.IGNORECASE | re.DOTALL)
 _LENGTH = re.compile(r"^\s*([\d.]+)\s*(px|pt|in|cm|mm|)\s*$")
 _INCHES_PER_UNIT = {"px": 1 / 96, "": 1 / 96, "pt": 1 / 72, "in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4}
@@ -64,6 +75,8 @@ class ImageStore:
     """
 
     folder: str
+    # Where each image is shown, as warnings begin ("a, cell 3: ").
+    places: dict[str, str] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     _sizes: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
 
@@ -79,6 +92,8 @@ class ImageStore:
             raise ReportError(f"images of type {mime!r} are not supported (known: {', '.join(IMAGE_MIMES)})")
         if mime == "image/svg+xml":
             content = _safe_svg(content)
+        elif mime != "application/pdf":
+            content, mime = _known_bitmap(content, mime)
         width, height = _natural_size(content, mime)
         name = f"{hashlib.sha256(content).hexdigest()[:16]}{_SUFFIX_OF_MIME[mime]}"
         name = f"{self.folder}/{name}" if self.folder else name
@@ -120,7 +135,10 @@ class ImageStore:
         mime = MIME_OF_SUFFIX.get(path.suffix.lower())
         if mime is None:
             raise ReportError(f"image {target!r} has a format that cannot be set; save it as PNG, JPEG or SVG")
-        return self.add(path.read_bytes(), mime)
+        try:
+            return self.add(path.read_bytes(), mime)
+        except ReportError as error:
+            raise ReportError(f"image {target!r}: {error}") from None
 
 
 def image_bytes(data: str | bytes, mime: str) -> bytes:
@@ -164,17 +182,36 @@ def _natural_size(content: bytes, mime: str) -> tuple[float | None, float | None
         return None, None
     if mime == "image/svg+xml":
         return _svg_size(content.decode("utf-8", "replace"))
+    with _opened(content, mime) as image:
+        density = image.info.get("dpi", (DEFAULT_PIXELS_PER_INCH,) * 2)
+        pixels = image.size
+    per_inch = float(density[0]) if 30 <= float(density[0]) <= 1200 else DEFAULT_PIXELS_PER_INCH
+    return pixels[0] / per_inch, pixels[1] / per_inch
+
+
+@contextlib.contextmanager
+def _opened(content: bytes, mime: str) -> Iterator[PillowImage.Image]:
+    """A bitmap, read to its end."""
     try:
         with PillowImage.open(io.BytesIO(content)) as image:
             if math.prod(image.size) > MOST_PIXELS:  # a small file may claim as many as it likes
                 raise ValueError(f"it has {image.size[0]} x {image.size[1]} pixels; make it smaller")
             image.load()
-            density = image.info.get("dpi", (DEFAULT_PIXELS_PER_INCH,) * 2)
-            pixels = image.size
+            yield image
+    except PillowImage.UnidentifiedImageError:
+        raise ReportError(f"an image of type {mime} is damaged: it has no known format") from None
     except Exception as error:  # Pillow raises many kinds on damaged files; all mean the same here
         raise ReportError(f"an image of type {mime} is damaged: {error}") from error
-    per_inch = float(density[0]) if 30 <= float(density[0]) <= 1200 else DEFAULT_PIXELS_PER_INCH
-    return pixels[0] / per_inch, pixels[1] / per_inch
+
+
+def _known_bitmap(content: bytes, mime: str) -> tuple[bytes, str]:
+    """A bitmap and its MIME type, whatever the file's name says: a picture saved under the wrong one is common."""
+    with _opened(content, mime) as image:
+        if known := _MIME_OF_FORMAT.get(image.format or ""):
+            return content, known
+        converted = io.BytesIO()
+        image.convert("RGBA").save(converted, "PNG")
+        return converted.getvalue(), "image/png"
 
 
 def _safe_svg(content: bytes) -> bytes:
@@ -186,9 +223,22 @@ def _safe_svg(content: bytes) -> bytes:
     if start < 0:
         raise ReportError("an SVG image is damaged: it has no <svg> element")
     text = _SVG_OUTSIDE_REFERENCE.sub("", _SVG_SCRIPT.sub("", text))
+    for picture in _SVG_PICTURE.finditer(text):
+        _check_inner_picture(html.unescape(picture[2]))
     if "#" in text and _elements_drawn(text) > MOST_ELEMENTS:
         raise ReportError(f"an SVG image draws more than {MOST_ELEMENTS} elements; save it as PNG")
     return text.encode("utf-8", "replace")
+
+
+def _check_inner_picture(uri: str) -> None:
+    """See to it that a picture within an SVG is what it says: Typst passes over others, or fails."""
+    try:
+        content, mime = _decode_data_uri(uri)
+        known = _known_bitmap(content, mime)[1]
+    except ReportError as error:
+        raise ReportError(f"an SVG image holds a picture that cannot be shown: {error}") from None
+    if known != mime.lower().replace("/jpg", "/jpeg"):
+        raise ReportError(f"an SVG image holds a picture that says it is {mime} and is {known}")
 
 
 def _elements_drawn(text: str) -> float:

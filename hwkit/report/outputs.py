@@ -41,6 +41,11 @@ _OPEN_CELL = re.compile(
     r"(<(t[hd])\b[^>]*>(?:(?!</?t[hdr]\b|</?table\b|</t(?:head|body)\b).)*)(?=<t[hdr]\b|</t(?:r|head|body|able)\b)",
     re.IGNORECASE | re.DOTALL,
 )
+# The same of a row.
+_OPEN_ROW = re.compile(
+    r"(<tr\b(?:(?!</?tr\b|</?table\b|</?t(?:head|body|foot)\b).)*)(?=<tr\b|</?t(?:head|body|foot)\b|</table\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 # Scripts that only get a library ready to draw.
 _LOADS_LIBRARY = re.compile(r"application/vnd\.\w+_load\.|Loading BokehJS")
 _LIBRARIES = re.compile(r"plotly|vega|bokeh|holoviews", re.IGNORECASE)
@@ -125,6 +130,7 @@ class _CellOutputs:
         self.subcaptions = option_list(self.options.get("fig-subcap"))
         self.alts = option_list(self.options.get("fig-alt"))
         self.table_captions = option_list(self.options.get("tbl-cap"))
+        self.table_subcaptions = option_list(self.options.get("tbl-subcap"))
         self.figures = 0
         self.tables = 0
         # Pictures that are shown together at the end: those of one figure, or those side by side.
@@ -248,6 +254,9 @@ class _CellOutputs:
         if not is_table:
             return content
         index, self.tables = self.tables, self.tables + 1
+        if index < len(self.table_subcaptions):
+            letter = "abcdefghijklmnopqrstuvwxyz"[index % 26]
+            content += chunk(f"({letter}) {self.table_subcaptions[index]}", cell=self.number)
         if not caption and index < len(self.table_captions):
             caption = self.table_captions[index]
         if not caption:
@@ -352,6 +361,8 @@ def _readable_html(markup: str, plain: str) -> str:
     readable = _UNSEEN.sub("", markup)
     if len(re.findall(r"<t[hd]\b", readable)) > len(re.findall(r"</t[hd]\b", readable)):
         readable = _OPEN_CELL.sub(r"\1</\2>", readable)
+    if len(re.findall(r"<tr\b", readable)) > len(re.findall(r"</tr\b", readable)):
+        readable = _OPEN_ROW.sub(r"\1</tr>", readable)
     drawn_by_page = 'class="xr-' in readable or 'class="sk-' in readable  # xarray's data sets, scikit-learn's models
     if re.search(r"<(table|img|iframe|video|audio)\b", readable, re.IGNORECASE) and not drawn_by_page:
         return readable

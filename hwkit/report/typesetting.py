@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from hwkit.errors import ReportError
 from hwkit.report.document import Document
 from hwkit.report.files import find_inside
 from hwkit.report.fonts import EMBEDDED, font_set, missing_message, shown_instead
+from hwkit.report.images import MIME_OF_SUFFIX
 from hwkit.report.pandoc import TEMPLATES
 from hwkit.report.settings import PAPERS, ReportSettings
 from hwkit.report.typst_writer import FORMULA, TypstWriter, typst_array, typst_string
@@ -35,11 +36,16 @@ _MOST_ATTEMPTS = 25
 _NAMED_FILE = re.compile(r'"([^"\n]+\.(?:typ|png|jpe?g|gif|svg|webp|pdf|json|toml|yaml|csv))"')
 
 
+_LEFT_OUT = """<svg xmlns="http://www.w3.org/2000/svg" width="180" height="24">
+<text x="4" y="16" font-family="Libertinus Serif" font-size="13" fill="#b3261e">[image: left out]</text></svg>"""
+
+
 @dataclass(frozen=True)
 class TypstSource:
     """A complete Typst file, the images and other files it needs by their paths, and the warnings on the way to it.
 
-    `writer` is what wrote it; it knows the formulas and warns of those that cannot be set.
+    `writer` is what wrote it; it knows the formulas and warns of those that cannot be set. `image_places` says where
+    each image is shown.
     """
 
     text: str
@@ -47,6 +53,7 @@ class TypstSource:
     warnings: list[str]
     writer: TypstWriter
     pdf_standard: str = ""
+    image_places: Mapping[str, str] = field(default_factory=dict)
 
 
 def typeset(
@@ -79,7 +86,7 @@ def typeset(
         text = text.translate({ord(character): shown_instead(character) for character in missing})
     used = {name: content for name, content in document.images.files.items() if name in text}
     used |= _theme_files(settings.theme)
-    return TypstSource(text, used, warnings, writer, settings.pdf_standard)
+    return TypstSource(text, used, warnings, writer, settings.pdf_standard, document.images.places)
 
 
 def _line_points(settings: ReportSettings) -> float:
@@ -94,7 +101,7 @@ def compile_pdf(source: TypstSource, *, system_fonts: bool = True) -> bytes:
     """The PDF of a Typst source.
 
     It is compiled in an empty folder that holds nothing but its images. A formula that Typst does not accept is
-    shown as its TeX, with a warning among `source.writer.warnings`.
+    shown as its TeX, an image that it does not accept as a line, with a warning among `source.writer.warnings`.
 
     Raises
     ------
@@ -113,6 +120,8 @@ def compile_pdf(source: TypstSource, *, system_fonts: bool = True) -> bytes:
             except typst.TypstError as error:
                 diagnosis = getattr(error, "diagnostic", "") or str(error)
                 repaired = _without_formulas(text, re.findall(r"main\.typ:(\d+):(\d+)", diagnosis), source.writer)
+                if repaired == text:
+                    repaired = _without_bad_images(source, text, root)
                 if repaired == text:
                     raise ReportError(f"the report could not be typeset: {_shortened(diagnosis)}") from error
                 text = repaired
@@ -163,6 +172,23 @@ def _without_formulas(text: str, places: Iterable[tuple[str, str]], writer: Typs
         return writer.formula_as_source(int(match[1])) if bad else match[0]
 
     return FORMULA.sub(shown, text)
+
+
+def _without_bad_images(source: TypstSource, text: str, root: Path) -> str:
+    """The Typst source with another picture for each that cannot be set: one that says so."""
+    (root / "left-out.svg").write_text(_LEFT_OUT, encoding="utf-8")
+    for name in source.images:
+        quoted = typst_string(name)
+        if quoted not in text or Path(name).suffix not in MIME_OF_SUFFIX:
+            continue
+        try:
+            typst.compile(f"#image({quoted})".encode(), root=root, format="pdf", ignore_system_fonts=True)
+        except typst.TypstError as error:
+            problem = _shortened(str(error).split(":", 1)[-1])
+            where = source.image_places.get(name, "")
+            source.writer.warnings.append(f"{where}an image could not be set and was left out: {problem}")
+            text = text.replace(quoted, typst_string("left-out.svg"))
+    return text
 
 
 def page_count(pdf: bytes) -> int:

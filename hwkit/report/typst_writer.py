@@ -279,11 +279,12 @@ class TypstWriter:
         if "csl-bib-body" in attributes[1]:
             return self._references(attributes, blocks)
         if "hwkit-grid" in attributes[1]:
-            start = f"#hwkit-grid(columns: {tree.attr_value(attributes, 'columns')},"
+            grid = f"#hwkit-grid(columns: {tree.attr_value(attributes, 'columns')},"
             cells: list[Element] = []
             for block in blocks:
-                cells += [tree.raw_block("typst", "["), *self._blocks([block]), tree.raw_block("typst", "],")]
-            return [tree.raw_block("typst", start), *cells, tree.raw_block("typst", ")")]
+                start = "[#set align(left)" if block["t"] == "Div" and "hwkit-column" in block["c"][0][1] else "["
+                cells += [tree.raw_block("typst", start), *self._blocks([block]), tree.raw_block("typst", "],")]
+            return [tree.raw_block("typst", grid), *cells, tree.raw_block("typst", ")")]
         kind = callout_kind(attributes[1])
         if not kind:
             return None

@@ -150,26 +150,110 @@ local function divisions(div)
   return div
 end
 
+-- MyST's roles, "{ref}`fig-x`", "{math}`a^2`", "{cite}`key`"; of others, "{term}`word`", the text stays.
+local REFERENCES = { ref = "named", numref = "named", eq = "eqref" }
+local TEXT_ROLES = { doc = true, term = true, download = true, abbr = true, sub = true, sup = true, index = true }
+local function of_role(role, text)
+  local shown, target = text:match("^(.-)%s*<([^<>]+)>$")
+  if role == "math" then return pandoc.Math("InlineMath", text) end
+  if REFERENCES[role] and shown and shown ~= "" and not shown:find("%%s") then return pandoc.Link(shown, "#" .. target) end
+  if REFERENCES[role] then
+    return pandoc.Link({ pandoc.Str(text) }, "#" .. (target or text), "", { class = "hwkit-reference " .. REFERENCES[role] })
+  end
+  if role:match("^cite") then return citation(text, role == "cite:t" and "AuthorInText" or "NormalCitation", { pandoc.Str(text) }) end
+  if role == "sub" then return pandoc.Subscript(text) elseif role == "sup" then return pandoc.Superscript(text) end
+  return TEXT_ROLES[role] and pandoc.Str(shown and shown ~= "" and shown or text) or nil
+end
+
+local function roles(inlines)
+  local result = pandoc.List()
+  for _, inline in ipairs(inlines) do
+    local last = result[#result]
+    local before, role
+    if inline.t == "Code" and last and last.t == "Str" then before, role = last.text:match("^(.*){([%a:]+)}$") end
+    local meant = role and of_role(role, inline.text)
+    if meant then result[#result] = pandoc.Str(before) end
+    result:insert(meant or inline)
+  end
+  return result
+end
+
 -- MyST's directives, "```{note} Title" and ":::{note}", with fences that pandoc knows.
 local ADMONITIONS = {
   note = "note", tip = "tip", hint = "tip", seealso = "note", admonition = "note", important = "important",
   warning = "warning", attention = "warning", caution = "caution", danger = "caution", error = "caution",
 }
+-- Directives whose text stands on paper where it stands in the notebook, and those that only a book's builder obeys.
+local FLOWING, OF_A_BOOK, PROGRAMS = {}, {}, {}
+for name in ("margin sidebar topic dropdown details epigraph pull-quote highlights tab-set tab-item exercise solution card grid"
+  .. " grid-item grid-item-card list-table table aside div proof theorem lemma definition example remark corollary algorithm")
+  :gmatch("%S+") do FLOWING[name] = true end
+for name in ("tableofcontents toctree contents bibliography index"):gmatch("%S+") do OF_A_BOOK[name] = true end
+for name in ("code-block code sourcecode code-cell"):gmatch("%S+") do PROGRAMS[name] = true end
+
 local function with_directives(text)
   local function fence(start, name, title)
-    local kind = ADMONITIONS[name] and "callout-" .. ADMONITIONS[name] or name
-    return ("%s {.%s title='%s'}"):format(start, kind, title:gsub("'", "’"))
+    name = name:gsub("^prf:", "")
+    title = title:gsub("'", "’")
+    if ADMONITIONS[name] then return ("%s {.callout-%s title='%s'}"):format(start, ADMONITIONS[name], title) end
+    return ("%s {.%s directive='yes' title='%s'}"):format(start, name, title)
   end
-  return ("\n" .. text):gsub("(\n *```+){([%a-]+)} *([^\n]*)", fence):gsub("(\n *:::+) *{([%a-]+)} *([^\n]*)", fence):sub(2)
+  return ("\n" .. text):gsub("(\n *```+){([%a:-]+)} *([^\n]*)", fence):gsub("(\n *:::+) *{([%a:-]+)} *([^\n]*)", fence):sub(2)
 end
 
--- Fenced text: a program with a caption, such a directive, or GitHub's "```math".
-local function fenced(block)
+-- The lines ":key: value" that a directive begins with, and what follows them.
+local function options_of(text)
+  local options = {}
+  while true do
+    local key, value, rest = text:match("^:([%w_-]+): *([^\n]*)\n?(.*)$")
+    if not key then return options, text end
+    options[key], text = value, rest
+  end
+end
+
+local FENCE = "[`~:>] ?[`~:[]"
+local fenced
+
+-- The text inside a directive, which may hold others.
+local function flowing(text)
+  return walked(walked(read_markdown(text), text, FENCE, { CodeBlock = fenced }), text, "{[%a:]+}`", { Inlines = roles }).blocks
+end
+
+local function directive(block, kind, title)
+  local options, body = options_of(block.text)
+  local label = options.name or options.label or ""
+  if kind == "figure" or kind == "image" then
+    local image = pandoc.Image(options.alt or "", title, "", { width = options.width })
+    if kind == "image" then return pandoc.Para({ image }) end
+    return pandoc.Figure({ pandoc.Plain({ image }) }, { long = flowing(body) }, pandoc.Attr(label))
+  end
+  if OF_A_BOOK[kind] then return {} end
+  if PROGRAMS[kind] then
+    local program = pandoc.CodeBlock(body, pandoc.Attr(label, { title }))
+    if not options.caption then return program end
+    program.attributes["lst-cap"] = options.caption
+    return captioned_program(program)
+  end
+  if not FLOWING[kind] then return nil end
+  local blocks = pandoc.List(flowing(body))
+  if title ~= "" then blocks:insert(1, pandoc.Para({ pandoc.Strong(pandoc.utils.blocks_to_inlines(read_markdown(title).blocks)) })) end
+  return blocks
+end
+
+-- Fenced text: a program with a caption, a directive, or GitHub's "```math".
+function fenced(block)
   if block.attributes["lst-cap"] then return captioned_program(block) end
-  local kind = block.classes[1] or ""
-  local body = block.text:gsub("^:[%w-]+:[^\n]*\n?", "")
-  if kind == "math" then return pandoc.Para({ pandoc.Math("DisplayMath", body) }) end
-  if kind:match("^callout%-") then return divisions(pandoc.Div(read_markdown(body).blocks, block.attr)) end
+  local kind, title = block.classes[1] or "", block.attributes.title or ""
+  if kind == "math" then
+    local options, body = options_of(block.text)
+    local label = options.label or options.name
+    return pandoc.Para({ pandoc.Math("DisplayMath", body .. (label and ("\\label{%s}"):format(label) or "")) })
+  end
+  if kind:match("^callout%-") then
+    local _, body = options_of(block.text)
+    return divisions(pandoc.Div(flowing(body), block.attr))
+  end
+  if block.attributes.directive then return directive(block, kind, title) end
 end
 
 -- GitHub's notes, "> [!NOTE] Title", as the callouts that they are.
@@ -196,7 +280,8 @@ local function read(text, markup)
   -- pandoc ends the paragraph before it, though it is told that there are no such lists.
   text = text:gsub("([^\n])\n(@%a+%-[%w_-]+[%.%)])", "%1 %2")
   local document = walked(read_markdown(with_directives(text)), text, "data%-cite", { Inlines = html_citations })
-  document = walked(document, text, "[`~:>] ?[`~:[]", { CodeBlock = fenced, BlockQuote = note_as_callout, Div = divisions })
+  document = walked(document, text, "{[%a:]+}`", { Inlines = roles })
+  document = walked(document, text, FENCE, { CodeBlock = fenced, BlockQuote = note_as_callout, Div = divisions })
   return holds_html(document, text) and with_html_understood(document) or document
 end
 
