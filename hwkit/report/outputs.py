@@ -36,15 +36,11 @@ _UNSEEN = re.compile(
     r"<(style|script)\b.*?</\1\s*>|<!--.*?-->|Make this Notebook Trusted to load map: File -> Trust Notebook",
     re.IGNORECASE | re.DOTALL,
 )
-# A table cell that its row or the next cell ends, which browsers take and pandoc does not.
-_OPEN_CELL = re.compile(
-    r"(<(t[hd])\b[^>]*>(?:(?!</?t[hdr]\b|</?table\b|</t(?:head|body)\b).)*)(?=<t[hdr]\b|</t(?:r|head|body|able)\b)",
-    re.IGNORECASE | re.DOTALL,
-)
-# The same of a row.
-_OPEN_ROW = re.compile(
-    r"(<tr\b(?:(?!</?tr\b|</?table\b|</?t(?:head|body|foot)\b).)*)(?=<tr\b|</?t(?:head|body|foot)\b|</table\b)",
-    re.IGNORECASE | re.DOTALL,
+# Elements of tables whose end tags browsers do without and pandoc does not, and the tags that they end at.
+_OPTIONAL_ENDS = (
+    ("th|td", "th|td|tr|thead|tbody|tfoot|table"),
+    ("tr", "tr|thead|tbody|tfoot|table"),
+    ("thead|tbody|tfoot", "thead|tbody|tfoot|table"),
 )
 # Scripts that only get a library ready to draw.
 _LOADS_LIBRARY = re.compile(r"application/vnd\.\w+_load\.|Loading BokehJS")
@@ -358,11 +354,7 @@ def _joined(value: Any) -> Any:
 
 def _readable_html(markup: str, plain: str) -> str:
     """The HTML without styles and scripts; empty where the plain text says more than it."""
-    readable = _UNSEEN.sub("", markup)
-    if len(re.findall(r"<t[hd]\b", readable)) > len(re.findall(r"</t[hd]\b", readable)):
-        readable = _OPEN_CELL.sub(r"\1</\2>", readable)
-    if len(re.findall(r"<tr\b", readable)) > len(re.findall(r"</tr\b", readable)):
-        readable = _OPEN_ROW.sub(r"\1</tr>", readable)
+    readable = _closed(_UNSEEN.sub("", markup))
     drawn_by_page = 'class="xr-' in readable or 'class="sk-' in readable  # xarray's data sets, scikit-learn's models
     if re.search(r"<(table|img|iframe|video|audio)\b", readable, re.IGNORECASE) and not drawn_by_page:
         return readable
@@ -370,6 +362,16 @@ def _readable_html(markup: str, plain: str) -> str:
         return ""
     visible = re.sub(r"<[^>]*>|&nbsp;", "", readable).strip()
     return readable if visible else ""
+
+
+def _closed(markup: str) -> str:
+    """The HTML with the end tags of cells, rows and parts of tables where they were left out."""
+    for elements, ends in _OPTIONAL_ENDS:
+        opened, closed = (len(re.findall(rf"<{slash}(?:{elements})\b", markup, re.IGNORECASE)) for slash in ("", "/"))
+        if opened > closed:
+            unclosed = rf"(<({elements})\b(?:(?!</?(?:{ends})\b).)*)(?!</\2\b)(?=</?(?:{ends})\b)"
+            markup = re.sub(unclosed, r"\1</\2>", markup, flags=re.IGNORECASE | re.DOTALL)
+    return markup
 
 
 def _draws(markup: str) -> bool:
