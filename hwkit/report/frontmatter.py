@@ -8,15 +8,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from nbformat import NotebookNode
 
 from hwkit.errors import ReportError
 from hwkit.report import safeyaml
 from hwkit.report.files import find_inside
 from hwkit.report.settings import THEMES, ReportSettings
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 _FENCED = re.compile(r"\A\s*---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*\s*\Z", re.DOTALL)
 # Keys of Quarto's and pandoc's front matter, and the settings that they are.

@@ -1,19 +1,17 @@
 """A notebook as chunked Markdown: the first step of every document.
 
 nbconvert's exporters take the same steps with a template between them (`hwkit.report.exporters`). This is without
-nbconvert, whose import takes longer than a conversion.
+nbconvert, whose import takes longer than a conversion; nbformat is imported only for what is not in today's format.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import nbformat
-from nbformat import NotebookNode, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from hwkit.errors import ReportError
 from hwkit.report import outputs
@@ -22,11 +20,27 @@ from hwkit.report.document import Part
 from hwkit.report.frontmatter import FrontMatter, take_front_matter
 from hwkit.report.images import ImageStore
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
 PARAMETER_TAGS = frozenset({"parameters", "injected-parameters"})
 
 
+class Node(dict[str, Any]):
+    """A part of a notebook: a dictionary whose keys are attributes, too, as nbformat's `NotebookNode` is."""
+
+    def __getattr__(self, key: str) -> Any:
+        try:
+            return self[key]
+        except KeyError:
+            raise AttributeError(key) from None
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
 def read_notebook(path: Path) -> NotebookNode:
-    """The notebook in a file, in today's format.
+    """The notebook in a file, in format 4, whatever format the file has.
 
     Raises
     ------
@@ -34,10 +48,19 @@ def read_notebook(path: Path) -> NotebookNode:
         If there is none that can be read.
     """
     try:
-        # Without a check of the format, which `to_markdown` makes once and with an error that names the cell.
-        return nbformat.convert(nbformat.reader.reads(path.read_text(encoding="utf-8")), 4)
-    except Exception as error:  # nbformat raises many kinds on damaged files; all mean the same here
-        raise ReportError(f"it cannot be read: {error}") from error
+        text = path.read_text(encoding="utf-8")
+        nb: Any = json.loads(text, object_hook=Node)
+        if nb.nbformat != 4:
+            import nbformat
+
+            return nbformat.convert(nbformat.reader.reads(text), 4)
+        for cell in nb.cells:
+            cell.source = "".join(cell.source)  # a text, or its lines
+        return nb
+    except json.JSONDecodeError as error:
+        raise ReportError(f"it cannot be read: it is no notebook, as it is no JSON ({error})") from None
+    except Exception as error:  # all that damaged files raise means the same here
+        raise ReportError(f"it cannot be read: {type(error).__name__}: {error}") from error
 
 
 def numbered(nb: NotebookNode, resources: dict[str, Any]) -> NotebookNode:
@@ -104,14 +127,15 @@ def to_markdown(nb: NotebookNode, resources: dict[str, Any], *, echo: bool = Tru
         If the notebook breaks the format; the message names the cell.
     """
     try:
-        nb = nbformat.validator.normalize(nb)[1]
-        nbformat.validate(nb, relax_add_props=True)
-    except ValidationError as error:
-        raise invalid(error) from None
-    nb = numbered(nb, resources)
-    front: FrontMatter = resources["hwkit_front_matter"]
-    keep_shown_cells(nb, front.cell_options, echo=echo, show_parameters=show_parameters)
-    return "".join(_cell(cell, nb, resources) for cell in nb.cells)
+        shown = numbered(nb, resources)
+        front: FrontMatter = resources["hwkit_front_matter"]
+        keep_shown_cells(shown, front.cell_options, echo=echo, show_parameters=show_parameters)
+        return "".join(_cell(cell, shown, resources) for cell in shown.cells)
+    except ReportError:
+        raise
+    except Exception:  # most likely of a notebook that breaks the format, which takes longer to check than to convert
+        require_valid(nb)
+        raise
 
 
 def _cell(cell: NotebookNode, nb: NotebookNode, resources: Mapping[str, Any]) -> str:
@@ -123,7 +147,18 @@ def _cell(cell: NotebookNode, nb: NotebookNode, resources: Mapping[str, Any]) ->
     return code + outputs.code_outputs(cell, resources)
 
 
-def invalid(error: ValidationError) -> ReportError:
+def require_valid(nb: NotebookNode) -> None:
+    """Raises ReportError if the notebook breaks the format: in which cell, and what to do."""
+    import nbformat
+    from nbformat import ValidationError
+
+    try:
+        nbformat.validate(nbformat.from_dict(nb), relax_add_props=True)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def invalid(error: Exception) -> ReportError:
     """What to tell of a notebook that breaks the format: in which cell, and what to do."""
     place = re.search(r"\['cells'\]\[(\d+)\]", str(error))
     where = f"cell {int(place[1]) + 1}" if place else "its metadata"

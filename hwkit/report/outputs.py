@@ -6,15 +6,16 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING, Any
 
 from hwkit.errors import ReportError
 from hwkit.report import terminal
 from hwkit.report.formulas import split_macros
 from hwkit.report.images import IMAGE_MIMES, ImageStore, StoredImage, image_bytes
 from hwkit.report.markdown import chunk, division, fenced
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 # Best first; pictures of one output are weighed against each other in `_picture`.
 PICTURE_ORDER = ("image/svg+xml", "application/pdf", "image/png", "image/jpeg", "image/gif", "image/webp")
@@ -338,7 +339,7 @@ def _streams_joined(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
     for output in outputs:
         last = joined[-1] if joined else None
         if last and last.output_type == output.output_type == "stream" and last.name == output.name:
-            joined[-1] = NotebookNode(last, text=_joined(last.text) + _joined(output.text))
+            joined[-1] = type(last)(last, text=_joined(last.text) + _joined(output.text))
         else:
             joined.append(output)
     return joined
