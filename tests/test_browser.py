@@ -1,7 +1,8 @@
 """The explorer in a real browser: JupyterLab, every control used as a hand would, and the page read back.
 
 Run with `make test-browser`. Needs playwright and a chromium; skipped where either is missing. With
-HWKIT_SCREENSHOTS=FOLDER, pictures of what was on the screen are left there.
+HWKIT_SCREENSHOTS=FOLDER, pictures of what was on the screen are left there; HWKIT_BROWSER_WIDTH is the width of the
+page in pixels.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 pytestmark = pytest.mark.browser
-WIDTH, HEIGHT = 1000, 1600  # pixels; the page beside Lab's margins is about as wide as Colab's
+# Pixels; the page beside Lab's margins is about as wide as Colab's.
+WIDTH, HEIGHT = int(os.environ.get("HWKIT_BROWSER_WIDTH", "1000")), 1600
 
 
 @pytest.fixture(scope="module")

@@ -84,5 +84,5 @@ def test_nbconverts_way_leads_to_the_same_document(tmp_path):
 
 
 def test_export_starts_without_half_of_jupyter():
-    check = "import hwkit.report.convert, hwkit.report.book, sys; assert not {'nbconvert', 'nbformat'} & set(sys.modules)"
+    check = "import hwkit.report.book, hwkit.report.convert, sys; assert not {'nbconvert', 'nbformat'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", check], check=True)

@@ -101,6 +101,8 @@ STYLE = """<style>
 .hwkit-plane .here {position: absolute; width: 16px; height: 16px; margin: -8px; border: 3px solid #CC3311;
   border-radius: 50%; box-shadow: 0 0 0 2px #fff; pointer-events: none; box-sizing: border-box}
 .hwkit svg {width: 100%; max-width: 860px; font-size: 12px; background: #fff; color: #222}
+.hwkit-dot {display: inline-block; width: 11px; height: 11px; border-radius: 50%; border: 1px solid #888;
+  box-sizing: border-box}
 .hwkit-hidden {display: none !important}
 </style>"""
 

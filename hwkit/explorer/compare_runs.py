@@ -133,7 +133,7 @@ class Dashboard(FrontEnd):
             name = html.escape(_label(self.runs[number], number))
             button = (
                 f'<button data-pick="show {number}" aria-label="{name}, {state} in the chart" title="show or hide">'
-                f'<span style="color:{_colour(number)};font-size:16px">{"●" if shown else "○"}</span></button>'
+                f"{drawing.dot(_colour(number), filled=shown)}</button>"
             )
             cells = "".join(f"<td>{html.escape(_cell(value))}</td>" for value in row)
             rows.append(f"<tr><td>{button}</td>{cells}</tr>")

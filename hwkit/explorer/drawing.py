@@ -115,12 +115,17 @@ def bars(names: Sequence[str], values: Sequence[float], label: int | None, predi
     return f'<div class="hwkit-bars">{"".join(rows)}</div>'
 
 
+def dot(colour: str, *, filled: bool = True) -> str:
+    """A dot of a legend, with a rim that is seen on dark and on bright pages."""
+    return f'<span class="hwkit-dot" style="background:{colour if filled else "none"}"></span>'
+
+
 def matrix(names: Sequence[str], counts: np.ndarray) -> str:
     """A confusion matrix, int (10, 10), whose cells are picked as "true predicted"; mistakes are coloured."""
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     strength = np.sqrt(wrong / max(1, wrong.max()))
-    colours = matplotlib.colormaps["YlOrBr"](0.75 * strength)[..., :3]
+    colours = matplotlib.colormaps["YlOrBr"](0.6 * strength)[..., :3]
     rows = []
     for label, name in enumerate(names):
         cells = []
@@ -210,7 +215,7 @@ def histograms(panels: Mapping[str, Sequence[tuple[str, np.ndarray, np.ndarray]]
     for place, (title, distributions) in enumerate(panels.items()):
         row, column = divmod(place, columns)
         left, top = column * (width + 12), row * (height + 46) + 18
-        parts.append(_text(left, top - 5, title, "start"))
+        parts.append(_text(left + 2, top - 5, title, "start"))
         densities = np.concatenate([density[density > 0] for _, density, _ in distributions])
         low, high = np.log10(densities.min()) - 0.3, np.log10(densities.max()) + 0.1
         for colour, density, edges in distributions:
@@ -224,7 +229,7 @@ def histograms(panels: Mapping[str, Sequence[tuple[str, np.ndarray, np.ndarray]]
             parts.append(f'<path d="{outline}" fill="{colour}" fill-opacity="0.35" stroke="{colour}"/>')
         edges = distributions[0][2]
         parts.append(f'<path d="M{left} {top + height}h{width}" stroke="#444"/>')
-        parts.append(_text(left, top + height + 14, f"{edges[0]:.2g}", "start"))
+        parts.append(_text(left + 2, top + height + 14, f"{edges[0]:.2g}", "start"))
         parts.append(_text(left + width, top + height + 14, f"{edges[-1]:.2g}", "end"))
     size = f"{columns * (width + 12)} {rows * (height + 46)}"
     return f'<svg viewBox="0 0 {size}" role="img" aria-label="weight distributions">{"".join(parts)}</svg>'
@@ -258,7 +263,8 @@ def _text(x: float, y: float, text: str, anchor: str) -> str:
 def _legend(lines: Sequence[Line]) -> str:
     entries = "".join(
         f'<span style="margin-right:18px;white-space:nowrap"><b style="display:inline-block;width:22px;'
-        f'border-top:3px {"dashed" if line.dashed else "solid"} {line.colour};vertical-align:middle"></b> '
+        f"border-top:3px {'dashed' if line.dashed else 'solid'} {line.colour};filter:drop-shadow(0 0 1px #999);"
+        f'vertical-align:middle"></b> '
         f"{html.escape(line.name)}</span>"
         for line in lines
     )

@@ -585,7 +585,7 @@ class Explorer(FrontEnd):
         x, y = self._on_plane(opened.position(self._shown[0][1]))
         here = f"left:{100 * x:.2f}%;top:{100 * y:.2f}%"
         legend = "".join(
-            f'<span style="margin-right:12px"><b style="color:{colour}">●</b> {html.escape(name)}</span>'
+            f'<span style="margin-right:12px">{drawing.dot(colour)} {html.escape(name)}</span>'
             for name, colour in zip(opened.names, theme.CLASS_COLOURS, strict=False)
         )
         self.page.show(
