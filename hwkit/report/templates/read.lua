@@ -152,7 +152,7 @@ end
 
 -- MyST's roles, "{ref}`fig-x`", "{math}`a^2`", "{cite}`key`"; of others, "{term}`word`", the text stays.
 local REFERENCES = { ref = "named", numref = "named", eq = "eqref" }
-local TEXT_ROLES = { doc = true, term = true, download = true, abbr = true, sub = true, sup = true, index = true }
+local TEXT_ROLES = { doc = true, term = true, download = true, abbr = true, index = true }
 local function of_role(role, text)
   local shown, target = text:match("^(.-)%s*<([^<>]+)>$")
   if role == "math" then return pandoc.Math("InlineMath", text) end
