@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -86,3 +87,29 @@ def test_nbconverts_way_leads_to_the_same_document(tmp_path):
 def test_export_starts_without_half_of_jupyter():
     check = "import hwkit.report.book, hwkit.report.convert, sys; assert not {'nbconvert', 'nbformat'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_a_notebook_of_an_old_format_is_converted(tmp_path, capsys):
+    cells = [{"cell_type": "heading", "level": 1, "metadata": {}, "source": ["Old"]}]
+    old = {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": cells, "metadata": {}}]}
+    (tmp_path / "old.ipynb").write_text(json.dumps(old))
+    assert main(["export", str(tmp_path / "old.ipynb")]) == 0
+    assert (tmp_path / "old.pdf").read_bytes().startswith(b"%PDF")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda nb: nb["cells"][1].update(outputs=[5]), "cell 2"),
+        (lambda nb: nb["cells"][1].update(source=5), "it cannot be read"),
+        (lambda nb: nb.pop("cells"), "it cannot be read"),
+        (lambda nb: nb["cells"][1].pop("metadata"), "cell 2"),
+    ],
+)
+def test_a_notebook_that_breaks_the_format_is_named_with_its_cell(tmp_path, capsys, damage, says):
+    nb = new_notebook(cells=[new_markdown_cell("# Fine"), new_code_cell("x = 1")])
+    damage(nb)
+    (tmp_path / "a.ipynb").write_text(json.dumps(nb))
+    assert main(["export", str(tmp_path / "a.ipynb")]) == 1
+    assert says in capsys.readouterr().err
