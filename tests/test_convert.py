@@ -61,7 +61,7 @@ def test_no_grammar_of_uris_is_built_for_a_report():
 def test_nbconverts_way_leads_to_the_same_document(tmp_path):
     from hwkit.report.convert import typst_source
     from hwkit.report.exporters import TypstExporter
-    from hwkit.report.notebooks import read_notebook, to_markdown
+    from hwkit.report.notebooks import read_nodes, to_markdown
 
     printed = [new_output("stream", text=text) for text in ("in two ", "goes\n")]
     warned = new_output("stream", name="stderr", text="warned")
@@ -78,7 +78,7 @@ def test_nbconverts_way_leads_to_the_same_document(tmp_path):
     path = tmp_path / "a.ipynb"
     nbformat.write(new_notebook(cells=cells, metadata={"language_info": {"name": "python"}}), path)
     resources = {"metadata": {"name": "a", "path": str(tmp_path)}}
-    source = typst_source(to_markdown(read_notebook(path), resources), resources)
+    source = typst_source(to_markdown(read_nodes(path), resources), resources)
     assert "in two goes" in source.text
     assert "warned" not in source.text
     assert source.text == TypstExporter().from_filename(str(path))[0]

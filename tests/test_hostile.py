@@ -14,7 +14,7 @@ pypdf = pytest.importorskip("pypdf")
 pytest.importorskip("typst")
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell  # noqa: E402
-from PIL import Image  # noqa: E402
+from test_exporters import picture  # noqa: E402
 
 from hwkit.report.exporters import TypstPDFExporter  # noqa: E402
 from hwkit.report.images import ImageStore  # noqa: E402
@@ -175,20 +175,14 @@ def test_a_picture_within_a_picture_is_no_second_svg():
     inner = base64.b64encode(bomb(9, '<use href="#a{}"/>').encode()).decode()
     store = ImageStore("")
     store.add(PICTURE.format(f'<image href="data:image/svg+xml;base64,{inner}"/>').encode(), "image/svg+xml")
-    store.add(PICTURE.format(f'<image href="data:image/png;base64,{bitmap("PNG")}"/>').encode(), "image/svg+xml")
+    store.add(PICTURE.format(f'<image href="data:image/png;base64,{picture()}"/>').encode(), "image/svg+xml")
     first, second = store.files.values()
     assert b"data:" not in first
     assert b"data:image/png" in second
 
 
-def bitmap(kind):
-    buffer = io.BytesIO()
-    Image.new("RGB", (40, 20), "red").save(buffer, kind)
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
 @pytest.mark.parametrize(
-    "inner", [base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"x" * 50).decode(), bitmap("JPEG"), "AAAA", "!"]
+    "inner", [base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"x" * 50).decode(), picture("image/jpeg"), "AAAA", "!"]
 )
 def test_a_damaged_picture_within_a_picture_is_left_out_and_the_rest_is_set(folder, inner):
     drawing = PICTURE.format(f'<image href="data:image/png;base64,{inner}" width="9" height="9"/>')
@@ -210,7 +204,7 @@ def test_an_image_that_only_the_typesetter_finds_damaged_is_left_out_and_named(f
 
 @pytest.mark.parametrize(("name", "kind"), [("a.png", "JPEG"), ("a.jpg", "PNG"), ("a.png", "BMP"), ("a.gif", "WEBP")])
 def test_a_picture_under_the_wrong_name_is_shown(folder, name, kind):
-    (folder / name).write_bytes(base64.b64decode(bitmap(kind)))
+    (folder / name).write_bytes(base64.b64decode(picture(f"image/{kind.lower()}")))
     _, warnings = export(folder, new_markdown_cell(f"![alt]({name})"))
     assert warnings == []
 

@@ -15,7 +15,7 @@ from hwkit.report.files import replace_file
 from hwkit.report.html_writer import write_html
 from hwkit.report.images import ImageStore
 from hwkit.report.markdown import chunk
-from hwkit.report.notebooks import part_of, read_notebook, to_markdown
+from hwkit.report.notebooks import part_of, read_nodes, to_markdown
 from hwkit.report.settings import ReportSettings
 from hwkit.report.typesetting import compile_pdf, page_count, typeset
 
@@ -106,7 +106,7 @@ def _part(
     """One notebook as a part of the book; its front matter may give a bibliography, a title and cell options."""
     resources = {"hwkit_images": images, "hwkit_quiet_widgets": True, "metadata": {"path": str(path.parent)}}
     try:
-        notebook = read_notebook(path)
+        notebook = read_nodes(path)
     except ReportError as error:
         raise ReportError(f"notebook {path}: {error}") from None
     markdown = to_markdown(notebook, resources, echo=False, show_parameters=False)

@@ -11,7 +11,7 @@ from hwkit.errors import ReportError
 from hwkit.report.assembly import build_document
 from hwkit.report.files import replace_file
 from hwkit.report.frontmatter import FrontMatter
-from hwkit.report.notebooks import part_of, read_notebook, to_markdown
+from hwkit.report.notebooks import part_of, read_nodes, to_markdown
 from hwkit.report.settings import ReportSettings
 from hwkit.report.typesetting import TypstSource, compile_pdf, typeset
 
@@ -50,7 +50,7 @@ def export_pdf(
         If the notebook cannot be read or converted, or the PDF cannot be written.
     """
     resources: dict[str, Any] = {"metadata": {"name": notebook.stem, "path": str(notebook.parent)}}
-    read = read_notebook(notebook)
+    read = read_nodes(notebook)
     try:
         source = typst_source(to_markdown(read, resources), resources, theme=theme, settings_file=settings)
         content = compile_pdf(source)

@@ -14,7 +14,7 @@ from hwkit.report import tables, tree
 from hwkit.report.formulas import Macro, expanded, labels_of, modern, number_of
 from hwkit.report.images import CSS_PIXELS_PER_INCH, ImageStore
 from hwkit.report.tree import Element
-from hwkit.report.words import Words
+from hwkit.report.words import Words, letter_of
 
 CROSS_REFERENCE = re.compile(r"^(fig|tbl|sec|eq|lst)-")
 _FLOAT = re.compile(r"^(fig|tbl|lst)-")
@@ -360,7 +360,7 @@ class DocumentBuilder:
         """Give the sub-figures of a figure their letters, and labels ("fig-x-1") to those without."""
         for index, figure in enumerate(tree.elements(body, "Figure")):
             attributes, caption, _ = figure["c"]
-            letter = "abcdefghijklmnopqrstuvwxyz"[index % 26] * (index // 26 + 1)
+            letter = letter_of(index)
             wanted = attributes[0] or f"{label}-{index + 1}"
             attributes[0] = self._unique(wanted)
             self.targets.setdefault(wanted, (f"{number}{letter}", attributes[0]))

@@ -13,9 +13,8 @@ from typing import Any, TextIO
 from hwkit import storage
 from hwkit.errors import ReportError
 from hwkit.notebook import assigned_names, require_declared
-from hwkit.report.files import replace_file
+from hwkit.report.files import LARGEST_NOTEBOOK, replace_file
 
-LARGEST_NOTEBOOK = 2**30  # bytes; one with a hundred large figures has a tenth
 ERROR_MARK = "papermill-error-cell-tag"  # papermill tags the cells it adds to a failed notebook with this
 
 

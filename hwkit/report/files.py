@@ -8,6 +8,8 @@ from pathlib import Path
 from hwkit import storage
 from hwkit.errors import ReportError
 
+LARGEST_NOTEBOOK = 2**30  # bytes; one with a hundred large figures has a tenth
+
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all.

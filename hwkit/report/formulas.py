@@ -165,6 +165,9 @@ _OLD_SYMBOL = re.compile(
     + r")(?!\.?[A-Za-z0-9])"
 )
 
+# What commands in a tag, which is text, stand for; Greek letters are looked up by their names, of which one differs.
+_SYMBOLS = {"ast": "∗", "star": "⋆", "dagger": "†", "ddagger": "‡", "prime": "′", "diamond": "⋄", "lambda": "λ"}
+
 _TEXT_AND_SPACE = re.compile(r'("(?:\\.|[^"\\])*"\)?) ')
 # Marks that `for_typst` sets and pandoc carries through into its Typst, where `typst_formula` acts on them.
 _LIMITS_BELOW = "\ue000"
@@ -179,17 +182,13 @@ _NORM = re.compile(
     r"\\left\s*\\\|(?!\s*\\begin)((?:(?!\\left\b|\\right\b).|\\left\b(?:(?!\\left\b|\\right\b).)*\\right\b)*)\\right\s*\\\|",
     re.DOTALL,
 )
-_ONE_SIDED = re.compile(
-    r"\\left\s*\\\{\s*\\begin\{(?:array\}\s*\{[^{}]*|matrix|aligned)\}"
-    r"((?:(?!\\begin|\\end).)*)\\end\{(?:array|matrix|aligned)\}\s*\\right\s*\.",
-    re.DOTALL,
+_LINES = (
+    r"\\begin\{(?:array\}\s*\{[^{}]*|matrix|aligned)\}"
+    r"((?:(?!\\begin|\\end).)*)\\end\{(?:array|matrix|aligned)\}"
 )
-_ONE_SIDED_RIGHT = re.compile(
-    r"\\left\s*\.\s*\\begin\{(?:array\}\s*\{[^{}]*|matrix|aligned)\}"
-    r"((?:(?!\\begin|\\end).)*)\\end\{(?:array|matrix|aligned)\}\s*\\right\s*\\\}",
-    re.DOTALL,
-)
-# \\sideset{before}{after}\\sum_{i}: the operator with its own scripts.
+_ONE_SIDED = re.compile(rf"\\left\s*\\\{{\s*{_LINES}\s*\\right\s*\.", re.DOTALL)
+_ONE_SIDED_RIGHT = re.compile(rf"\\left\s*\.\s*{_LINES}\s*\\right\s*\\\}}", re.DOTALL)
+# \sideset{before}{after}\sum_{i}: the operator with its own scripts.
 _SIDESET = re.compile(
     r"\\sideset\s*(?P<before>\{(?:[^{}]|\{[^{}]*\})*\})\s*(?P<after>\{(?:[^{}]|\{[^{}]*\})*\})\s*"
     r"(?P<operator>\\[A-Za-z]+(?:\s*\\limits)?(?:\s*[_^]\s*(?:\{(?:[^{}]|\{[^{}]*\})*\}|\\[A-Za-z]+|[^\s\\{}]))*)"
@@ -332,9 +331,6 @@ def number_of(tex: str) -> tuple[str, str]:
     r"""The text of the formula's `\tag`, empty if it has none or several, and the name of its first `\label`."""
     tags = re.findall(r"\\tag\*?\s*\{([^{}]*)\}", tex)
     return _COMMAND.sub(_symbol, tags[0].replace("$", "")) if len(tags) == 1 else "", next(iter(labels_of(tex)), "")
-
-
-_SYMBOLS = {"ast": "∗", "star": "⋆", "dagger": "†", "ddagger": "‡", "prime": "′", "diamond": "⋄", "lambda": "λ"}
 
 
 def _symbol(match: re.Match[str]) -> str:

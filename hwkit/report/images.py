@@ -11,7 +11,7 @@ import io
 import math
 import re
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -78,7 +78,7 @@ class ImageStore:
     # Where each image is shown, as warnings begin ("a, cell 3: ").
     places: dict[str, str] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
-    _sizes: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    _stored: dict[str, StoredImage] = field(default_factory=dict)
 
     def add(self, content: bytes, mime: str) -> StoredImage:
         """Store an image of a MIME type out of `IMAGE_MIMES`.
@@ -90,24 +90,20 @@ class ImageStore:
         """
         if mime not in _SUFFIX_OF_MIME:
             raise ReportError(f"images of type {mime!r} are not supported (known: {', '.join(IMAGE_MIMES)})")
+        width = height = None  # of a PDF, only the typesetter can tell
         if mime == "image/svg+xml":
             content = _safe_svg(content)
-        elif mime != "application/pdf":
-            content, mime = _known_bitmap(content, mime)
-        width, height = _natural_size(content, mime)
+            width, height = _svg_size(content.decode())
+        elif mime == "application/pdf":
+            if not content.startswith(b"%PDF"):
+                raise ReportError("a PDF image is damaged: it does not start with %PDF")
+        else:
+            content, mime, width, height = _bitmap(content, mime)
         name = f"{hashlib.sha256(content).hexdigest()[:16]}{_SUFFIX_OF_MIME[mime]}"
         name = f"{self.folder}/{name}" if self.folder else name
         self.files[name] = content
-        self._sizes[name] = (width, height)
-        return StoredImage(name, width, height)
-
-    def stored(self, name: str) -> StoredImage | None:
-        """The image stored under `name`, if there is one."""
-        if name not in self.files:
-            return None
-        if name not in self._sizes:
-            self._sizes[name] = _natural_size(self.files[name], MIME_OF_SUFFIX[Path(name).suffix])
-        return StoredImage(name, *self._sizes[name])
+        self._stored[name] = StoredImage(name, width, height)
+        return self._stored[name]
 
     def find(self, target: str, folders: Sequence[Path], attachments: Mapping[str, str]) -> StoredImage:
         """The image that a notebook's text points to: stored already, attached, inline, or a file.
@@ -120,8 +116,8 @@ class ImageStore:
         ReportError
             If the image is remote, outside the folders, missing, or no readable image.
         """
-        if target in self.files:
-            return self.stored(target)  # type: ignore[return-value]
+        if target in self._stored:
+            return self._stored[target]
         if target.startswith("attachment:"):
             name = urllib.parse.unquote(target.removeprefix("attachment:"))
             if name not in attachments:
@@ -174,44 +170,28 @@ def _decode_data_uri(uri: str) -> tuple[bytes, str]:
     return urllib.parse.unquote_to_bytes(body), mime
 
 
-def _natural_size(content: bytes, mime: str) -> tuple[float | None, float | None]:
-    """Width and height in inches; None where only the typesetter can tell."""
-    if mime == "application/pdf":
-        if not content.startswith(b"%PDF"):
-            raise ReportError("a PDF image is damaged: it does not start with %PDF")
-        return None, None
-    if mime == "image/svg+xml":
-        return _svg_size(content.decode("utf-8", "replace"))
-    with _opened(content, mime) as image:
-        density = image.info.get("dpi", (DEFAULT_PIXELS_PER_INCH,) * 2)
-        pixels = image.size
-    per_inch = float(density[0]) if 30 <= float(density[0]) <= 1200 else DEFAULT_PIXELS_PER_INCH
-    return pixels[0] / per_inch, pixels[1] / per_inch
+def _bitmap(content: bytes, mime: str) -> tuple[bytes, str, float, float]:
+    """A bitmap, its MIME type, and width and height in inches.
 
-
-@contextlib.contextmanager
-def _opened(content: bytes, mime: str) -> Iterator[PillowImage.Image]:
-    """A bitmap, read to its end."""
+    The type is that of the content, whatever the file's name says: a picture saved under the wrong one is common.
+    """
     try:
         with PillowImage.open(io.BytesIO(content)) as image:
             if math.prod(image.size) > MOST_PIXELS:  # a small file may claim as many as it likes
                 raise ValueError(f"it has {image.size[0]} x {image.size[1]} pixels; make it smaller")
             image.load()
-            yield image
+            density = float(image.info.get("dpi", (DEFAULT_PIXELS_PER_INCH,))[0])
+            known = _MIME_OF_FORMAT.get(image.format or "")
+            if not known:
+                converted = io.BytesIO()
+                image.convert("RGBA").save(converted, "PNG")
+                content, known = converted.getvalue(), "image/png"
     except PillowImage.UnidentifiedImageError:
         raise ReportError(f"an image of type {mime} is damaged: it has no known format") from None
     except Exception as error:  # Pillow raises many kinds on damaged files; all mean the same here
         raise ReportError(f"an image of type {mime} is damaged: {error}") from error
-
-
-def _known_bitmap(content: bytes, mime: str) -> tuple[bytes, str]:
-    """A bitmap and its MIME type, whatever the file's name says: a picture saved under the wrong one is common."""
-    with _opened(content, mime) as image:
-        if known := _MIME_OF_FORMAT.get(image.format or ""):
-            return content, known
-        converted = io.BytesIO()
-        image.convert("RGBA").save(converted, "PNG")
-        return converted.getvalue(), "image/png"
+    per_inch = density if 30 <= density <= 1200 else DEFAULT_PIXELS_PER_INCH
+    return content, known, image.size[0] / per_inch, image.size[1] / per_inch
 
 
 def _safe_svg(content: bytes) -> bytes:
@@ -234,7 +214,7 @@ def _check_inner_picture(uri: str) -> None:
     """See to it that a picture within an SVG is what it says: Typst passes over others, or fails."""
     try:
         content, mime = _decode_data_uri(uri)
-        known = _known_bitmap(content, mime)[1]
+        _, known, *_ = _bitmap(content, mime)
     except ReportError as error:
         raise ReportError(f"an SVG image holds a picture that cannot be shown: {error}") from None
     if known != mime.lower().replace("/jpg", "/jpeg"):

@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwkit import storage
 from hwkit.errors import ReportError
 from hwkit.report import outputs
 from hwkit.report.celloptions import option_is_off, options_from_tags, split_options
 from hwkit.report.document import Part
+from hwkit.report.files import LARGEST_NOTEBOOK
 from hwkit.report.frontmatter import FrontMatter, take_front_matter
 from hwkit.report.images import ImageStore
 
@@ -39,8 +41,8 @@ class Node(dict[str, Any]):
         self[key] = value
 
 
-def read_notebook(path: Path) -> NotebookNode:
-    """The notebook in a file, in format 4, whatever format the file has.
+def read_nodes(path: Path) -> NotebookNode:
+    """The notebook in a file, to be set: in format 4, whatever format the file has.
 
     Raises
     ------
@@ -48,12 +50,12 @@ def read_notebook(path: Path) -> NotebookNode:
         If there is none that can be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        nb: Any = json.loads(text, object_hook=Node)
+        content = storage.read_bytes(path, LARGEST_NOTEBOOK)
+        nb: Any = json.loads(content, object_hook=Node)
         if nb.nbformat != 4:
             import nbformat
 
-            return nbformat.convert(nbformat.reader.reads(text), 4)
+            return nbformat.convert(nbformat.reader.reads(content.decode()), 4)
         for cell in nb.cells:
             cell.source = "".join(cell.source)  # a text, or its lines
         return nb

@@ -13,6 +13,7 @@ from hwkit.report import terminal
 from hwkit.report.formulas import split_macros
 from hwkit.report.images import IMAGE_MIMES, ImageStore, StoredImage, image_bytes
 from hwkit.report.markdown import chunk, division, fenced
+from hwkit.report.words import letter_of
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -252,8 +253,7 @@ class _CellOutputs:
             return content
         index, self.tables = self.tables, self.tables + 1
         if index < len(self.table_subcaptions):
-            letter = "abcdefghijklmnopqrstuvwxyz"[index % 26]
-            content += chunk(f"({letter}) {self.table_subcaptions[index]}", cell=self.number)
+            content += chunk(f"({letter_of(index)}) {self.table_subcaptions[index]}", cell=self.number)
         if not caption and index < len(self.table_captions):
             caption = self.table_captions[index]
         if not caption:

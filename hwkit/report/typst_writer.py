@@ -279,12 +279,13 @@ class TypstWriter:
         if "csl-bib-body" in attributes[1]:
             return self._references(attributes, blocks)
         if "hwkit-grid" in attributes[1]:
-            grid = f"#hwkit-grid(columns: {tree.attr_value(attributes, 'columns')},"
+            start = f"#hwkit-grid(columns: {tree.attr_value(attributes, 'columns')},"
             cells: list[Element] = []
             for block in blocks:
-                start = "[#set align(left)" if block["t"] == "Div" and "hwkit-column" in block["c"][0][1] else "["
-                cells += [tree.raw_block("typst", start), *self._blocks([block]), tree.raw_block("typst", "],")]
-            return [tree.raw_block("typst", grid), *cells, tree.raw_block("typst", ")")]
+                cells += [tree.raw_block("typst", "["), *self._blocks([block]), tree.raw_block("typst", "],")]
+            return [tree.raw_block("typst", start), *cells, tree.raw_block("typst", ")")]
+        if "hwkit-column" in attributes[1]:
+            return [tree.raw_block("typst", "#align(left)["), *self._blocks(blocks), tree.raw_block("typst", "]")]
         kind = callout_kind(attributes[1])
         if not kind:
             return None

@@ -71,6 +71,11 @@ _WORDS = {
 }
 
 
+def letter_of(index: int) -> str:
+    """The letter of a part of a figure or table, counted from 0: a to z, then aa, bb, ..."""
+    return "abcdefghijklmnopqrstuvwxyz"[index % 26] * (index // 26 + 1)
+
+
 def words_of(language: str) -> Words:
     """The words of a language by its code; English for a language without words here."""
     return _WORDS.get(language.split("-")[0], _WORDS["en"])

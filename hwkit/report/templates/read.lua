@@ -155,14 +155,15 @@ local REFERENCES = { ref = "named", numref = "named", eq = "eqref" }
 local TEXT_ROLES = { doc = true, term = true, download = true, abbr = true, index = true }
 local function of_role(role, text)
   local shown, target = text:match("^(.-)%s*<([^<>]+)>$")
+  if shown == "" then shown = nil end
   if role == "math" then return pandoc.Math("InlineMath", text) end
-  if REFERENCES[role] and shown and shown ~= "" and not shown:find("%%s") then return pandoc.Link(shown, "#" .. target) end
+  if REFERENCES[role] and shown and not shown:find("%%s") then return pandoc.Link(shown, "#" .. target) end
   if REFERENCES[role] then
     return pandoc.Link({ pandoc.Str(text) }, "#" .. (target or text), "", { class = "hwkit-reference " .. REFERENCES[role] })
   end
   if role:match("^cite") then return citation(text, role == "cite:t" and "AuthorInText" or "NormalCitation", { pandoc.Str(text) }) end
   if role == "sub" then return pandoc.Subscript(text) elseif role == "sup" then return pandoc.Superscript(text) end
-  return TEXT_ROLES[role] and pandoc.Str(shown and shown ~= "" and shown or text) or nil
+  return TEXT_ROLES[role] and pandoc.Str(shown or text) or nil
 end
 
 local function roles(inlines)
@@ -184,12 +185,15 @@ local ADMONITIONS = {
   warning = "warning", attention = "warning", caution = "caution", danger = "caution", error = "caution",
 }
 -- Directives whose text stands on paper where it stands in the notebook, and those that only a book's builder obeys.
-local FLOWING, OF_A_BOOK, PROGRAMS = {}, {}, {}
-for name in ("margin sidebar topic dropdown details epigraph pull-quote highlights tab-set tab-item exercise solution card grid"
+local function names(text)
+  local found = {}
+  for name in text:gmatch("%S+") do found[name] = true end
+  return found
+end
+local FLOWING = names("margin sidebar topic dropdown details epigraph pull-quote highlights tab-set tab-item exercise solution card grid"
   .. " grid-item grid-item-card list-table table aside div proof theorem lemma definition example remark corollary algorithm")
-  :gmatch("%S+") do FLOWING[name] = true end
-for name in ("tableofcontents toctree contents bibliography index"):gmatch("%S+") do OF_A_BOOK[name] = true end
-for name in ("code-block code sourcecode code-cell"):gmatch("%S+") do PROGRAMS[name] = true end
+local OF_A_BOOK = names("tableofcontents toctree contents bibliography index")
+local PROGRAMS = names("code-block code sourcecode code-cell")
 
 local function with_directives(text)
   local function fence(start, name, title)
