@@ -15,37 +15,30 @@ from typing import TYPE_CHECKING, Any
 from hwkit.version import __version__
 
 if TYPE_CHECKING:
-    from hwkit import (
-        ablation,
-        analysis,
-        attribution,
-        capacity,
-        data,
-        experiment,
-        explorer,
-        index,
-        models,
-        parallel,
-        penalty,
-        plots,
-        prose,
-        results,
-        runs,
-        sources,
-        tensorflow_graph,
-        training,
-        verdicts,
-    )
+    from hwkit import analysis, data, experiment, explorer, models, plots, runs, training
     from hwkit.experiment import Experiment, named_experiment
     from hwkit.explorer import dashboard, explore
-    from hwkit.notebook import check_parameters, markdown, show_figure, show_source, use_store
+    from hwkit.findings.reference import compare_with_seed
     from hwkit.parallel import train_all, train_seeds
-    from hwkit.results import compare_with_seed
+    from hwkit.report.notebook import check_parameters, markdown, show_figure, show_source, use_store
     from hwkit.training import train, with_seeds
 
-_MODULES = ("ablation", "analysis", "attribution", "capacity", "data", "devices", "errors", "experiment", "explorer")
-_MODULES += ("index", "inference", "models", "notebook", "parallel", "penalty", "plots", "prose", "results", "runs")
-_MODULES += ("sources", "tensorflow_graph", "training", "verdicts")
+_MODULES = {name: f"hwkit.{name}" for name in ("analysis", "data", "errors", "experiment", "explorer", "inference")}
+_MODULES |= {name: f"hwkit.{name}" for name in ("models", "parallel", "plots", "runs", "training")}
+_MODULES |= {
+    "ablation": "hwkit.chapters.negative_weights",
+    "attribution": "hwkit.explorer.attribution",
+    "capacity": "hwkit.chapters.capacity",
+    "devices": "hwkit.engine.devices",
+    "index": "hwkit.explorer.index",
+    "notebook": "hwkit.report.notebook",
+    "penalty": "hwkit.chapters.penalty_bug",
+    "prose": "hwkit.findings.sentences",
+    "results": "hwkit.findings.reference",
+    "sources": "hwkit.datasets.sources",
+    "tensorflow_graph": "hwkit.chapters.tensorflow_graph",
+    "verdicts": "hwkit.findings.verdicts",
+}
 _HOMES = {
     "Experiment": "hwkit.experiment",
     "named_experiment": "hwkit.experiment",
@@ -55,12 +48,12 @@ _HOMES = {
     "train_all": "hwkit.parallel",
     "train_seeds": "hwkit.parallel",
     "with_seeds": "hwkit.training",
-    "compare_with_seed": "hwkit.results",
-    "check_parameters": "hwkit.notebook",
-    "markdown": "hwkit.notebook",
-    "show_figure": "hwkit.notebook",
-    "show_source": "hwkit.notebook",
-    "use_store": "hwkit.notebook",
+    "compare_with_seed": "hwkit.findings.reference",
+    "check_parameters": "hwkit.report.notebook",
+    "markdown": "hwkit.report.notebook",
+    "show_figure": "hwkit.report.notebook",
+    "show_source": "hwkit.report.notebook",
+    "use_store": "hwkit.report.notebook",
 }
 
 __all__ = ["__version__", *_MODULES, *_HOMES]
@@ -68,7 +61,7 @@ __all__ = ["__version__", *_MODULES, *_HOMES]
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(f"hwkit.{name}")
+        return importlib.import_module(_MODULES[name])
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'hwkit' has no attribute {name!r}")

@@ -17,8 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwkit import data, environments, models, sources, standin
+from hwkit import data, models
 from hwkit.data import Dataset
+from hwkit.datasets import sources, standin
+from hwkit.engine import provenance as environments
 from hwkit.errors import RunError, did_you_mean
 from hwkit.inference import BATCH_SIZE
 from hwkit.runs import Run

@@ -52,7 +52,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    from hwkit import catalogue
+    from hwkit.engine import catalogue
     from hwkit.paths import store_root
 
     found = catalogue.list_store()
@@ -85,7 +85,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from hwkit import sources
+    from hwkit.datasets import sources
     from hwkit.paths import data_root
 
     rows = sources.status_table()
@@ -144,7 +144,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from hwkit.report.convert import export_pdf, notebooks_in
+    from hwkit.export.convert import export_pdf, notebooks_in
 
     failed = False
     for notebook in notebooks_in(options.notebooks):
@@ -164,13 +164,13 @@ def _export(options: argparse.Namespace) -> int:
 
 def _bench(options: argparse.Namespace) -> int:
     if options.export is not None:
-        from hwkit.report.timing import measure_exports, table_of_exports
+        from hwkit.bench.exports import measure_exports, table_of_exports
 
         print(table_of_exports(measure_exports(options.export, options.rounds or 5)))
         return 0
 
     from hwkit import runs
-    from hwkit.bench import bench, tables
+    from hwkit.bench.training import bench, tables
     from hwkit.paths import project_root
 
     output = options.output or project_root() / "build" / "bench.json"
@@ -201,7 +201,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _results(options: argparse.Namespace) -> int:
-    from hwkit import results
+    from hwkit.findings import reference as results
     from hwkit.paths import project_root
 
     print(results.summary(results.read_rows(options.file or project_root() / "build" / "results.csv")))

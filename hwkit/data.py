@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hwkit import standin
+from hwkit.datasets import standin
+from hwkit.datasets.sources import DATASETS, Source, folder_of_data, read_verified, resolve_source
 from hwkit.errors import ExperimentError
 from hwkit.experiment import batches_per_epoch
-from hwkit.sources import DATASETS, Source, folder_of_data, read_verified, resolve_source
 
 FLIP_PROBABILITY = 0.5  # the seed report's augmentation of CIFAR-10
 GRAYSCALE_PROBABILITY = 0.1

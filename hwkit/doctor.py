@@ -14,9 +14,13 @@ from pathlib import Path
 
 import filelock
 
-from hwkit import checkpoints, index, models, runs, sources, storage
+from hwkit import models, runs
+from hwkit.datasets import sources
+from hwkit.engine import checkpoints
+from hwkit.engine import files as storage
 from hwkit.errors import DataError, HwkitError, RunError
 from hwkit.experiment import TRAINING_VERSION, Experiment
+from hwkit.explorer import index
 from hwkit.paths import data_root, store_root
 
 SET_ASIDE = "set-aside"

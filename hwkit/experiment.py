@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hwkit.datasets.sources import DATASETS, SOURCES
 from hwkit.errors import ExperimentError, did_you_mean
-from hwkit.sources import DATASETS, SOURCES
 
 # Part of every fingerprint: raise it when the same experiment would train to another result than before, so that
 # runs of older code are never taken for runs of this code. Which those are, a test decides (tests/test_long_life.py);

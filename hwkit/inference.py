@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from hwkit import data
 from hwkit.data import Dataset
-from hwkit.devices import autocast
+from hwkit.engine.devices import autocast
 
 # Images at a time: what a CPU's cache holds, and what keeps a GPU busy.
 BATCH_SIZE = {"cpu": 200, "cuda": 5000}

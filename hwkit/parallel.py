@@ -15,14 +15,16 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from hwkit import penalty, runs, tensorflow_graph, training
-from hwkit.devices import resolve_device
+from hwkit import runs, training
+from hwkit.chapters import penalty_bug as penalty
+from hwkit.chapters import tensorflow_graph
+from hwkit.chapters.penalty_bug import PenaltyRun, PenaltyTraining
+from hwkit.datasets.sources import DATASETS
+from hwkit.engine.devices import resolve_device
+from hwkit.engine.processes import Job, Outcome, run_jobs
 from hwkit.experiment import Experiment
-from hwkit.penalty import PenaltyRun, PenaltyTraining
-from hwkit.processes import Job, Outcome, run_jobs
+from hwkit.formats import duration
 from hwkit.runs import Run
-from hwkit.sources import DATASETS
-from hwkit.units import duration
 
 Training = Experiment | PenaltyTraining  # what can be trained
 

@@ -24,16 +24,18 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from torch import Tensor
 
-from hwkit import analysis, attribution, data, index, sources, theme
+from hwkit import analysis, data, theme
 from hwkit.analysis import Example, Pair
 from hwkit.data import Dataset
+from hwkit.datasets import sources
 from hwkit.errors import DataError, RunError, did_you_mean
+from hwkit.explorer import attribution, index
 from hwkit.runs import Run
 from hwkit.theme import NEUTRAL, RUN_COLOURS, TEST, TRAIN
 
 if TYPE_CHECKING:
-    from hwkit.ablation import Ablation
-    from hwkit.penalty import PenaltyRun
+    from hwkit.chapters.negative_weights import Ablation
+    from hwkit.chapters.penalty_bug import PenaltyRun
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")

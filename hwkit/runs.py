@@ -44,7 +44,9 @@ import safetensors
 import torch
 from torch import Tensor, nn
 
-from hwkit import catalogue, models, storage
+from hwkit import models
+from hwkit.engine import catalogue
+from hwkit.engine import files as storage
 from hwkit.errors import RunError, did_you_mean
 from hwkit.experiment import TRAINING_VERSION, Experiment, is_label
 from hwkit.paths import CHECKPOINT, store_root

@@ -23,13 +23,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from hwkit import checkpoints, data, environments, models, runs, sources
-from hwkit.checkpoints import Checkpoint, Moments
+from hwkit import data, models, runs
 from hwkit.data import Dataset
-from hwkit.devices import autocast, device_name, keep_freed_memory, resolve_device, resolve_precision
+from hwkit.datasets import sources
+from hwkit.engine import checkpoints
+from hwkit.engine import provenance as environments
+from hwkit.engine.checkpoints import Checkpoint, Moments
+from hwkit.engine.cuda_graph import GraphedSteps
+from hwkit.engine.devices import autocast, device_name, keep_freed_memory, resolve_device, resolve_precision
 from hwkit.errors import ExperimentError, TrainingError
 from hwkit.experiment import Experiment
-from hwkit.graphs import GraphedSteps
 from hwkit.inference import accuracy, predict, share_right
 from hwkit.runs import Run
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hwkit import sources, training
+from hwkit import training
+from hwkit.datasets import sources
 from hwkit.experiment import named_experiment
 from hwkit.paths import data_root
 from hwkit.runs import Run

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from hwkit import ablation, analysis, data
-from hwkit.ablation import CHOICES, Ablation
+from hwkit import analysis, data
+from hwkit.chapters import negative_weights as ablation
+from hwkit.chapters.negative_weights import CHOICES, Ablation
 from hwkit.errors import RunError
 from hwkit.runs import Run
 

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hwkit import analysis, inference, models, sources
+from hwkit import analysis, inference, models
 from hwkit.analysis import Comparison
+from hwkit.datasets import sources
 from hwkit.errors import HwkitError, RunError
 from hwkit.experiment import Experiment
 from hwkit.runs import Run

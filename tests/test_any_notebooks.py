@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("typst")
 
 from hwkit.errors import ReportError
-from hwkit.report.exporters import TypstPDFExporter
+from hwkit.export.exporters import TypstPDFExporter
 
 FOLDER = os.environ.get("HWKIT_NOTEBOOKS")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hwkit import analysis, attribution, data
+from hwkit import analysis, data
 from hwkit.errors import RunError
+from hwkit.explorer import attribution
 from hwkit.runs import Run
 
 

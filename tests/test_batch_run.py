@@ -20,10 +20,11 @@ from typing import Any
 
 import pytest
 
-from hwkit import catalogue, runs
+from hwkit import runs
 from hwkit.batch.file import read_batch
 from hwkit.batch.planning import Plan, plan
 from hwkit.cli import main
+from hwkit.engine import catalogue
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals")
 

@@ -18,9 +18,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.transforms.functional import to_pil_image
 
-from hwkit import bench, contestants, data, models, parallel, training
+from hwkit import data, models, parallel, training
+from hwkit.bench.baselines import CONTESTANTS, Job
+from hwkit.bench.training import baselines as contestants
+from hwkit.bench.training import training as bench
 from hwkit.cli import main
-from hwkit.contestants import CONTESTANTS, Job
 from hwkit.data import FLIP_PROBABILITY, GRAYSCALE_PROBABILITY
 from hwkit.errors import BenchError
 from hwkit.experiment import Experiment, named_experiment

@@ -12,9 +12,9 @@ pypdf = pytest.importorskip("pypdf")
 pytest.importorskip("typst")
 
 from hwkit.errors import ReportError  # noqa: E402
-from hwkit.report.book import build_book  # noqa: E402
-from hwkit.report.fonts import ALWAYS_THERE, font_set  # noqa: E402
-from hwkit.report.settings import ReportSettings  # noqa: E402
+from hwkit.export.fonts import ALWAYS_THERE, font_set  # noqa: E402
+from hwkit.export.settings import ReportSettings  # noqa: E402
+from hwkit.report.bind import build_book  # noqa: E402
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="200" height="100"><rect width="9" height="9"/></svg>'
 

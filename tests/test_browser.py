@@ -28,7 +28,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hwkit import analysis, index, runs
+from hwkit import analysis, runs
+from hwkit.explorer import index
 from hwkit.explorer.explore_run import PANELS, Explorer
 from hwkit.runs import Run
 

@@ -13,9 +13,9 @@ import pypdf
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from hwkit import processes
+from hwkit.engine import processes
+from hwkit.engine.processes import Job
 from hwkit.errors import ExperimentError, ParameterError, ReportError
-from hwkit.processes import Job
 from hwkit.report.build import Report, build_report
 from hwkit.report.execute import read_notebook
 from hwkit.report.planning import planned_trainings

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hwkit import capacity, devices
-from hwkit.capacity import Grid
+from hwkit.chapters import capacity
+from hwkit.chapters.capacity import Grid
+from hwkit.engine import devices
 from hwkit.errors import ExperimentError
 from hwkit.experiment import PROFILES, named_experiment
 from hwkit.runs import Run

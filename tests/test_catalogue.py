@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hwkit import catalogue, runs
+from hwkit import runs
+from hwkit.engine import catalogue
 from hwkit.runs import Run
 
 

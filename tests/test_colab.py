@@ -27,9 +27,10 @@ def mount(place):
 # Where Drive is mounted cannot be written here. Every step is kept, and what a training goes on from is noted.
 BEFORE = """
 import os, pathlib
-import hwkit, hwkit.notebook
-from hwkit import checkpoints, training
-hwkit.notebook.COLAB_DRIVE = pathlib.Path("drive").resolve()
+import hwkit, hwkit.report.notebook
+from hwkit import training
+from hwkit.engine import checkpoints
+hwkit.report.notebook.COLAB_DRIVE = pathlib.Path("drive").resolve()
 training.CHECKPOINT_SECONDS = 0.0
 read = checkpoints.read
 def noted(*arguments):

@@ -54,14 +54,14 @@ def test_a_path_without_notebooks_is_an_error(tmp_path, capsys, name, says):
 
 
 def test_no_grammar_of_uris_is_built_for_a_report():
-    check = "import hwkit.report.book, sys; assert sys.modules['rfc3987_syntax'] is None"
+    check = "import hwkit.report.bind, sys; assert sys.modules['rfc3987_syntax'] is None"
     subprocess.run([sys.executable, "-c", check], check=True)
 
 
 def test_nbconverts_way_leads_to_the_same_document(tmp_path):
-    from hwkit.report.convert import typst_source
-    from hwkit.report.exporters import TypstExporter
-    from hwkit.report.notebooks import read_nodes, to_markdown
+    from hwkit.export.convert import typst_source
+    from hwkit.export.exporters import TypstExporter
+    from hwkit.export.notebooks import read_nodes, to_markdown
 
     printed = [new_output("stream", text=text) for text in ("in two ", "goes\n")]
     warned = new_output("stream", name="stderr", text="warned")
@@ -85,7 +85,7 @@ def test_nbconverts_way_leads_to_the_same_document(tmp_path):
 
 
 def test_export_starts_without_half_of_jupyter():
-    check = "import hwkit.report.book, hwkit.report.convert, sys; assert not {'nbconvert', 'nbformat'} & {*sys.modules}"
+    check = "import hwkit.report.bind, hwkit.export.convert, sys; assert not {'nbconvert', 'nbformat'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", check], check=True)
 
 

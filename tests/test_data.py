@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from torchvision import transforms
 from torchvision.transforms.v2 import functional
 
-from hwkit import data, paths, sources
+from hwkit import data, paths
+from hwkit.datasets import sources
+from hwkit.datasets.sources import DATASETS, DataFile
 from hwkit.errors import DataError, ExperimentError
-from hwkit.sources import DATASETS, DataFile
 
 TRAIN, TEST = 30, 20  # images in the miniature MNIST
 IMAGES = "MNIST/raw/train-images-idx3-ubyte"

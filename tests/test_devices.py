@@ -13,7 +13,7 @@ import pytest
 COUNT_BLOCKS = """
 import ctypes, sys
 import torch
-from hwkit.devices import keep_freed_memory
+from hwkit.engine.devices import keep_freed_memory
 
 class Mallinfo2(ctypes.Structure):
     names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"

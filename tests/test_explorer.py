@@ -20,9 +20,9 @@ import torch
 from PIL import Image
 
 import hwkit
-from hwkit import analysis, attribution, index, plots, runs
+from hwkit import analysis, plots, runs
 from hwkit.errors import DataError, RunError
-from hwkit.explorer import bridge, drawing, pictures
+from hwkit.explorer import attribution, bridge, drawing, index, pictures
 from hwkit.explorer.bridge import VIEW_MIME, Clickable
 from hwkit.explorer.explore_run import COUNTERPART, NOTHING, PANELS, Explorer
 from hwkit.runs import Run

@@ -19,8 +19,8 @@ pytest.importorskip("typst")
 from nbconvert.exporters import get_exporter  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from hwkit.report.exporters import TypstExporter, TypstPDFExporter  # noqa: E402
-from hwkit.report.fonts import shown_instead  # noqa: E402
+from hwkit.export.exporters import TypstExporter, TypstPDFExporter  # noqa: E402
+from hwkit.export.fonts import shown_instead  # noqa: E402
 
 FRAME = (
     '<div><style scoped>.x{}</style><table border="1" class="dataframe"><thead><tr style="text-align: right;">'

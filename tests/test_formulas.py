@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from hwkit.report.formulas import Macro, expanded, for_typst, modern, number_of, split_macros, typst_formula
+from hwkit.export.formulas import Macro, expanded, for_typst, modern, number_of, split_macros, typst_formula
 
 pytest.importorskip("typst")
 
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from hwkit.report.exporters import TypstExporter, TypstPDFExporter
+from hwkit.export.exporters import TypstExporter, TypstPDFExporter
 
 CONSTRUCTS = [
     r"f(x) = \begin{cases} x^2 & \text{if } x > 0,\\ 0 & \text{otherwise}\end{cases}",
@@ -35,7 +35,7 @@ CONSTRUCTS = [
 def warnings_and_source(*texts):
     exporter = TypstPDFExporter()
     source, _ = exporter.typst_source(new_notebook(cells=[new_markdown_cell(text) for text in texts]), None)
-    from hwkit.report.typesetting import compile_pdf
+    from hwkit.export.typesetting import compile_pdf
 
     compile_pdf(source)
     return [*source.warnings, *source.writer.warnings], source.text

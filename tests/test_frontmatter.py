@@ -12,8 +12,8 @@ pytest.importorskip("typst")
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell  # noqa: E402
 
-from hwkit.report.exporters import TypstPDFExporter  # noqa: E402
-from hwkit.report.frontmatter import take_front_matter  # noqa: E402
+from hwkit.export.exporters import TypstPDFExporter  # noqa: E402
+from hwkit.export.frontmatter import take_front_matter  # noqa: E402
 
 REFERENCES = r"""
 @article{lecun1998, author={LeCun, Yann and Bottou, L{\'e}on}, title={Gradient-based learning}, journal={Proc. IEEE},

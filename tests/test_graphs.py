@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from hwkit import data, models
+from hwkit.engine.cuda_graph import GraphedSteps
 from hwkit.experiment import Experiment, named_experiment
-from hwkit.graphs import GraphedSteps
 from hwkit.training import TrainingState, load_optimizer, make_optimizer, train
 
 CPU = torch.device("cpu")
@@ -87,7 +87,7 @@ def test_a_cuda_graph_trains_as_the_same_steps_without_one(own_store: Path, monk
     experiment = named_experiment("mnist", "smoke", data="stand-in", dropout=0.0, precision="fp32")
     with_graph = train(experiment, device="cuda", progress=False)
     monkeypatch.setenv("HWKIT_HOME", str(own_store / "plain"))
-    monkeypatch.setattr("hwkit.graphs.capture_on_cuda", lambda step: step)
+    monkeypatch.setattr("hwkit.engine.cuda_graph.capture_on_cuda", lambda step: step)
     without = train(experiment, device="cuda", progress=False)
     assert with_graph.test_accuracy == pytest.approx(without.test_accuracy, abs=0.02)
     for name, weight in without.final_weights.items():

@@ -16,8 +16,8 @@ pytest.importorskip("typst")
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell  # noqa: E402
 from test_exporters import picture  # noqa: E402
 
-from hwkit.report.exporters import TypstPDFExporter  # noqa: E402
-from hwkit.report.images import ImageStore  # noqa: E402
+from hwkit.export.exporters import TypstPDFExporter  # noqa: E402
+from hwkit.export.images import ImageStore  # noqa: E402
 
 SECRET = "the secret content"
 PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{}</svg>'

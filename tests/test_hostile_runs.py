@@ -15,7 +15,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from hwkit import analysis, catalogue, environments, runs, storage, training
+from hwkit import analysis, runs, training
+from hwkit.engine import catalogue
+from hwkit.engine import files as storage
+from hwkit.engine import provenance as environments
 from hwkit.errors import ExperimentError, RunError
 from hwkit.experiment import TRAINING_VERSION, Experiment, named_experiment
 from hwkit.runs import Run

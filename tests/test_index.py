@@ -9,7 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hwkit import analysis, index, runs
+from hwkit import analysis, runs
+from hwkit.explorer import index
 from hwkit.runs import Run
 
 

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import IPython
 import pytest
 
-from hwkit import models, notebook
+from hwkit import models
 from hwkit.errors import ParameterError, RunError
+from hwkit.report import notebook
 
 DECLARED = 'profile = "quick"  # str: how long\nl2: float = 1e-3\nepochs = None'
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 import hwkit
+from hwkit.datasets.sources import DATASETS
 from hwkit.report.execute import declared_parameters, read_notebook
-from hwkit.sources import DATASETS
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from hwkit import catalogue, parallel, penalty, runs, training
+from hwkit import parallel, runs, training
+from hwkit.chapters import penalty_bug as penalty
+from hwkit.engine import catalogue
 from hwkit.errors import ExperimentError, TrainingError
 from hwkit.experiment import Experiment, named_experiment
 from hwkit.parallel import train_all, train_seeds

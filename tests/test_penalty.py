@@ -10,9 +10,13 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from hwkit import penalty, plots, prose, results, runs, tensorflow_graph, training
+from hwkit import plots, runs, training
+from hwkit.chapters import penalty_bug as penalty
+from hwkit.chapters import tensorflow_graph
+from hwkit.chapters.penalty_bug import WEIGHTS, PenaltyRun, PenaltyTraining
 from hwkit.errors import ExperimentError, ParameterError, RunError, TrainingError
-from hwkit.penalty import WEIGHTS, PenaltyRun, PenaltyTraining
+from hwkit.findings import reference as results
+from hwkit.findings import sentences as prose
 from hwkit.runs import Run
 
 TINY = {"data": "stand-in", "train_size": 300, "test_size": 100, "iterations": 8, "record_every": 4}

@@ -14,8 +14,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from hwkit import ablation, analysis, data, plots, results, theme
+from hwkit import analysis, data, plots, theme
+from hwkit.chapters import negative_weights as ablation
 from hwkit.errors import DataError, RunError
+from hwkit.findings import reference as results
 from hwkit.runs import Run
 
 GRID = pd.DataFrame(

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from hwkit import processes
+from hwkit.engine import processes
+from hwkit.engine.processes import Job, run_jobs
 from hwkit.errors import DataError, HwkitError
-from hwkit.processes import Job, run_jobs
 
 Tell = Callable[[Any], None]
 
@@ -105,7 +105,7 @@ def test_a_job_ends_when_the_process_that_wants_its_result_is_killed(tmp_path: P
     script = tmp_path / "parent.py"
     script.write_text(
         "import time\n"
-        "from hwkit.processes import Job, run_jobs\n"
+        "from hwkit.engine.processes import Job, run_jobs\n"
         "from helpers import wait\n"
         "if __name__ == '__main__':\n"
         "    run_jobs([Job(wait, ())], 1, on_message=lambda number, message: print(message, flush=True))\n"
@@ -129,7 +129,7 @@ def test_forks_share_the_data_sets_that_their_server_has_loaded(tmp_path: Path, 
     script = tmp_path / "parent.py"
     script.write_text(
         "from helpers import loaded\n"
-        "from hwkit.processes import Job, context, run_jobs\n"
+        "from hwkit.engine.processes import Job, context, run_jobs\n"
         "if __name__ == '__main__':\n"
         "    context(['mnist'])\n"
         "    print(*(outcome.value for outcome in run_jobs([Job(loaded, ())], 1)))\n"

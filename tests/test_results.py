@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hwkit import results
 from hwkit.errors import ReportError
-from hwkit.results import RESULTS_MIME
+from hwkit.findings import reference as results
+from hwkit.findings.reference import RESULTS_MIME
 from hwkit.runs import Run
 
 ROOT = Path(__file__).parents[1]

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from hwkit import catalogue, checkpoints, doctor, models, runs
-from hwkit.checkpoints import Checkpoint
+from hwkit import doctor, models, runs
+from hwkit.engine import catalogue, checkpoints
+from hwkit.engine.checkpoints import Checkpoint
 from hwkit.errors import RunError
 from hwkit.experiment import named_experiment
+from hwkit.formats import duration
 from hwkit.runs import Run
-from hwkit.units import duration
 
 # All that a finished run holds beside metrics.json.
 FILES = (

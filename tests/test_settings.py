@@ -7,7 +7,7 @@ import datetime
 import pytest
 
 from hwkit.errors import ReportError
-from hwkit.report.settings import ReportSettings
+from hwkit.export.settings import ReportSettings
 
 
 def test_a_missing_file_gives_defaults_dated_today(tmp_path):

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwkit import standin
 from hwkit.data import normalise
-from hwkit.sources import DATASETS
+from hwkit.datasets import standin
+from hwkit.datasets.sources import DATASETS
 
 
 @pytest.mark.parametrize("name", list(DATASETS))

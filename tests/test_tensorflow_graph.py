@@ -10,9 +10,13 @@ import pandas as pd
 import pytest
 import torch
 
-from hwkit import data, models, penalty, plots, prose, results, tensorflow_graph
+from hwkit import data, models, plots
+from hwkit.chapters import penalty_bug as penalty
+from hwkit.chapters import tensorflow_graph
+from hwkit.chapters.penalty_bug import WEIGHTS, PenaltyRun, PenaltyTraining
 from hwkit.experiment import named_experiment
-from hwkit.penalty import WEIGHTS, PenaltyRun, PenaltyTraining
+from hwkit.findings import reference as results
+from hwkit.findings import sentences as prose
 
 pytestmark = pytest.mark.skipif(
     not tensorflow_graph.available(), reason="TensorFlow is not installed: pip install 'hwkit[tensorflow]'"

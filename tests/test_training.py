@@ -16,7 +16,8 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 
-from hwkit import checkpoints, data, devices, models, runs, training
+from hwkit import data, models, runs, training
+from hwkit.engine import checkpoints, devices
 from hwkit.errors import RunError, TrainingError
 from hwkit.experiment import Experiment, named_experiment
 from hwkit.runs import Run

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from hwkit import analysis, models, verdicts
+from hwkit import analysis, models
 from hwkit.errors import RunError
 from hwkit.experiment import named_experiment
+from hwkit.findings import verdicts
+from hwkit.findings.verdicts import Estimate, Finding
 from hwkit.runs import Run
-from hwkit.verdicts import Estimate, Finding
 
 OPEN = "not distinguishable at this sample size"
 

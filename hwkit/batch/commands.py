@@ -11,7 +11,7 @@ from hwkit.batch.file import Batch, read_batch
 from hwkit.batch.planning import Plan, forecast, listing, plan
 from hwkit.batch.progress import Lines, Progress, Table
 from hwkit.errors import HwkitError
-from hwkit.units import duration
+from hwkit.formats import duration
 
 FAILURES_SHOWN = 10
 

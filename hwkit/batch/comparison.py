@@ -19,11 +19,11 @@ from hwkit.batch.planning import Plan
 from hwkit.batch.results import BatchResults, build_folder, gather, markdown_table
 from hwkit.batch.tasks import short_text
 from hwkit.errors import BatchError
+from hwkit.export.settings import ReportSettings
+from hwkit.formats import duration
 from hwkit.paths import project_root
-from hwkit.report.book import build_book
-from hwkit.report.settings import ReportSettings
+from hwkit.report.bind import build_book
 from hwkit.theme import RUN_COLOURS
-from hwkit.units import duration
 
 SHOWN = 40  # variants in figure and table: the best ones
 LABELLED = 12  # values of an option, at most

@@ -16,11 +16,11 @@ from typing import Any
 
 import yaml
 
-from hwkit import storage
+from hwkit.engine import files as storage
 from hwkit.errors import BatchError, did_you_mean
 from hwkit.experiment import EXPERIMENTS, PROFILES
+from hwkit.export import safeyaml
 from hwkit.paths import store_root
-from hwkit.report import safeyaml
 
 KEYS = ("experiments", "notebooks", "profile", "seeds", "set", "grid", "rows", "resources", "limits", "store")
 LARGEST_SEED = 2**32 - 1

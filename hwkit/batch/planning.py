@@ -10,7 +10,7 @@ from hwkit.batch.file import Batch
 from hwkit.batch.state import State, read_state
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task, Variant, tasks_of
-from hwkit.units import duration, size
+from hwkit.formats import duration, size
 
 LISTED = 30  # variants
 SAMPLED = 4  # kinds of tasks of a batch that are timed for the forecast
@@ -114,7 +114,8 @@ def _expected_bytes(task: Task) -> float:
     """Of a run: its weights before and after training, float32, and ten float32 logits for each test image."""
     if task.variant.experiment is None:
         return EXECUTED_BYTES
-    from hwkit import models, sources
+    from hwkit import models
+    from hwkit.datasets import sources
 
     experiment = task.experiment
     weights = sum(parameter.numel() for parameter in models.build(experiment).parameters())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hwkit.batch.state import State
 from hwkit.batch.tasks import Task
 from hwkit.batch.working import Ending
-from hwkit.units import duration
+from hwkit.formats import duration
 
 if TYPE_CHECKING:
     from rich.console import Console, Group

@@ -16,9 +16,9 @@ from hwkit.batch.planning import Plan
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task
 from hwkit.errors import BatchError, HwkitError
+from hwkit.export.files import replace_file
+from hwkit.findings.reference import RESULTS_MIME, result_row
 from hwkit.paths import project_root
-from hwkit.report.files import replace_file
-from hwkit.results import RESULTS_MIME, result_row
 
 SCRAP_MIME = "application/scrapbook.scrap.json+json"  # what scrapbook's `glue` leaves in a notebook
 MEASURED = ("test_accuracy", "train_accuracy", "seconds")  # of a run, in the table

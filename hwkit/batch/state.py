@@ -17,9 +17,9 @@ from typing import Any
 
 import filelock
 
-from hwkit import storage
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task
+from hwkit.engine import files as storage
 from hwkit.errors import BatchError
 
 SAVE_SECONDS = 2.0  # at most so often is the state written while tasks end

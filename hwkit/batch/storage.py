@@ -21,8 +21,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hwkit import storage
 from hwkit.batch.tasks import Task
+from hwkit.engine import files as storage
 from hwkit.errors import BatchError
 from hwkit.paths import CHECKPOINT
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hwkit import sources
 from hwkit.batch.file import Batch
 from hwkit.batch.parameters import Parameter, declared_parameters
+from hwkit.datasets import sources
 from hwkit.errors import ExperimentError, HwkitError, did_you_mean
 from hwkit.experiment import Experiment, named_experiment, option_names
 from hwkit.report.execute import read_notebook

@@ -1,8 +1,8 @@
 """What a worker does with one task: it runs it in a process of its own and puts the result into the store.
 
 A process of its own can be interrupted and killed, and writes into a log of its own; on Linux it is a fork of a process
-that has imported everything (see `hwkit.processes`). When a worker dies, its process notices, writes a checkpoint and
-ends; whoever gets the task then goes on from there.
+that has imported everything (see `hwkit.engine.processes`). When a worker dies, its process notices, writes a
+checkpoint and ends; whoever gets the task then goes on from there.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import Any, Literal
 from hwkit.batch.file import Limits
 from hwkit.batch.storage import MARKER, Store
 from hwkit.batch.tasks import Task
+from hwkit.engine.processes import Job, Outcome, run_jobs
 from hwkit.errors import BatchError, HwkitError, ProcessDied
 from hwkit.experiment import Experiment
 from hwkit.paths import CHECKPOINT, store_root
-from hwkit.processes import Job, Outcome, run_jobs
 
 GRACE_SECONDS = 30.0  # for a checkpoint, or for a kernel to end, after an interrupt
 MIRROR_SECONDS = 15.0  # between two uploads of log and checkpoint to an object store

@@ -19,8 +19,9 @@ from typing import Any
 
 from jupyter_client.manager import start_new_kernel
 
-from hwkit import attribution, runs
+from hwkit import runs
 from hwkit.errors import HwkitError
+from hwkit.explorer import attribution
 from hwkit.explorer.explore_run import COUNTERPART, NOTHING, PANELS, Explorer
 from hwkit.runs import Run
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hwkit import analysis, environments, plots, theme
+from hwkit import analysis, plots, theme
+from hwkit.engine import provenance as environments
 from hwkit.errors import RunError
 from hwkit.explorer import drawing
 from hwkit.explorer.bridge import STYLE, Clickable, FrontEnd

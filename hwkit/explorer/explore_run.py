@@ -14,9 +14,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from hwkit import analysis, attribution, plots, runs, theme
+from hwkit import analysis, plots, runs, theme
 from hwkit.errors import HwkitError, RunError
-from hwkit.explorer import drawing, pictures
+from hwkit.explorer import attribution, drawing, pictures
 from hwkit.explorer.bridge import STYLE, Clickable, FrontEnd, Pad, Signal
 from hwkit.explorer.opened import KINDS, ORDERS, Openings, OpenRun, Subject
 from hwkit.runs import Run

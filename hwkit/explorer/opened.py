@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hwkit import analysis, data, index, runs
+from hwkit import analysis, data, runs
 from hwkit.data import DATASETS
-from hwkit.index import Index
+from hwkit.explorer import index
+from hwkit.explorer.index import Index
 from hwkit.runs import Run
 
 ORDERS = ("by index", "surest first", "least sure first")
@@ -51,7 +52,7 @@ class OpenRun:
     images, labels : of the test set, uint8 (N, C, H, W) and int64 (N,).
     predicted : int64 (N,).
     probabilities : float32 (N, 10).
-    index : what `hwkit.index` found, None until `prepare` was called.
+    index : what `hwkit.explorer.index` found, None until `prepare` was called.
     """
 
     def __init__(self, run: Run) -> None:

@@ -10,7 +10,8 @@ import ipywidgets
 import numpy as np
 from IPython.display import display
 
-from hwkit import checkpoints, plots, theme
+from hwkit import plots, theme
+from hwkit.engine import checkpoints
 from hwkit.experiment import Experiment
 from hwkit.explorer import drawing
 from hwkit.explorer.bridge import STYLE, bundle

@@ -1,7 +1,1 @@
-"""Notebooks run and exported: as one report, or any of them as PDF."""
-
-import sys
-
-# Where JupyterLab is, jsonschema imports this package to check URIs, of which notebooks have none. Building its grammar
-# takes longer than all other imports of an export together; jsonschema does without what cannot be imported.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+"""The report: what its notebooks train, their execution, and their binding into one document."""

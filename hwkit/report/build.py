@@ -20,8 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwkit import storage
+from hwkit.engine import files as storage
 from hwkit.errors import HwkitError, ReportError
+from hwkit.export.files import replace_file
+from hwkit.export.settings import ReportSettings
 from hwkit.paths import project_root
 from hwkit.report.execute import (
     Execution,
@@ -31,13 +33,11 @@ from hwkit.report.execute import (
     outputs_of_kind,
     read_notebook,
 )
-from hwkit.report.files import replace_file
 from hwkit.report.planning import planned_trainings
-from hwkit.report.settings import ReportSettings
 
 if TYPE_CHECKING:
+    from hwkit.engine.processes import Outcome
     from hwkit.parallel import Training
-    from hwkit.processes import Outcome
 
 NOTEBOOK_SECONDS = 6.0  # one notebook of the report on one CPU core, runs loaded and figures drawn; for the forecast
 # Packages whose version can change what a notebook shows.
@@ -159,7 +159,7 @@ def _default_profile(device: str) -> str:
     """ "full" where there is a CUDA GPU to train on, and "quick" elsewhere."""
     if device.startswith("cpu") or not _has_cuda_driver():  # PyTorch would know, but takes seconds to import
         return "quick"
-    from hwkit.devices import resolve_device
+    from hwkit.engine.devices import resolve_device
 
     return "full" if resolve_device(device).type == "cuda" else "quick"
 
@@ -194,7 +194,7 @@ def _plan(notebook: Path, parameters: Mapping[str, Any], around: bytes) -> _Plan
 
     The notebook's metadata lists, under hwkit.datasets, the data sets that it needs.
     """
-    from hwkit import sources
+    from hwkit.datasets import sources
 
     content = read_notebook(notebook)
     declared = declared_parameters(content)
@@ -240,7 +240,7 @@ def _require_all_used(parameters: Mapping[str, Any], plans: Sequence[_Plan]) -> 
 
 def _start_server(plans: Sequence[_Plan]) -> None:
     """Let the server of all processes import and load what they share, while this process goes on planning."""
-    from hwkit import processes
+    from hwkit.engine import processes
 
     real = (plan for plan in plans if plan.parameters.get("data") == "real")
     processes.context({name for plan in real for name in plan.datasets})
@@ -257,7 +257,7 @@ def _missing_trainings(plans: Sequence[_Plan]) -> list[Training]:
 def _forecast(missing: Sequence[Training], plans: Sequence[_Plan], device: str) -> str:
     """How long training and notebooks should take, from a few steps of each kind of network."""
     from hwkit import parallel
-    from hwkit.units import duration
+    from hwkit.formats import duration
 
     places = parallel.places(device)
     training = sum(parallel.expected_seconds(one, device) for one in missing) / max(1, min(places, len(missing)))
@@ -281,8 +281,8 @@ def _execute(
 ) -> list[Execution]:
     """Execute notebooks side by side, those first that took longest last time, or else have the most to do."""
     from hwkit import parallel
-    from hwkit.processes import Job, run_jobs
-    from hwkit.units import duration
+    from hwkit.engine.processes import Job, run_jobs
+    from hwkit.formats import duration
 
     plans = sorted(plans, key=lambda plan: (state.seconds(plan), plan.notebook.stat().st_size), reverse=True)
     workers = min(parallel.places(device), len(plans))
@@ -383,9 +383,9 @@ def _export(
 
     import pandas as pd
 
-    from hwkit.report.book import build_book
-    from hwkit.results import RESULTS_MIME, unique_rows
-    from hwkit.units import duration
+    from hwkit.findings.reference import RESULTS_MIME, unique_rows
+    from hwkit.formats import duration
+    from hwkit.report.bind import build_book
 
     rows = unique_rows([table for path in executed for table in outputs_of_kind(path, RESULTS_MIME)])
     failed = [execution for execution in executions if execution.failure]
@@ -406,8 +406,8 @@ def _export(
 
 def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """What the title page says of the runs: data, device, training time."""
-    from hwkit.sources import DATASETS
-    from hwkit.units import duration
+    from hwkit.datasets.sources import DATASETS
+    from hwkit.formats import duration
 
     if not rows:
         return {}
@@ -433,7 +433,7 @@ def _opening(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return ""
     from hwkit import plots
-    from hwkit.results import accuracy_frame, environment_note, first_seeds, pipe_table, seed_notes
+    from hwkit.findings.reference import accuracy_frame, environment_note, first_seeds, pipe_table, seed_notes
 
     further = len(rows)
     rows = first_seeds(rows)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from hwkit import storage
+from hwkit.engine import files as storage
 from hwkit.errors import ReportError
-from hwkit.notebook import assigned_names, require_declared
-from hwkit.report.files import LARGEST_NOTEBOOK, replace_file
+from hwkit.export.files import LARGEST_NOTEBOOK, replace_file
+from hwkit.report.notebook import assigned_names, require_declared
 
 ERROR_MARK = "papermill-error-cell-tag"  # papermill tags the cells it adds to a failed notebook with this
 

@@ -14,7 +14,7 @@ from typing import Any
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from hwkit.processes import context, follow_parent, forking, settle
+from hwkit.engine.processes import context, follow_parent, forking, settle
 
 NAME = "hwkit-fork"  # under which pyproject.toml registers it
 
@@ -63,7 +63,7 @@ def _run_kernel(arguments: list[str], folder: str, environment: dict[str, str]) 
     import torch
     from ipykernel.kernelapp import launch_new_instance
 
-    from hwkit.devices import keep_freed_memory
+    from hwkit.engine.devices import keep_freed_memory
 
     keep_freed_memory()
     if environment.get("OMP_NUM_THREADS", "").isdecimal():  # read by PyTorch as it is imported, which was long ago

@@ -14,7 +14,9 @@ from typing import Any
 
 import torch
 
-from hwkit import processes, runs, storage, training
+from hwkit import runs, training
+from hwkit.engine import files as storage
+from hwkit.engine import processes
 from hwkit.experiment import Experiment, named_experiment
 from hwkit.runs import Run
 
@@ -111,7 +113,7 @@ def trained_elsewhere(experiment: Experiment, store: Path) -> Outcome:
 
 
 class FailingDisk:
-    """Stands in for the `os` and `tempfile` of `hwkit.storage`: one of the writes fails.
+    """Stands in for the `os` and `tempfile` of `hwkit.engine.files`: one of the writes fails.
 
     Parameters
     ----------

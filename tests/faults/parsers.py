@@ -19,15 +19,18 @@ from hypothesis import strategies as st
 from nbformat import from_dict
 from PIL import Image
 
-from hwkit import cli, results, runs, storage
+from hwkit import cli, runs
 from hwkit.batch import file, parameters, state, tasks
 from hwkit.batch.storage import Store
+from hwkit.engine import files as storage
 from hwkit.errors import HwkitError
 from hwkit.experiment import Experiment, option_names
-from hwkit.notebook import assigned_names
-from hwkit.report import celloptions, execute, formulas, images, safeyaml
-from hwkit.report.frontmatter import take_front_matter
-from hwkit.report.settings import ReportSettings
+from hwkit.export import celloptions, formulas, images, safeyaml
+from hwkit.export.frontmatter import take_front_matter
+from hwkit.export.settings import ReportSettings
+from hwkit.findings import reference as results
+from hwkit.report import execute
+from hwkit.report.notebook import assigned_names
 
 ROOT = Path(__file__).parents[2]
 

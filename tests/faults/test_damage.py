@@ -14,10 +14,13 @@ import pytest
 import torch
 from harness import Outcome, outcome_of, small
 
-from hwkit import checkpoints, data, doctor, index, runs, sources, training
+from hwkit import data, doctor, runs, training
+from hwkit.datasets import sources
+from hwkit.datasets.sources import DATASETS, DataFile
+from hwkit.engine import checkpoints
 from hwkit.errors import DataError, RunError
 from hwkit.experiment import Experiment
-from hwkit.sources import DATASETS, DataFile
+from hwkit.explorer import index
 
 Damage = Callable[[Path, random.Random], None]
 

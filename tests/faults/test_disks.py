@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from harness import FailingDisk, Outcome, outcome_of, small
 
-from hwkit import doctor, index, runs, training
+from hwkit import doctor, runs, training
 from hwkit.batch.storage import Store
 from hwkit.errors import BatchError, RunError
 from hwkit.experiment import Experiment
-from hwkit.report.files import ReportError, replace_file
+from hwkit.explorer import index
+from hwkit.export.files import ReportError, replace_file
 
 
 def train(experiment: Experiment) -> Outcome:

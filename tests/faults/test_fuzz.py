@@ -13,9 +13,9 @@ from nbformat.v4 import new_notebook, new_raw_cell
 from parsers import PARSERS
 
 from hwkit.errors import HwkitError
-from hwkit.report import images
-from hwkit.report.frontmatter import take_front_matter
-from hwkit.report.settings import ReportSettings
+from hwkit.export import images
+from hwkit.export.frontmatter import take_front_matter
+from hwkit.export.settings import ReportSettings
 
 
 @pytest.mark.parametrize("name", PARSERS)

@@ -17,7 +17,8 @@ from harness import SMALL, Outcome, outcome_of, small, start, train, wait_until
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from test_batch_run import running, said, wait_for
 
-from hwkit import doctor, processes, runs
+from hwkit import doctor, runs
+from hwkit.engine import processes
 from hwkit.experiment import Experiment
 from hwkit.report.build import build_report
 

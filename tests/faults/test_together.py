@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from harness import Outcome, outcome_of, small, start, train, wait_until
 
-from hwkit import processes, runs, training
+from hwkit import runs, training
+from hwkit.engine import processes
 from hwkit.experiment import Experiment
 
 

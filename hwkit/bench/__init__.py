@@ -1,0 +1,1 @@
+"""Benchmarks of training, batches and exports, and what they are compared with."""

@@ -1,0 +1,176 @@
+"""A notebook as chunked Markdown: the first step of every document.
+
+nbconvert's exporters take the same steps with a template between them (`hwkit.export.exporters`). This is without
+nbconvert, whose import takes longer than a conversion; nbformat is imported only for what is not in today's format.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwkit.engine import files as storage
+from hwkit.errors import ReportError
+from hwkit.export import outputs
+from hwkit.export.celloptions import option_is_off, options_from_tags, split_options
+from hwkit.export.document import Part
+from hwkit.export.files import LARGEST_NOTEBOOK
+from hwkit.export.frontmatter import FrontMatter, take_front_matter
+from hwkit.export.images import ImageStore
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+PARAMETER_TAGS = frozenset({"parameters", "injected-parameters"})
+
+
+class Node(dict[str, Any]):
+    """A part of a notebook: a dictionary whose keys are attributes, too, as nbformat's `NotebookNode` is."""
+
+    def __getattr__(self, key: str) -> Any:
+        try:
+            return self[key]
+        except KeyError:
+            raise AttributeError(key) from None
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
+def read_nodes(path: Path) -> NotebookNode:
+    """The notebook in a file, to be set: in format 4, whatever format the file has.
+
+    Raises
+    ------
+    ReportError
+        If there is none that can be read.
+    """
+    try:
+        content = storage.read_bytes(path, LARGEST_NOTEBOOK)
+        nb: Any = json.loads(content, object_hook=Node)
+        if nb.nbformat != 4:
+            import nbformat
+
+            return nbformat.convert(nbformat.reader.reads(content.decode()), 4)
+        for cell in nb.cells:
+            cell.source = "".join(cell.source)  # a text, or its lines
+        return nb
+    except json.JSONDecodeError as error:
+        raise ReportError(f"it cannot be read: it is no notebook, as it is no JSON ({error})") from None
+    except Exception as error:  # all that damaged files raise means the same here
+        raise ReportError(f"it cannot be read: {type(error).__name__}: {error}") from error
+
+
+def numbered(nb: NotebookNode, resources: dict[str, Any]) -> NotebookNode:
+    """A copy of the notebook whose cells know their numbers, from 1 on, and whose front matter is taken out.
+
+    `resources` gets what the conversion gathers: `hwkit_images` (an `ImageStore`, unless there is one),
+    `hwkit_attachments`, `hwkit_macros`, `hwkit_warnings` (sentences) and `hwkit_front_matter`.
+    """
+    nb = copy.deepcopy(nb)
+    front = take_front_matter(nb, folder_of(resources))
+    for number, cell in enumerate(nb.cells, start=1):
+        cell.metadata["hwkit"] = {"number": number}
+    resources.setdefault("hwkit_images", ImageStore(str(resources.get("output_files_dir") or "")))
+    resources["hwkit_attachments"] = {}
+    resources["hwkit_macros"] = {}
+    resources["hwkit_warnings"] = list(front.warnings)
+    resources["hwkit_front_matter"] = front
+    return nb
+
+
+def folder_of(resources: Mapping[str, Any]) -> Path:
+    """The folder that a notebook lies in."""
+    return Path(resources.get("metadata", {}).get("path") or ".")
+
+
+def keep_shown_cells(nb: NotebookNode, defaults: Mapping[str, Any], *, echo: bool, show_parameters: bool) -> None:
+    """Apply the cell options `echo`, `output`, `warning` and `include`, and take their lines out of the code.
+
+    `defaults` are the options of cells that do not say otherwise. Each cell carries its options in `metadata.hwkit`.
+    """
+    nb.cells = [
+        cell for cell in nb.cells if cell.cell_type != "code" or _is_shown(cell, defaults, echo, show_parameters)
+    ]
+
+
+def _is_shown(cell: NotebookNode, defaults: Mapping[str, Any], echo: bool, show_parameters: bool) -> bool:
+    """Whether the code cell is part of the document at all; sets what of it is shown."""
+    tags = list(cell.metadata.get("tags") or [])
+    options, source = split_options(cell.source)
+    options = {**defaults, **options_from_tags(tags), **options}
+    if option_is_off(options, "include"):
+        return False
+    cell.source = source
+    cell.metadata.setdefault("hwkit", {})["options"] = options
+    if PARAMETER_TAGS.intersection(tags):
+        shown = show_parameters and not option_is_off(options, "echo")
+    else:
+        shown = bool(options.get("echo", echo))
+    if not shown:
+        cell.metadata.setdefault("transient", {})["remove_source"] = True
+    if option_is_off(options, "output"):
+        cell.outputs = []
+    if option_is_off(options, "warning"):
+        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return True
+
+
+def to_markdown(nb: NotebookNode, resources: dict[str, Any], *, echo: bool = True, show_parameters: bool = True) -> str:
+    """The notebook as Markdown; `resources` gets what `numbered` names.
+
+    Raises
+    ------
+    ReportError
+        If the notebook breaks the format; the message names the cell.
+    """
+    try:
+        shown = numbered(nb, resources)
+        front: FrontMatter = resources["hwkit_front_matter"]
+        keep_shown_cells(shown, front.cell_options, echo=echo, show_parameters=show_parameters)
+        return "".join(_cell(cell, shown, resources) for cell in shown.cells)
+    except ReportError:
+        raise
+    except Exception:  # most likely of a notebook that breaks the format, which takes longer to check than to convert
+        require_valid(nb)
+        raise
+
+
+def _cell(cell: NotebookNode, nb: NotebookNode, resources: Mapping[str, Any]) -> str:
+    if cell.cell_type == "markdown":
+        return outputs.markdown_cell(cell, resources)
+    if cell.cell_type == "raw":
+        return outputs.raw_cell(cell, resources)
+    code = "" if cell.metadata.get("transient", {}).get("remove_source") else outputs.code_input(cell, nb)
+    return code + outputs.code_outputs(cell, resources)
+
+
+def require_valid(nb: NotebookNode) -> None:
+    """Raises ReportError if the notebook breaks the format: in which cell, and what to do."""
+    import nbformat
+    from nbformat import ValidationError
+
+    try:
+        nbformat.validate(nbformat.from_dict(nb), relax_add_props=True)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def invalid(error: Exception) -> ReportError:
+    """What to tell of a notebook that breaks the format: in which cell, and what to do."""
+    place = re.search(r"\['cells'\]\[(\d+)\]", str(error))
+    where = f"cell {int(place[1]) + 1}" if place else "its metadata"
+    problem = str(error).splitlines()[0]
+    return ReportError(f"the notebook is not valid: {where}: {problem}. Open and save it in Jupyter.")
+
+
+def part_of(
+    name: str, markdown: str, resources: Mapping[str, Any], *, folders: Sequence[Path] = (), chapter: str = ""
+) -> Part:
+    """A notebook's Markdown, and what was gathered with it, as a part of a document."""
+    gathered = resources["hwkit_attachments"], resources["hwkit_macros"]
+    return Part(name, markdown, [folder_of(resources), *folders], *gathered, chapter=chapter)

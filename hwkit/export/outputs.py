@@ -1,0 +1,380 @@
+"""Notebook cells and their outputs as Markdown chunks; also the filters of the nbconvert template."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hwkit.errors import ReportError
+from hwkit.export import terminal
+from hwkit.export.formulas import split_macros
+from hwkit.export.images import IMAGE_MIMES, ImageStore, StoredImage, image_bytes
+from hwkit.export.markdown import chunk, division, fenced
+from hwkit.export.words import letter_of
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+# Best first; pictures of one output are weighed against each other in `_picture`.
+PICTURE_ORDER = ("image/svg+xml", "application/pdf", "image/png", "image/jpeg", "image/gif", "image/webp")
+# A vector figure is taken unless it is this many times larger than its bitmap, and larger than that size.
+VECTOR_SIZE_FACTOR = 3
+VECTOR_SIZE_FREE = 200_000
+
+# More lines of one output than this are cut in the middle; very long lines count as lines of this many characters.
+LONGEST_OUTPUT = 300
+LINE_LENGTH = 100
+LINES_KEPT = (120, 30)
+
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_PROGRESS_WIDGET = re.compile(r"Progress\(|\d+%\|| \[[\d:]+<|it/s")
+_OBJECT_REPR = re.compile(r"^<[\w.]+ (?:object|at 0x[0-9a-f]+).*>$|^alt\.\w+\(\.\.\.\)$|^<Vega(?:Lite)? \d+ object>")
+_FIGURE_REPR = re.compile(r"^<Figure size [\d.]+x[\d.]+ with \d+ Axes>$")
+# What no page shows, and what a page says that cannot run its scripts.
+_UNSEEN = re.compile(
+    r"<(style|script)\b.*?</\1\s*>|<!--.*?-->|Make this Notebook Trusted to load map: File -> Trust Notebook",
+    re.IGNORECASE | re.DOTALL,
+)
+# Elements of tables whose end tags browsers do without and pandoc does not, and the tags that they end at.
+_OPTIONAL_ENDS = (
+    ("th|td", "th|td|tr|thead|tbody|tfoot|table"),
+    ("tr", "tr|thead|tbody|tfoot|table"),
+    ("thead|tbody|tfoot", "thead|tbody|tfoot|table"),
+)
+# Scripts that only get a library ready to draw.
+_LOADS_LIBRARY = re.compile(r"application/vnd\.\w+_load\.|Loading BokehJS")
+_LIBRARIES = re.compile(r"plotly|vega|bokeh|holoviews", re.IGNORECASE)
+# The first picture of an animation that matplotlib plays with a script.
+_FIRST_FRAME = re.compile(r'frames\[0\] = "data:image/png;base64,([^"]+)"')
+
+
+def option_list(value: object) -> list[str]:
+    """An option's value as a list of texts: `fig-cap` may be one caption or a list."""
+    if value is None:
+        return []
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def code_input(cell: NotebookNode, notebook: NotebookNode) -> str:
+    """A code cell's source as a chunk."""
+    if not cell.source.strip():
+        return ""
+    hwkit = cell.metadata.get("hwkit", {})
+    language = cell.metadata.get("magics_language") or notebook.metadata.get("language_info", {}).get("name", "")
+    options = hwkit.get("options", {})
+    number = hwkit.get("number")
+    values = {"language": language, "cell": number, "summary": options.get("code-summary"), "fold": _fold(options)}
+    code = fenced(cell.source, "hwkit-input", **values)
+    label = str(options.get("lst-label") or options.get("label") or "")
+    label = label if label.startswith("lst-") else ""
+    if not label and not options.get("lst-cap"):
+        return code
+    caption = division(chunk(str(options.get("lst-cap") or ""), cell=number), "hwkit-caption")
+    return division(caption + code, "hwkit-listing", label)
+
+
+def _fold(options: Mapping[str, Any]) -> str:
+    """How a page folds a cell's code: "fold", "show" (it can be folded), "no", or "" if nothing was said."""
+    return {True: "fold", False: "no", "show": "show"}.get(options.get("code-fold"), "")
+
+
+def markdown_cell(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
+    """A Markdown cell as a chunk of its own; its attachments and TeX macros are remembered for the document."""
+    number = cell.metadata.get("hwkit", {}).get("number")
+    for name, bundle in (cell.get("attachments") or {}).items():
+        for mime, content in bundle.items():
+            if mime in IMAGE_MIMES:
+                body = "".join(content) if isinstance(content, list) else content
+                encoding = "" if mime == "image/svg+xml" else ";base64"
+                resources["hwkit_attachments"].setdefault(str(number), {})[name] = f"data:{mime}{encoding},{body}"
+    resources["hwkit_macros"].update(split_macros(cell.source)[0])
+    return chunk(cell.source, cell=number)
+
+
+def raw_cell(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
+    """A raw cell: Markdown and HTML are set, other formats left out with a warning."""
+    number = cell.metadata.get("hwkit", {}).get("number")
+    mime = (cell.metadata.get("raw_mimetype") or cell.metadata.get("format") or "").lower()
+    if mime == "text/markdown":
+        return chunk(cell.source, cell=number)
+    if mime == "text/html":
+        return chunk(cell.source, "html", cell=number)
+    if cell.source.strip() and mime:
+        resources["hwkit_warnings"].append(f"cell {number}: a raw cell of format {mime} was left out")
+    return ""
+
+
+def code_outputs(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
+    """All outputs of a code cell, its labelled and captioned figure or table among them."""
+    return _CellOutputs(cell, resources).markdown()
+
+
+class _CellOutputs:
+    """The outputs of one cell on their way to Markdown."""
+
+    def __init__(self, cell: NotebookNode, resources: Mapping[str, Any]) -> None:
+        self.cell = cell
+        hwkit = cell.metadata.get("hwkit", {})
+        self.number = hwkit.get("number")
+        self.options: Mapping[str, Any] = hwkit.get("options", {})
+        self.store: ImageStore = resources["hwkit_images"]
+        self.warnings: list[str] = resources["hwkit_warnings"]
+        self.resources = resources
+        self.label = str(self.options.get("label", "") or "")
+        self.captions = option_list(self.options.get("fig-cap"))
+        self.subcaptions = option_list(self.options.get("fig-subcap"))
+        self.alts = option_list(self.options.get("fig-alt"))
+        self.table_captions = option_list(self.options.get("tbl-cap"))
+        self.table_subcaptions = option_list(self.options.get("tbl-subcap"))
+        self.figures = 0
+        self.tables = 0
+        # Pictures that are shown together at the end: those of one figure, or those side by side.
+        self.joined: list[str] = []
+        self.side_by_side = bool(self.options.get("layout-ncol") or self.options.get("layout-nrow"))
+
+    def markdown(self) -> str:
+        parts = [part for output in _streams_joined(self.cell.outputs) if (part := self._output(output))]
+        if self.joined:
+            content = "".join(self.joined)
+            if self.side_by_side:
+                content = division(content, "hwkit-grid", columns=self._columns())
+            if len(self.captions) == 1:
+                content = self._figure(content, self.captions[0], self.label, self._alt(0))
+            parts.append(content)
+        return "".join(parts)
+
+    def _columns(self) -> object:
+        """How many pictures stand side by side."""
+        rows = self.options.get("layout-nrow")
+        if isinstance(rows, int) and rows > 0:
+            return -(-len(self.joined) // rows)
+        return self.options.get("layout-ncol")
+
+    def _output(self, output: NotebookNode) -> str:
+        if output.output_type == "stream" and output.name == "stdout" and self.options.get("output") == "asis":
+            return self._maybe_table(chunk(_joined(output.text), cell=self.number), _joined(output.text), {})
+        if output.output_type == "stream":
+            return self._text(output.text, "hwkit-stream", name=output.name)
+        if output.output_type == "error":
+            return self._error(output)
+        if output.output_type in ("display_data", "execute_result"):
+            try:
+                return self._bundle(output.data, output.metadata)
+            except ReportError as error:
+                self._warn(str(error))
+                return self._note(f"An output was left out: {error}")
+        return ""
+
+    def _bundle(self, data: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+        """One MIME bundle by its best representation."""
+        data = {mime: _joined(value) for mime, value in data.items()}
+        plain = data.get("text/plain", "")
+        if "text/markdown" in data:
+            return self._maybe_table(chunk(data["text/markdown"], cell=self.number), data["text/markdown"], metadata)
+        if "text/latex" in data and not re.search(r"<(table|pre)\b", data.get("text/html", "")):
+            return self._latex(data["text/latex"])
+        if picture := self._picture(data):
+            return self._image(*picture, metadata)
+        if _WIDGET in data:
+            return self._widget(plain)
+        if "text/html" in data and (readable := _readable_html(data["text/html"], plain)):
+            return self._maybe_table(chunk(readable, "html", cell=self.number), readable, metadata)
+        if any(mime.startswith("application/vnd.hwkit.") for mime in data) or _LOADS_LIBRARY.search(" ".join(data)):
+            return ""
+        if plain and not _FIGURE_REPR.match(plain) and not (_OBJECT_REPR.match(plain) and len(data) > 1):
+            return self._text(plain, "hwkit-result")
+        if "application/json" in data:
+            value = data["application/json"]
+            return self._text(value if isinstance(value, str) else json.dumps(value, indent=2), "hwkit-result")
+        return self._left_out(data)
+
+    def _picture(self, data: Mapping[str, Any]) -> tuple[bytes, str] | None:
+        """The picture to show: vectors before bitmaps, unless the vectors are much larger."""
+        pictures = [(image_bytes(data[mime], mime), mime) for mime in PICTURE_ORDER if mime in data]
+        if not pictures:
+            frame = _FIRST_FRAME.search(data.get("text/html", ""))
+            return (image_bytes(frame[1].replace("\\\n", ""), "image/png"), "image/png") if frame else None
+        vectors = [picture for picture in pictures if picture[1] in PICTURE_ORDER[:2]]
+        bitmaps = [picture for picture in pictures if picture[1] not in PICTURE_ORDER[:2]]
+        if vectors and bitmaps:
+            limit = max(VECTOR_SIZE_FREE, VECTOR_SIZE_FACTOR * len(bitmaps[0][0]))
+            return vectors[0] if len(vectors[0][0]) <= limit else bitmaps[0]
+        return pictures[0]
+
+    def _image(self, content: bytes, mime: str, metadata: Mapping[str, Any]) -> str:
+        image = self.store.add(content, mime)
+        given = metadata.get("hwkit") if isinstance(metadata.get("hwkit"), dict) else {}
+        index, self.figures = self.figures, self.figures + 1
+        alt = str(given.get("alt") or self._alt(index))
+        text = self._image_chunk(image, alt, self._width(mime, metadata, image))
+        if given.get("caption"):
+            label = str(given.get("label") or self._label(index, ("fig-",)))
+            return self._figure(text, str(given["caption"]), label, alt)
+        if len(self.captions) == 1:
+            if index < len(self.subcaptions):
+                caption = division(chunk(self.subcaptions[index], cell=self.number), "hwkit-caption")
+                text = division(text + caption, "hwkit-subfigure", alt=alt)
+            self.joined.append(text)
+            return ""
+        if index < len(self.captions):
+            text = self._figure(text, self.captions[index], self._label(index, ("fig-",)), alt)
+        if self.side_by_side:
+            self.joined.append(text)
+            return ""
+        return text
+
+    def _image_chunk(self, image: StoredImage, alt: str, width: str) -> str:
+        # As HTML: a lone image in Markdown would become a figure that takes its alt text for a caption.
+        size = f' width="{html.escape(width)}"' if width else ""
+        return chunk(f'<p><img src="{image.name}" alt="{html.escape(alt)}"{size}></p>', "html", cell=self.number)
+
+    def _width(self, mime: str, metadata: Mapping[str, Any], image: StoredImage) -> str:
+        """The width asked for: by cell option, or in CSS pixels by the output (retina figures say so)."""
+        asked = self.options.get("fig-width") or self.options.get("out-width")
+        if isinstance(asked, str) and re.fullmatch(r"[\d.]+\s*(%|in|cm|mm|px|pt)", asked):
+            return asked.replace(" ", "")
+        size = metadata.get(mime)
+        if isinstance(size, dict) and isinstance(size.get("width"), int | float):
+            return f"{size['width']}px"
+        return ""
+
+    def _figure(self, content: str, caption: str, label: str, alt: str) -> str:
+        body = content + division(chunk(caption, cell=self.number), "hwkit-caption")
+        return division(body, "hwkit-figure", label if label.startswith("fig-") else "", alt=alt)
+
+    def _maybe_table(self, content: str, markup: str, metadata: Mapping[str, Any]) -> str:
+        given = metadata.get("hwkit") if isinstance(metadata.get("hwkit"), dict) else {}
+        caption = str(given.get("caption") or "")
+        is_table = "<table" in markup or re.search(r"^\s*\|.*\|\s*$", markup, re.MULTILINE)
+        if not is_table:
+            return content
+        index, self.tables = self.tables, self.tables + 1
+        if index < len(self.table_subcaptions):
+            content += chunk(f"({letter_of(index)}) {self.table_subcaptions[index]}", cell=self.number)
+        if not caption and index < len(self.table_captions):
+            caption = self.table_captions[index]
+        if not caption:
+            return content
+        label = str(given.get("label") or self._label(index, ("tbl-",)))
+        body = division(chunk(caption, cell=self.number), "hwkit-caption") + content
+        return division(body, "hwkit-table", label)
+
+    def _label(self, index: int, prefixes: Sequence[str]) -> str:
+        """The cell's label for its first figure or table; `-2`, `-3`, ... is added for the next ones."""
+        if not self.label.startswith(tuple(prefixes)):
+            return ""
+        return self.label if index == 0 else f"{self.label}-{index + 1}"
+
+    def _alt(self, index: int) -> str:
+        if not self.alts:
+            return ""
+        return self.alts[min(index, len(self.alts) - 1)]
+
+    def _latex(self, text: str) -> str:
+        text = text.strip()
+        is_math = text.startswith(("$", "\\[", "\\(")) or re.match(r"\\begin\{(?!tabular|table|center)", text)
+        if text.startswith("$$") or not is_math:
+            return chunk(text, "markdown" if is_math else "latex", cell=self.number)
+        if text.startswith("$"):
+            # A formula that is an output on its own is displayed, whatever delimiters it came in.
+            body = text.strip("$").strip()
+            return chunk(f"$${body.removeprefix(chr(92) + 'displaystyle').strip()}$$", cell=self.number)
+        body = re.sub(r"^\\[\[(]|\\[\])]$", "", text)
+        return chunk(f"$${body}$$", cell=self.number)
+
+    def _error(self, output: NotebookNode) -> str:
+        message = terminal.plain(output.evalue)[:200].strip()
+        title = f"{output.ename}: {message}" if message else output.ename
+        trace = "\n".join(output.get("traceback") or []) or title
+        return self._text(trace, "hwkit-error", title=title)
+
+    def _widget(self, plain: str) -> str:
+        """A widget has no static form here; progress bars go silently, others leave a line."""
+        if not plain or _PROGRESS_WIDGET.search(plain) or self.resources.get("hwkit_quiet_widgets"):
+            return ""
+        self._warn("an interactive widget was left out")
+        return self._note("An interactive widget was left out; run the notebook to use it.")
+
+    def _left_out(self, data: Mapping[str, Any]) -> str:
+        """A line in place of what needs a browser to draw it; scripts that draw nothing go silently."""
+        page = str(data.get("text/html", ""))
+        kinds = [kind for kind in data if kind not in ("text/plain", "text/html", "application/javascript")]
+        drawn = _LIBRARIES.search(" ".join([*kinds, page]))
+        if drawn and (kinds or _draws(page)):
+            what = f"An interactive {drawn[0].lower()} figure"
+        elif kinds:
+            what = f"An output of type {', '.join(sorted(kinds))}"
+        elif _draws(page):
+            what = "An interactive output"
+        else:
+            return ""
+        self._warn(f"{what[0].lower()}{what[1:]} was left out: it has no static form")
+        return self._note(f"{what} was left out: it has no static form.")
+
+    def _text(self, text: str, kind: str, **values: object) -> str:
+        text = terminal.printed(_joined(text))
+        lines = text.split("\n")
+        if len(text) > LONGEST_OUTPUT * LINE_LENGTH:
+            lines = [piece for line in lines for piece in _pieces(terminal.plain(line))]
+        if len(lines) > LONGEST_OUTPUT:
+            first, last = LINES_KEPT
+            self._warn(f"{len(lines) - first - last} of {len(lines)} output lines were left out")
+            gap = f"... {len(lines) - first - last} lines left out ..."
+            text = "\n".join([*lines[:first], gap, *lines[-last:]])
+        return fenced(text, kind, cell=self.number, **values) if text.strip() else ""
+
+    def _note(self, text: str) -> str:
+        return fenced(text, "hwkit-note", cell=self.number)
+
+    def _warn(self, message: str) -> None:
+        self.warnings.append(f"cell {self.number}: {message}")
+
+
+def _streams_joined(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
+    """The outputs with what was printed in several goes, one right after the other, in one."""
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else None
+        if last and last.output_type == output.output_type == "stream" and last.name == output.name:
+            joined[-1] = type(last)(last, text=_joined(last.text) + _joined(output.text))
+        else:
+            joined.append(output)
+    return joined
+
+
+def _pieces(line: str) -> list[str]:
+    return [line[start : start + LINE_LENGTH] for start in range(0, len(line), LINE_LENGTH)] or [""]
+
+
+def _joined(value: Any) -> Any:
+    return "".join(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
+
+
+def _readable_html(markup: str, plain: str) -> str:
+    """The HTML without styles and scripts; empty where the plain text says more than it."""
+    readable = _closed(_UNSEEN.sub("", markup))
+    drawn_by_page = 'class="xr-' in readable or 'class="sk-' in readable  # xarray's data sets, scikit-learn's models
+    if re.search(r"<(table|img|iframe|video|audio)\b", readable, re.IGNORECASE) and not drawn_by_page:
+        return readable
+    if (plain and not _OBJECT_REPR.match(plain.strip())) or _LOADS_LIBRARY.search(readable):
+        return ""
+    visible = re.sub(r"<[^>]*>|&nbsp;", "", readable).strip()
+    return readable if visible else ""
+
+
+def _closed(markup: str) -> str:
+    """The HTML with the end tags of cells, rows and parts of tables where they were left out."""
+    for elements, ends in _OPTIONAL_ENDS:
+        opened, closed = (len(re.findall(rf"<{slash}(?:{elements})\b", markup, re.IGNORECASE)) for slash in ("", "/"))
+        if opened > closed:
+            unclosed = rf"(<({elements})\b(?:(?!</?(?:{ends})\b).)*)(?!</\2\b)(?=</?(?:{ends})\b)"
+            markup = re.sub(unclosed, r"\1</\2>", markup, flags=re.IGNORECASE | re.DOTALL)
+    return markup
+
+
+def _draws(markup: str) -> bool:
+    """Whether a page's scripts have a place that they draw in."""
+    return "<script" in markup and re.search(r"<div\b[^>]*\bid=", _UNSEEN.sub("", markup)) is not None

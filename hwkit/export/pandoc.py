@@ -1,0 +1,77 @@
+"""pandoc, run on text in memory and without access to files or network."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hwkit.errors import ReportError
+
+TEMPLATES = Path(__file__).parent / "templates"
+_TIMEOUT_SECONDS = 120
+_WARNING = re.compile(r"^\[WARNING\] (.*(?:\n  .*)*)", re.MULTILINE)
+
+
+@cache
+def executable() -> str:
+    """The path of pandoc: the wheel's own, or the system's.
+
+    Raises
+    ------
+    ReportError
+        If there is none.
+    """
+    wheel = importlib.util.find_spec("pypandoc")  # importing it, and asking it, takes longer than looking
+    bundled = Path(wheel.origin).parent / "files" / "pandoc" if wheel and wheel.origin else None
+    found = shutil.which(bundled) if bundled else None
+    found = found or shutil.which("pandoc")
+    if not found:
+        raise ReportError("pandoc was not found; run: pip install 'hwkit[report]'")
+    return found
+
+
+def markdown_to_tree(markdown: str) -> tuple[dict[str, Any], list[str]]:
+    """The document tree of chunked Markdown (see `hwkit.export.markdown`), and pandoc's warnings."""
+    options = [
+        "--from",
+        "markdown-yaml_metadata_block-citations",
+        "--to",
+        "json",
+        "--lua-filter",
+        str(TEMPLATES / "read.lua"),
+    ]
+    text, warnings = run(markdown, options)
+    return json.loads(text), warnings
+
+
+def tree_to(tree: dict[str, Any], options: Sequence[str]) -> tuple[str, list[str]]:
+    """The tree written in another format; `options` are pandoc's, `--to` among them."""
+    return run(json.dumps(tree), ["--from", "json", *options])
+
+
+def run(text: str, options: Sequence[str]) -> tuple[str, list[str]]:
+    """pandoc's output for `text`, and its warnings.
+
+    Raises
+    ------
+    ReportError
+        If pandoc fails or takes longer than two minutes.
+    """
+    command = [executable(), "--sandbox", *options]
+    try:
+        result = subprocess.run(
+            command, input=text.encode(), capture_output=True, timeout=_TIMEOUT_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ReportError(f"pandoc did not finish within {_TIMEOUT_SECONDS} seconds") from error
+    messages = result.stderr.decode("utf-8", "replace")
+    if result.returncode != 0:
+        raise ReportError(f"pandoc could not convert the text: {messages.strip()}")
+    return result.stdout.decode(), [" ".join(match.split()) for match in _WARNING.findall(messages)]

@@ -1,0 +1,1 @@
+"""Claims and verdicts, the sentences and tables they become, and the reference report's numbers."""

@@ -1,0 +1,117 @@
+"""Several executed notebooks as one document: a PDF, an HTML page, or both."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwkit.errors import ReportError
+from hwkit.export.assemble import build_document
+from hwkit.export.document import Part
+from hwkit.export.files import replace_file
+from hwkit.export.html_writer import write_html
+from hwkit.export.images import ImageStore
+from hwkit.export.markdown import chunk
+from hwkit.export.notebooks import part_of, read_nodes, to_markdown
+from hwkit.export.settings import ReportSettings
+from hwkit.export.typesetting import compile_pdf, page_count, typeset
+
+
+@dataclass(frozen=True)
+class BookInfo:
+    """What came out of `build_book`: sizes are in bytes, 0 for what was not asked for.
+
+    `warnings` are complete sentences for the reader of the build's log: what was left out of the document,
+    references without a target, characters without a font.
+    """
+
+    pages: int
+    pdf_bytes: int
+    html_bytes: int
+    seconds: float
+    warnings: tuple[str, ...]
+
+
+def build_book(
+    notebooks: Sequence[Path],
+    *,
+    settings: ReportSettings,
+    facts: Mapping[str, str],
+    opening: str = "",
+    pdf: Path | None = None,
+    html: Path | None = None,
+    image_folders: Sequence[Path] = (),
+    system_fonts: bool = True,
+) -> BookInfo:
+    """Set executed notebooks, in the order given, as one document.
+
+    Parameters
+    ----------
+    notebooks
+        Executed notebooks. Each begins a chapter, headed by its first level-1 heading.
+    settings
+        Title page, theme, page.
+    facts
+        Rows of label and value for the title page.
+    opening
+        Markdown that goes before the first notebook, with its own level-1 heading.
+    pdf, html
+        Where to write; a file that is there is replaced only once the new one is complete.
+    image_folders
+        Folders, beside each notebook's own, whose images the notebooks and `opening` may show by relative
+        paths.
+    system_fonts
+        Whether fonts installed on the machine may be used, beside those that Typst brings.
+
+    Raises
+    ------
+    ReportError
+        If a notebook cannot be read, the document cannot be set, or a file cannot be written.
+    """
+    start = time.perf_counter()
+    images = ImageStore("images")
+    warnings: list[str] = []
+    parts = [Part("opening", chunk(opening), list(image_folders))] if opening.strip() else []
+    bibliography = list(settings.bibliography)
+    for path in notebooks:
+        parts.append(_part(path, images, image_folders, bibliography, warnings))
+    settings = dataclasses.replace(settings, bibliography=tuple(bibliography))
+    document = build_document(parts, settings, images)
+    document.warnings[:0] = warnings
+    pdf_content = html_content = b""
+    warnings = document.warnings
+    if pdf is not None:
+        source = typeset(document, settings, facts, system_fonts=system_fonts)
+        pdf_content = compile_pdf(source, system_fonts=system_fonts)
+        warnings = [*source.warnings, *source.writer.warnings]
+        replace_file(pdf, pdf_content)
+    if html is not None:
+        html_content = write_html(document, settings, facts).encode()
+        replace_file(html, html_content)
+    return BookInfo(
+        pages=page_count(pdf_content),
+        pdf_bytes=len(pdf_content),
+        html_bytes=len(html_content),
+        seconds=time.perf_counter() - start,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _part(
+    path: Path, images: ImageStore, image_folders: Sequence[Path], bibliography: list[str], warnings: list[str]
+) -> Part:
+    """One notebook as a part of the book; its front matter may give a bibliography, a title and cell options."""
+    resources = {"hwkit_images": images, "hwkit_quiet_widgets": True, "metadata": {"path": str(path.parent)}}
+    try:
+        notebook = read_nodes(path)
+    except ReportError as error:
+        raise ReportError(f"notebook {path}: {error}") from None
+    markdown = to_markdown(notebook, resources, echo=False, show_parameters=False)
+    warnings += [f"{path.stem}, {warning}" for warning in resources["hwkit_warnings"]]
+    given = resources["hwkit_front_matter"].settings
+    bibliography += given.get("bibliography", [])
+    title = str(given.get("title") or path.stem.replace("_", " "))
+    return part_of(path.stem, markdown, resources, folders=image_folders, chapter=title)
