@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader
 from torchvision.transforms.functional import to_pil_image
 
 from hwkit import data, models, parallel, training
+from hwkit.bench import baselines as contestants
+from hwkit.bench import training as bench
 from hwkit.bench.baselines import CONTESTANTS, Job
-from hwkit.bench.training import baselines as contestants
-from hwkit.bench.training import training as bench
 from hwkit.cli import main
 from hwkit.data import FLIP_PROBABILITY, GRAYSCALE_PROBABILITY
 from hwkit.errors import BenchError

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from hwkit.bench.training import exports as timing
+from hwkit.bench import exports as timing
 from hwkit.errors import BenchError
 
 
