@@ -15,16 +15,19 @@ from typing import TYPE_CHECKING, Any
 from hwkit.version import __version__
 
 if TYPE_CHECKING:
-    from hwkit import analysis, data, experiment, explorer, models, plots, runs, training
+    from hwkit import analysis, callbacks, data, experiment, explorer, models, plots, runs, training
+    from hwkit.callbacks import Callback
+    from hwkit.data import Dataset
     from hwkit.experiment import Experiment, named_experiment
     from hwkit.explorer import dashboard, explore
     from hwkit.findings.reference import compare_with_seed
     from hwkit.parallel import train_all, train_seeds
     from hwkit.report.notebook import check_parameters, markdown, show_figure, show_source, use_store
+    from hwkit.runs import load
     from hwkit.training import train, with_seeds
 
-_MODULES = {name: f"hwkit.{name}" for name in ("analysis", "data", "errors", "experiment", "explorer", "inference")}
-_MODULES |= {name: f"hwkit.{name}" for name in ("models", "parallel", "plots", "runs", "training")}
+_MODULES = {name: f"hwkit.{name}" for name in ("analysis", "callbacks", "data", "errors", "experiment", "explorer")}
+_MODULES |= {name: f"hwkit.{name}" for name in ("inference", "models", "parallel", "plots", "runs", "training")}
 _MODULES |= {
     "ablation": "hwkit.chapters.negative_weights",
     "attribution": "hwkit.explorer.attribution",
@@ -44,6 +47,9 @@ _HOMES = {
     "named_experiment": "hwkit.experiment",
     "explore": "hwkit.explorer",
     "dashboard": "hwkit.explorer",
+    "Callback": "hwkit.callbacks",
+    "Dataset": "hwkit.data",
+    "load": "hwkit.runs",
     "train": "hwkit.training",
     "train_all": "hwkit.parallel",
     "train_seeds": "hwkit.parallel",

@@ -17,13 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwkit import data, models
+from hwkit import data
 from hwkit.data import Dataset
 from hwkit.datasets import sources, standin
-from hwkit.engine import provenance as environments
 from hwkit.errors import RunError, did_you_mean
 from hwkit.inference import BATCH_SIZE
-from hwkit.runs import Run
+from hwkit.runs import Run, differences_note
 
 # A weight smaller than this counts as near zero. One absolute number for every tensor, because two runs are compared
 # by it and their initial weights need not be of one scale. Before training, between 0.5 % (conv1 of MNIST) and 6 %
@@ -460,7 +459,7 @@ def parameter_names(names: Iterable[str]) -> list[str]:
 
     A file of weights does not keep the network's order; the layers' own names sort into it.
     """
-    return sorted(set(names), key=lambda name: (name.partition(".")[0], not models.is_weight(name), name))
+    return sorted(set(names), key=lambda name: (name.partition(".")[0], not name.endswith("weight"), name))
 
 
 def weight_statistics(weights: Run | Mapping[str, Tensor], near_zero: float = NEAR_ZERO) -> pd.DataFrame:
@@ -606,7 +605,7 @@ def compare_accuracies(a: Run, b: Run, level: float = 0.95) -> Comparison:
         only_a=only_a,
         only_b=only_b,
         p_value=mcnemar_p_value(only_a, only_b),
-        note=environments.note_on([a, b]),
+        note=differences_note([a, b]),
     )
 
 

@@ -53,11 +53,17 @@ def _train(options: argparse.Namespace) -> int:
 
 def _runs(options: argparse.Namespace) -> int:
     from hwkit.engine import catalogue
+    from hwkit.experiment import TRAINING_VERSION
     from hwkit.paths import store_root
 
-    found = catalogue.list_store()
+    def read(folder: Path) -> catalogue.Line:
+        from hwkit.runs import line_of  # imports torch, which listing what has not changed does without
+
+        return line_of(folder)
+
+    found = catalogue.list_store(store_root(), TRAINING_VERSION, read)
     print(
-        catalogue.table(found.runs)
+        catalogue.table(found.runs, TRAINING_VERSION)
         if found.runs
         else f"no finished runs in {store_root()}; `hwkit train mnist` makes one"
     )
@@ -71,7 +77,7 @@ def _runs(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     from hwkit import models, runs
 
-    run = runs.resolve(options.reference)
+    run = runs.load(options.reference)
     print(run)
     sections = {"folder": {"path": run.folder}, "experiment": run.experiment.as_dict(), "metrics": run.metrics}
     for title, content in {**sections, "environment": run.environment}.items():
@@ -169,8 +175,8 @@ def _bench(options: argparse.Namespace) -> int:
         print(table_of_exports(measure_exports(options.export, options.rounds or 5)))
         return 0
 
-    from hwkit import runs
     from hwkit.bench.training import bench, tables
+    from hwkit.engine import run_files
     from hwkit.paths import project_root
 
     output = options.output or project_root() / "build" / "bench.json"
@@ -195,7 +201,7 @@ def _bench(options: argparse.Namespace) -> int:
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; nothing was written") from None
-    runs.write_json(output, result)
+    run_files.write_json(output, result)
     print(f"\n{tables(result)}\n\n{output}")
     return 0
 
@@ -300,6 +306,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
+    from hwkit.experiment import Experiment, option_names
+
     parser = _Parser(prog="hwkit", description="Train small CNNs, look inside them, and build a course report.")
     parser.add_argument("--version", action="version", version=f"hwkit {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
@@ -310,8 +318,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     train.add_argument("--no-progress", action="store_true", help="no progress bar")
     changes = train.add_argument_group("changes to the experiment")
-    for name, text in _EXPERIMENT_OPTIONS.items():
-        changes.add_argument(f"--{name.replace('_', '-')}", help=text, metavar="VALUE")
+    for field in dataclasses.fields(Experiment):
+        if field.name in option_names() and field.name != "dataset":
+            name = f"--{field.name.replace('_', '-')}"
+            changes.add_argument(name, help=field.metadata["help"].replace("%", "%%"), metavar="VALUE")
     train.set_defaults(run=_train)
 
     runs = commands.add_parser("runs", help="list the finished runs")
@@ -394,29 +404,6 @@ def _add_batch_commands(commands: argparse._SubParsersAction) -> None:
     report = add("report", _batch_report, "set the comparison as a PDF")
     report.add_argument("--output", type=Path, help="default: build/batches/NAME/report.pdf of the project")
     report.add_argument("--settings", type=Path, help="default: report.toml of the project")
-
-
-_EXPERIMENT_OPTIONS = {
-    "data": "real, stand-in, or auto (default)",
-    "kernel_size": "of the convolutions (MNIST) or the first one (CIFAR-10)",
-    "width": "factor on the number of filters",
-    "activation": "relu or selu",
-    "pooling": "max or average",
-    "dropout": "probability of dropping a feature",
-    "initialisation": "pytorch or truncated-normal",
-    "l2": "lambda of the L2 penalty",
-    "augment": "True or False (CIFAR-10)",
-    "learning_rate": "of Adam",
-    "schedule": "constant or one-cycle",
-    "batch_size": "images per step",
-    "epochs": "passes over the training images",
-    "train_size": "use the first so many training images",
-    "test_size": "use the first so many test images",
-    "holdout": "test on the last so many training images instead of the test set",
-    "record_every": "iterations between two records",
-    "seed": "of weights, order, augmentation and dropout",
-    "precision": "fp32, bf16, or auto (default)",
-}
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from hwkit.datasets import standin
-from hwkit.datasets.sources import DATASETS, Source, folder_of_data, read_verified, resolve_source
+from hwkit.datasets.sources import DATASETS, Source, folder_of_data, known_facts, read_verified, resolve_source
+from hwkit.engine import code
 from hwkit.errors import ExperimentError
-from hwkit.experiment import batches_per_epoch
+from hwkit.experiment import Experiment, batches_per_epoch
 
 FLIP_PROBABILITY = 0.5  # the seed report's augmentation of CIFAR-10
 GRAYSCALE_PROBABILITY = 0.1
@@ -130,6 +131,18 @@ def load(
     return dataset.to(device)
 
 
+def of(experiment: Experiment, device: str | torch.device = "cpu") -> Dataset:
+    """The images and labels that an experiment trains and tests on; errors as of `load`."""
+    return load(
+        experiment.dataset,
+        experiment.data,
+        device=device,
+        train_size=experiment.train_size,
+        test_size=experiment.test_size,
+        holdout=experiment.holdout,
+    )
+
+
 def load_test(
     name: str, source: str = "auto", root: str | Path | None = None, test_size: int | None = None, holdout: int = 0
 ) -> tuple[Tensor, Tensor]:
@@ -164,7 +177,7 @@ def _read(name: str, folder: Path, *, train: bool) -> tuple[Tensor, Tensor]:
             else:
                 part = images if "images" in file.path else labels
                 part.append(np.frombuffer(content, np.uint8, offset=len(file.header)))
-    pixels = np.concatenate(images).reshape(-1, facts.channels, facts.size, facts.size)
+    pixels = np.concatenate(images).reshape(-1, *facts.shape)
     return torch.from_numpy(pixels), torch.from_numpy(np.concatenate(labels)).long()
 
 
@@ -197,7 +210,7 @@ def normalise(images: Tensor, dataset: Dataset | str) -> Tensor:
     -------
     float32 (N, C, H, W)
     """
-    facts = DATASETS[dataset if isinstance(dataset, str) else dataset.name]
+    facts = known_facts(dataset if isinstance(dataset, str) else dataset.name)
     return images.to(torch.float32).div_(255).sub_(facts.mean).div_(facts.std)
 
 
@@ -285,6 +298,67 @@ def batches(
 
 
 _augment = augment  # `batches` has an option of the same name
+
+
+def epoch_batches(
+    dataset: Dataset, experiment: Experiment, *, epoch: int, start: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of an epoch of an experiment, from its batch `start` on; see `batches`.
+
+    An augmentation of the user's own is called with the images of a batch, uint8 (B, C, H, W), and a generator on the
+    CPU that depends on (seed, epoch, batch) only, and gives images of the same shape and type.
+
+    Raises
+    ------
+    ExperimentError
+        If it gives anything else, or is one that this process has not been given.
+    """
+    options = {"seed": experiment.seed, "epoch": epoch, "start": start}
+    images, labels, size = dataset.train_images, dataset.train_labels, experiment.batch_size
+    if isinstance(experiment.augment, bool):
+        yield from batches(images, labels, size, augment=experiment.augment, **options)
+        return
+    name, known = experiment.augment.partition("@")[0], code.recall(experiment.augment)
+    if known is None:
+        raise ExperimentError(f"{experiment.name} has an augmentation of your own, {name}; pass it: augment={name}")
+    for number, (chosen, wanted) in enumerate(batches(images, labels, size, **options), start=start):
+        augmented = known.object(chosen, _generator(experiment.seed, epoch, number, 2))
+        if not isinstance(augmented, Tensor) or (augmented.shape, augmented.dtype) != (chosen.shape, chosen.dtype):
+            found = f"{augmented.dtype} {tuple(augmented.shape)}" if isinstance(augmented, Tensor) else repr(augmented)
+            raise ExperimentError(
+                f"{name} must give images as it gets them, {chosen.dtype} {tuple(chosen.shape)}, not {found}"
+            )
+        yield augmented, wanted
+
+
+class Feed:
+    """The batches of an epoch chosen on the device, so that a captured step can choose its own; see `batches`."""
+
+    def __init__(self, dataset: Dataset, experiment: Experiment) -> None:
+        self.dataset, self.experiment = dataset, experiment
+        count, device = len(dataset.train_images), dataset.train_images.device
+        self.offsets = torch.arange(min(experiment.batch_size, count), device=device)
+        self.position = torch.zeros((), dtype=torch.int64, device=device)
+        self.order = torch.zeros(count, dtype=torch.int64, device=device)
+        self.flip = torch.zeros(count, dtype=torch.bool, device=device)
+        self.grayscale = torch.zeros(count, dtype=torch.bool, device=device)
+
+    def start(self, epoch: int, start: int) -> None:
+        """Begin an epoch at its batch `start`."""
+        plan = epoch_plan(len(self.order), seed=self.experiment.seed, epoch=epoch)
+        for held, drawn in zip((self.order, self.flip, self.grayscale), plan, strict=True):
+            held.copy_(drawn)
+        self.position.fill_(start * self.experiment.batch_size)
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        """The next batch, uint8 (B, C, H, W) and int64 (B,)."""
+        here = self.position + self.offsets
+        chosen = self.order.index_select(0, here)
+        images = self.dataset.train_images.index_select(0, chosen)
+        if self.experiment.augment:
+            images = augment(images, self.flip.index_select(0, here), self.grayscale.index_select(0, here))
+        self.position += len(self.offsets)
+        return images, self.dataset.train_labels.index_select(0, chosen)
 
 
 def random_test_indices(count: int, size: int, *, seed: int, iteration: int) -> Tensor:

@@ -16,7 +16,7 @@ import filelock
 
 from hwkit import models, runs
 from hwkit.datasets import sources
-from hwkit.engine import checkpoints
+from hwkit.engine import checkpoints, run_files
 from hwkit.engine import files as storage
 from hwkit.errors import DataError, HwkitError, RunError
 from hwkit.experiment import TRAINING_VERSION, Experiment
@@ -87,7 +87,7 @@ def _examine_folder(folder: Path) -> Iterator[Finding]:
     for path in storage.leftovers(folder):
         yield Finding(path, "was left behind by a process that was killed", "delete it", path.unlink)
     lock = folder / ".lock"
-    if not runs.is_lock(lock):
+    if not run_files.is_lock(lock):
         yield Finding(lock, "is no plain file, so that nothing can be trained here", *_set_aside(lock))
     with contextlib.suppress(OSError):
         if (folder / "result.json").exists():
@@ -111,7 +111,7 @@ def _examine_run(folder: Path) -> Iterator[Finding]:
         else:
             yield _damaged(folder, error)
         return
-    right = folder.with_name(f"{run.experiment.dataset}-{run.fingerprint}")
+    right = folder.with_name(runs.folder_name(run.experiment, run.fingerprint))
     if folder != right:
         problem = f"holds the run whose place is {right.name}"
         if right.exists():
@@ -133,30 +133,30 @@ def _examine_run(folder: Path) -> Iterator[Finding]:
 
 def _examine_result(folder: Path) -> Iterator[Finding]:
     try:
-        runs.find_result(folder)
+        run_files.find_result(folder)
     except RunError as error:
         yield _damaged(folder, error)
 
 
 def _examine_unfinished(folder: Path) -> Iterator[Finding]:
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and path.suffix in (".json", ".csv", ".safetensors") and path.name != runs.CHECKPOINT:
+        if path.is_dir() and path.suffix in (".json", ".csv", ".safetensors") and path.name != run_files.CHECKPOINT:
             yield Finding(path, "is a folder where training will write a file", *_set_aside(path))
-    path = folder / runs.CHECKPOINT
+    path = folder / run_files.CHECKPOINT
     if not path.exists():
         return
     try:
         experiment = _experiment_of(folder)
         if experiment:
-            checkpoints.load(experiment, folder)
+            checkpoints.load(folder, experiment.fingerprint)
         else:
-            runs.read_checkpoint(folder)
+            run_files.read_checkpoint(folder)
     except (OSError, ValueError, TypeError, HwkitError) as error:
         yield Finding(
             path,
             f"cannot be used, so that training starts from the beginning: {error}",
             f"rename it to {path.name}.damaged",
-            lambda: runs.set_aside_checkpoint(folder) and None,
+            lambda: run_files.set_aside_checkpoint(folder) and None,
         )
 
 
@@ -166,7 +166,7 @@ def _experiment_of(folder: Path) -> Experiment | None:
         experiment = Experiment.from_dict(storage.read_object(folder / "experiment.json"))
     except (OSError, ValueError, TypeError, HwkitError):
         return None
-    return experiment if f"{experiment.dataset}-{experiment.fingerprint}" == folder.name else None
+    return experiment if runs.folder_of(experiment).name == folder.name else None
 
 
 def _initial_weights_alone_are_damaged(folder: Path) -> bool:
@@ -176,7 +176,7 @@ def _initial_weights_alone_are_damaged(folder: Path) -> bool:
         runs.read_everything(run, but=("initial.safetensors",))
         with tempfile.TemporaryDirectory() as elsewhere:
             drawn = Path(elsewhere) / "initial.safetensors"
-            runs.write_tensors(drawn, models.build(run.experiment).state_dict())
+            run_files.write_tensors(drawn, models.build(run.experiment).state_dict())
             return storage.sha256(drawn) == run.metrics["files"].get(drawn.name)
     except HwkitError:
         return False
@@ -186,7 +186,7 @@ def _redraw(folder: Path) -> None:
     path, run = folder / "initial.safetensors", runs.load(folder)
     if path.is_dir():
         _move_aside(path)
-    runs.write_tensors(path, models.build(run.experiment).state_dict())
+    run_files.write_tensors(path, models.build(run.experiment).state_dict())
 
 
 def _damaged(folder: Path, error: RunError) -> Finding:
@@ -197,7 +197,7 @@ def _damaged(folder: Path, error: RunError) -> Finding:
 def _held(folder: Path) -> Iterator[bool]:
     """Hold a folder's lock, if nobody else does; without writing to a folder that has none, or may not be written."""
     path = folder / ".lock"
-    if not path.is_file() or not runs.is_lock(path):
+    if not path.is_file() or not run_files.is_lock(path):
         yield True
         return
     guard = filelock.FileLock(path)

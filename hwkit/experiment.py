@@ -6,111 +6,183 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
-import numbers
-import re
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hwkit.datasets.sources import DATASETS, SOURCES
-from hwkit.errors import ExperimentError, did_you_mean
+from hwkit import datasets
+from hwkit.engine import code
+from hwkit.errors import ExperimentError
+from hwkit.options import (
+    check_choice,
+    check_fields,
+    check_names,
+    choice,
+    described,
+    flag,
+    label,
+    marked,
+    number,
+    option,
+    optional,
+)
 
 # Part of every fingerprint: raise it when the same experiment would train to another result than before, so that
 # runs of older code are never taken for runs of this code. Which those are, a test decides (tests/test_long_life.py);
 # a checksum of the code would train everything again after every change of a comment.
 TRAINING_VERSION = 1
 
-# Kernel sizes that fit each network: odd ones, and for the unpadded CIFAR-10 network those that end at 2x2 pixels.
-KERNEL_SIZES = {"mnist": (1, 3, 5, 7, 9), "cifar10": (3, 5)}
-ACTIVATIONS = ("relu", "selu")
-POOLINGS = ("max", "average")
-INITIALISATIONS = ("pytorch", "truncated-normal")
-SCHEDULES = ("constant", "one-cycle")
-PRECISIONS = ("auto", "fp32", "bf16")
-LONGEST_LABEL = 200  # characters of a name
+# A fingerprint is over these fields, which the first runs had, and over those of the others that differ from their
+# defaults: a new option leaves the fingerprints of all stored runs as they are.
+FIRST_FIELDS = ("dataset", "data", "kernel_size", "width", "activation", "pooling", "dropout", "initialisation", "l2")
+FIRST_FIELDS += ("augment", "learning_rate", "schedule", "batch_size", "epochs", "train_size", "test_size", "holdout")
+FIRST_FIELDS += ("record_every", "seed", "precision")
 
-# What the report's networks use where an experiment says nothing else.
-DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
-    "mnist": {"kernel_size": 5, "dropout": 0.5, "augment": False},
-    "cifar10": {"kernel_size": 3, "dropout": 0.0, "augment": True},
+# The report's networks, by the images they take, (channels, height, width): the kernel sizes that fit (odd ones, and
+# for the unpadded CIFAR-10 network those that end at 2x2 pixels), and what they use where an experiment is silent.
+KERNEL_SIZES = {"mnist": (1, 3, 5, 7, 9), "cifar10": (3, 5)}
+NETWORKS = {(1, 28, 28): "mnist", (3, 32, 32): "cifar10"}
+NETWORK_DEFAULTS: dict[str, dict[str, Any]] = {
+    "mnist": {"kernel_size": 5, "dropout": 0.5},
+    "cifar10": {"kernel_size": 3, "dropout": 0.0},
 }
+AUGMENTED = ("cifar10", "cifar100")  # data sets whose images may be mirrored and grayed without another label
+
+
+def _dataset(field: str, value: Any) -> str:
+    if not isinstance(value, str):  # a hwkit.Dataset of the user's own
+        value = getattr(value, "identity", None) or repr(value)
+    return value if code.is_identity(value) else check_choice(field, value, datasets.DATASETS)
+
+
+def _model(field: str, value: Any) -> str:
+    return value if value == "" or code.is_identity(value) else code.remember(value, field)
+
+
+def _augment(field: str, value: Any) -> bool | str:
+    if isinstance(value, (bool, int, float)) or value is None:
+        return flag(field, value)
+    return value if code.is_identity(value) else code.remember(value, field)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """Everything that decides what a training run computes. Frozen, and valid once it exists.
 
-    Parameters
-    ----------
-    dataset : "mnist" or "cifar10".
-    data : "real", "stand-in", or "auto" (real if it is there or can be downloaded).
-    kernel_size : size of MNIST's two kernels (default 5) or of CIFAR-10's first kernel (default 3).
-    width : factor on the number of filters of every convolution.
-    activation : "relu" or "selu", after each convolution.
-    pooling : "max" or "average".
-    dropout : probability of dropping a feature before the last layer; default 0.5 on MNIST, 0 on CIFAR-10.
-    initialisation : "pytorch" (its defaults) or "truncated-normal" (std 0.1, biases 0.1).
-    l2 : lambda of the penalty lambda/2 * sum of squared weights, biases excluded; 0 is none.
-    augment : random flip (p 0.5) and grayscale (p 0.1) of training images; default True on CIFAR-10 only.
-    learning_rate : of Adam; the peak where the schedule is "one-cycle".
-    schedule : "constant" or "one-cycle".
-    batch_size : images per step.
-    epochs : passes over the training images; fractions are allowed.
-    train_size, test_size : use the first so many images only; None is all.
-    holdout : take the last so many training images out and test on them instead of the test images, for choosing
-        settings without looking at the test set.
-    record_every : iterations between two records.
-    seed : of initial weights, order, augmentation and dropout.
-    precision : "fp32", "bf16" (autocast) or "auto" (bf16 where the device computes it natively).
-    name, profile : labels; the only fields that are not part of the fingerprint.
+    Each field below is an option with its default, its check and a line of help; `hwkit train --help` lists them. A
+    field marked `network` is an option of the report's own networks and is passed to their constructors.
+
+    Examples
+    --------
+    >>> wide = Experiment(dataset="cifar10", width=2.0, epochs=5)
+    >>> own = Experiment(dataset="mnist", model=Net, optimizer="sgd", learning_rate=0.05)  # doctest: +SKIP
     """
 
-    dataset: str
-    data: str = "auto"
-    kernel_size: int | None = None
-    width: float = 1.0
-    activation: str = "relu"
-    pooling: str = "max"
-    dropout: float | None = None
-    initialisation: str = "pytorch"
-    l2: float = 0.0
-    augment: bool | None = None
-    learning_rate: float = 1e-3
-    schedule: str = "constant"
-    batch_size: int = 128
-    epochs: float = 1.0
-    train_size: int | None = None
-    test_size: int | None = None
-    holdout: int = 0
-    record_every: int = 20
-    seed: int = 0
-    precision: str = "auto"
-    name: str = "custom"
-    profile: str = "custom"
+    dataset: Any = option(None, _dataset, "a data set by name (mnist, cifar10, ...), or a hwkit.Dataset")
+    data: str = option("auto", choice(*datasets.SOURCES), "real, stand-in, or auto: real if it is at hand")
+    model: Any = option("", _model, "a network of your own: a class or function that returns one")
+    kernel_size: int | None = option(
+        None, optional(number(1, kind=int)), "of both kernels on MNIST, of the first on CIFAR-10", network=True
+    )
+    width: float = option(1.0, number(0.0625, 16), "factor on the number of filters", network=True)
+    activation: str = option("relu", choice("relu", "selu"), "after each convolution: relu or selu", network=True)
+    pooling: str = option("max", choice("max", "average"), "max or average", network=True)
+    dropout: float | None = option(
+        None, optional(number(0, 0.95)), "probability of dropping a feature before the last layer", network=True
+    )
+    initialisation: str = option(
+        "pytorch", choice("pytorch", "truncated-normal"), "pytorch's default, or truncated-normal (std 0.1, biases 0.1)"
+    )
+    l2: float = option(0.0, number(0), "lambda of the penalty lambda/2 * sum of squared weights, biases excluded")
+    augment: Any = option(
+        None, optional(_augment), "random flips (p 0.5) and grayscale (p 0.1) of training images, or your own function"
+    )
+    optimizer: str = option("adam", choice("adam", "adamw", "sgd"), "adam, adamw (l2 is decoupled) or sgd")
+    momentum: float = option(0.9, number(0, 1), "of sgd, in Nesterov's form")
+    learning_rate: float = option(1e-3, number(0, open=True), "the peak where the schedule is one-cycle")
+    schedule: str = option("constant", choice("constant", "one-cycle"), "constant or one-cycle")
+    batch_size: int = option(128, number(1, 50000, kind=int), "images per step")
+    epochs: float = option(1.0, number(0, 100_000, open=True), "passes over the training images, fractions allowed")
+    train_size: int | None = option(None, number(1, kind=int, none=True), "the first n training images only")
+    test_size: int | None = option(None, number(1, kind=int, none=True), "the first n test images only")
+    holdout: int = option(0, number(0, 40000, kind=int), "test on the last n training images, taken out of training")
+    record_every: int = option(20, number(1, kind=int), "iterations between two records")
+    seed: int = option(0, number(0, 2**32 - 1, kind=int), "of initial weights, order, augmentation and dropout")
+    precision: str = option("auto", choice("auto", "fp32", "bf16"), "fp32, bf16, or auto: bf16 where it is native")
+    callbacks: str = option("", label, "what callbacks change about the training; `train` fills it in", hidden=True)
+    name: str = option("custom", label, "a label", hidden=True)
+    profile: str = option("custom", label, "a label", hidden=True)
 
     def __post_init__(self) -> None:
-        _check_choice("dataset", self.dataset, DATASETS)
-        for field, default in DATASET_DEFAULTS[self.dataset].items():
-            if getattr(self, field) is None:
-                object.__setattr__(self, field, default)
-        for field, check in _CHECKS.items():
-            object.__setattr__(self, field, check(field, getattr(self, field)))
-        _check_choice(f"kernel_size of {self.dataset}", self.kernel_size, KERNEL_SIZES[self.dataset])
-        facts = DATASETS[self.dataset]
+        check_fields(self)
+        facts = datasets.facts(self.dataset)
+        self._fill("augment", self.dataset in AUGMENTED)
+        if self.model:
+            self._clear_network_options()
+        else:
+            self._fit_network(facts)
+        if facts is None:  # of a stored run on data of the user's own, which is not at hand
+            return
         _check_subset("train_size", self.train_size, facts.train_size - self.holdout)
         _check_subset("test_size", self.test_size, self.holdout or facts.test_size)
-        if self.augment and facts.channels == 1:
+        if self.augment is True and facts.shape[0] == 1:
             raise ExperimentError(
                 f"augment=True does not fit {self.dataset}: mirrored digits are other digits, and grey images have "
-                "no colour to drop; leave augment out"
+                "no colour to drop; leave augment out, or pass a function of your own"
             )
+        if code.is_identity(self.dataset):  # so that a stored run tells its size without its data
+            self._fill("train_size", facts.train_size - self.holdout)
+            self._fill("test_size", self.holdout or facts.test_size)
+
+    def _fill(self, field: str, value: Any) -> None:
+        if getattr(self, field) is None:
+            object.__setattr__(self, field, value)
+
+    def _fit_network(self, facts: datasets.Facts | None) -> None:
+        """Fill in the options of the report's network for these images, and check those that depend on it."""
+        network = NETWORKS.get(facts.shape) if facts else None
+        if network is None:
+            if facts is None:
+                return
+            shape = " x ".join(map(str, facts.shape))
+            raise ExperimentError(f"no network of hwkit takes images of {shape} ({self.dataset}); pass model=")
+        for field, value in NETWORK_DEFAULTS[network].items():
+            self._fill(field, value)
+        check_choice(f"kernel_size of {network}", self.kernel_size, KERNEL_SIZES[network])
+
+    def _clear_network_options(self) -> None:
+        """Refuse options of the report's networks beside a network of the user's own; their defaults do not count."""
+        facts = datasets.facts(self.dataset)
+        defaults = NETWORK_DEFAULTS.get(NETWORKS.get(facts.shape, ""), {}) if facts else {}
+        for field in marked(Experiment, "network"):
+            value, default = getattr(self, field), Experiment.__dataclass_fields__[field].default
+            if value not in (default, defaults.get(field, default)):
+                net = self.model.partition("@")[0]
+                raise ExperimentError(
+                    f"{field}={value!r} is an option of hwkit's own networks, not of {net}; leave it out, or pass "
+                    f"functools.partial({net.partition('(')[0]}, {field}={value!r})"
+                )
+            object.__setattr__(self, field, default)
+
+    @property
+    def network_options(self) -> dict[str, Any]:
+        """What the constructors of the report's networks take."""
+        return {field: getattr(self, field) for field in marked(Experiment, "network")}
+
+    @property
+    def own_code(self) -> list[str]:
+        """The identities of the user's own code in this experiment; see `hwkit.engine.code`."""
+        return [value for value in (self.model, self.augment) if code.is_identity(value)]
 
     @property
     def train_count(self) -> int:
         """Number of training images."""
-        return self.train_size or DATASETS[self.dataset].train_size - self.holdout
+        return self.train_size or datasets.known_facts(self.dataset).train_size - self.holdout
+
+    @property
+    def test_count(self) -> int:
+        """Number of images it is tested on."""
+        return self.test_size or self.holdout or datasets.known_facts(self.dataset).test_size
 
     @property
     def batches_per_epoch(self) -> int:
@@ -133,9 +205,13 @@ class Experiment:
 
     def fingerprints(self, seeds: Sequence[int], training_version: int = TRAINING_VERSION) -> list[str]:
         """The fingerprints that this experiment has with other seeds, without making an experiment of each."""
-        trained = self.as_dict()
-        del trained["name"], trained["profile"]
-        text = json.dumps({"version": training_version, **trained}, sort_keys=True)
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        decisive = {
+            name: value
+            for name, value in self.as_dict().items()
+            if name in FIRST_FIELDS or (value != defaults[name] and name not in ("name", "profile"))
+        }
+        text = json.dumps({"version": training_version, **decisive}, sort_keys=True)
         before, _, after = text.partition(f'"seed": {self.seed}')
         texts = [f'{before}"seed": {seed}{after}' for seed in seeds]
         return [hashlib.sha256(text.encode()).hexdigest()[:12] for text in texts]
@@ -149,13 +225,28 @@ class Experiment:
         """The experiment with these fields; an unknown field, or no data set, is an ExperimentError."""
         check_options(fields)
         if "dataset" not in fields:
-            raise ExperimentError(f"dataset is missing; known: {', '.join(DATASETS)}")
+            raise ExperimentError(f"dataset is missing; known: {', '.join(datasets.DATASETS)}")
         return cls(**fields)
 
     def replace(self, **changes: Any) -> Experiment:
         """The same experiment with some fields changed; an unknown field is an ExperimentError."""
         check_options(changes)
         return dataclasses.replace(self, **changes)
+
+    def varied(self, **changes: Any) -> Experiment:
+        """The same experiment with some fields changed, and a label that says so: "mnist-l2[width=2, Net]"."""
+        changed = self.replace(**changes)
+        unlabelled = ("data", "seed", "precision", "record_every", "name", "profile")
+        shown = {
+            option: getattr(changed, option)
+            for option in changes
+            if option not in unlabelled and getattr(changed, option) != getattr(self, option)
+        }
+        if not shown:
+            return changed
+        name, _, before = self.name.removesuffix("]").partition("[")
+        name = self.dataset.partition("@")[0] if name == "custom" else name
+        return changed.replace(name=f"{name}[{', '.join([*filter(None, [before]), described(shown)])}]")
 
 
 def batches_per_epoch(count: int, batch_size: int) -> int:
@@ -167,14 +258,18 @@ def batches_per_epoch(count: int, batch_size: int) -> int:
 
 def option_names() -> list[str]:
     """The fields of an experiment that a user may set."""
-    return [field.name for field in dataclasses.fields(Experiment) if field.name not in ("name", "profile")]
+    hidden = marked(Experiment, "hidden")
+    return [field.name for field in dataclasses.fields(Experiment) if field.name not in hidden]
 
 
 def check_options(options: Mapping[str, Any]) -> None:
     """Raise ExperimentError, naming what exists, if one of the keys is not a field of Experiment."""
-    for option in options:
-        if option not in Experiment.__dataclass_fields__:
-            raise ExperimentError(f"unknown option {option!r}; {did_you_mean(option, option_names())}")
+    check_names([name for name in options if name not in Experiment.__dataclass_fields__], option_names())
+
+
+def _check_subset(field: str, value: int | None, available: int) -> None:
+    if value is not None and value > available:
+        raise ExperimentError(f"{field} must be at most {available}, the images there are, not {value}")
 
 
 # --- Named experiments and profiles -----------------------------------------------------------------------------
@@ -239,13 +334,12 @@ def named_experiment(name: str, profile: str = "quick", **overrides: Any) -> Exp
     ExperimentError
         For an unknown name, profile, option or value; the message lists what exists.
     """
-    _check_choice("experiment", name, EXPERIMENTS)
-    _check_choice("profile", profile, PROFILES)
+    check_choice("experiment", name, EXPERIMENTS)
+    check_choice("profile", profile, PROFILES)
     check_options(overrides)
     changes = {option: value for option, value in overrides.items() if value is not None}
     definition = {**EXPERIMENTS[name], **changes}
-    plain = _unchanged(name, profile, definition["dataset"], bool(definition.get("l2")))
-    return plain.replace(name=_label(plain, changes), **changes)
+    return _unchanged(name, profile, definition["dataset"], bool(definition.get("l2"))).varied(**changes)
 
 
 @functools.cache  # a batch asks for it once for each of its tasks
@@ -255,101 +349,3 @@ def _unchanged(name: str, profile: str, dataset: str, regularised: bool) -> Expe
     # Only the seed report trained its regularised MNIST network otherwise than the plain one.
     schedule = (regularised and schedules.get(f"{dataset} with l2")) or schedules.get(dataset, {})
     return Experiment.from_dict({**schedule, **EXPERIMENTS[name], "name": name, "profile": profile})
-
-
-def _label(plain: Experiment, changes: Mapping[str, Any]) -> str:
-    """The name, with what makes this experiment another one than the profile's of that name in brackets."""
-    differing = [
-        f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
-        for option, value in changes.items()
-        if option not in ("data", "seed", "precision", "record_every", "name", "profile")
-        and value != getattr(plain, option)
-    ]
-    return f"{plain.name}[{', '.join(differing)}]" if differing else plain.name
-
-
-# --- Validation -------------------------------------------------------------------------------------------------
-
-
-def _check_choice(what: str, value: Any, choices: Any) -> Any:
-    if value not in list(choices):
-        raise ExperimentError(f"unknown {what} {value!r}; {did_you_mean(value, choices)}")
-    return value
-
-
-def _choice(choices: Any) -> Callable[[str, Any], Any]:
-    return lambda field, value: _check_choice(field, value, choices)
-
-
-def _number(
-    kind: type, low: float, high: float = math.inf, *, exclusive: bool = False, optional: bool = False
-) -> Callable[[str, Any], Any]:
-    """A check for a finite number of a kind in [low, high], or in (low, high) if exclusive."""
-
-    def check(field: str, value: Any) -> Any:
-        if value is None and optional:
-            return None
-        whole = isinstance(value, (int, numbers.Integral)) or (isinstance(value, float) and value.is_integer())
-        wanted = "a whole number" if kind is int else "a number"
-        if isinstance(value, bool) or not isinstance(value, (int, float, numbers.Real)) or (kind is int and not whole):
-            raise ExperimentError(f"{field} must be {wanted}, not {value!r}")
-        inside = low < value < high if exclusive else low <= value <= high
-        if not inside or abs(value) > sys.float_info.max:  # beyond it, an integer is no float any more
-            above = f"{'above' if exclusive else 'at least'} {low:g}"
-            below = "" if high == math.inf else f" and {'below' if exclusive else 'at most'} {high:g}"
-            raise ExperimentError(f"{field} must be {wanted} {above}{below}, not {value!r}")
-        return kind(value)
-
-    return check
-
-
-def _flag(field: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ExperimentError(f"{field} must be True or False, not {value!r}")
-    return value
-
-
-def is_label(text: str) -> bool:
-    """Whether a text can stand in tables, titles and notebooks as it is: one printable line that is no markup."""
-    return len(text) <= LONGEST_LABEL and text.isprintable() and not re.search(r"[<>`\\]|\]\(", text)
-
-
-def _text(field: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise ExperimentError(f"{field} must be text, not {value!r}")
-    if not is_label(value):
-        raise ExperimentError(
-            f"{field} must be one line of at most {LONGEST_LABEL} characters without <, >, ` and \\, "
-            f"not {value[:LONGEST_LABEL]!r}"
-        )
-    return value
-
-
-def _check_subset(field: str, value: int | None, available: int) -> None:
-    if value is not None and value > available:
-        raise ExperimentError(f"{field} must be at most {available}, the images there are, not {value}")
-
-
-_CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "data": _choice(SOURCES),
-    "kernel_size": _number(int, 1),
-    "width": _number(float, 0.0625, 16),
-    "activation": _choice(ACTIVATIONS),
-    "pooling": _choice(POOLINGS),
-    "dropout": _number(float, 0, 0.95),
-    "initialisation": _choice(INITIALISATIONS),
-    "l2": _number(float, 0),
-    "augment": _flag,
-    "learning_rate": _number(float, 0, exclusive=True),
-    "schedule": _choice(SCHEDULES),
-    "batch_size": _number(int, 1, 50000),
-    "epochs": _number(float, 0, 100_000, exclusive=True),
-    "holdout": _number(int, 0, 40000),
-    "train_size": _number(int, 1, optional=True),
-    "test_size": _number(int, 1, optional=True),
-    "record_every": _number(int, 1),
-    "seed": _number(int, 0, 2**32 - 1),
-    "precision": _choice(PRECISIONS),
-    "name": _text,
-    "profile": _text,
-}

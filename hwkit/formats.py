@@ -1,6 +1,10 @@
-"""Quantities as people write them."""
+"""Quantities and labels as people read them."""
 
 from __future__ import annotations
+
+import re
+
+LONGEST_LABEL = 200  # characters of a name
 
 
 def duration(seconds: float) -> str:
@@ -20,3 +24,8 @@ def size(count: float) -> str:
             break
         count, unit = count / 1000, larger
     return f"{count:.1f} {unit}" if 1 <= count < 9.95 and unit != "B" else f"{count:.0f} {unit}"
+
+
+def is_label(text: str) -> bool:
+    """Whether a text can stand in tables, titles and notebooks as it is: one printable line without markup."""
+    return len(text) <= LONGEST_LABEL and text.isprintable() and not re.search(r"[<>`\\]|\]\(", text)

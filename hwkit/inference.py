@@ -14,7 +14,7 @@ BATCH_SIZE = {"cpu": 200, "cuda": 5000}
 
 
 def predict(model: nn.Module, images: Tensor, dataset: Dataset | str, *, precision: str = "fp32") -> Tensor:
-    """Logits, float32 (N, 10), of a network in evaluation mode for images, uint8 (N, C, H, W), on its own device."""
+    """Logits, float32 (N, classes), of a network in evaluation mode for images, uint8 (N, C, H, W), on its device."""
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
@@ -27,11 +27,11 @@ def predict(model: nn.Module, images: Tensor, dataset: Dataset | str, *, precisi
     return torch.cat(chunks)
 
 
-def share_right(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of rows whose largest logit is at the label, float64 (), on their device."""
+def fraction_correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """Fraction of rows whose largest logit is at the label, float64 (), on their device."""
     return (logits.argmax(dim=1) == labels).sum().double() / len(labels)
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Share of rows whose largest logit is at the label."""
-    return share_right(logits, labels).item()
+    """Fraction of rows whose largest logit is at the label."""
+    return fraction_correct(logits, labels).item()

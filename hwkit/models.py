@@ -1,7 +1,7 @@
-"""The report's two convolutional networks and their parameter table.
+"""The report's two convolutional networks, networks of the user's own, and the parameter table of any.
 
-Both are small enough to read in one go. Layer names, and with them the names of the parameters, are those of the
-report (`conv1.weight`, `fc1.bias`, ...); every variant of it is one of these two classes with other options.
+Layer names, and with them the names of the parameters, are those of the report (`conv1.weight`, `fc1.bias`, ...);
+every variant of it is one of these two classes with other options.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwkit import experiment as options
-from hwkit.experiment import Experiment
+from hwkit.datasets import known_facts
+from hwkit.engine import code
+from hwkit.errors import ExperimentError, RunError
+from hwkit.experiment import NETWORKS, Experiment
 
-ACTIVATIONS = dict(zip(options.ACTIVATIONS, (F.relu, F.selu), strict=True))
-POOLINGS = dict(zip(options.POOLINGS, (F.max_pool2d, F.avg_pool2d), strict=True))
+ACTIVATIONS = {"relu": F.relu, "selu": F.selu}
+POOLINGS = {"max": F.max_pool2d, "average": F.avg_pool2d}
 
 
 def activated_pool(model: nn.Module, x: Tensor) -> Tensor:
@@ -33,7 +35,7 @@ def activated_pool(model: nn.Module, x: Tensor) -> Tensor:
 class MnistCNN(nn.Module):
     """Two padded convolutions, each with activation and 2x2 pooling, and two fully connected layers.
 
-    Takes images, float (N, 1, 28, 28), and returns logits, float (N, 10).
+    Takes images, float (N, 1, 28, 28), and returns logits, float (N, classes).
 
     Parameters
     ----------
@@ -42,6 +44,7 @@ class MnistCNN(nn.Module):
     activation : "relu" or "selu", applied after each convolution (the fully connected layer keeps ReLU).
     pooling : "max" or "average".
     dropout : probability of dropping a feature between the fully connected layers while training.
+    classes : number of logits.
     """
 
     conv_layers = ("conv1", "conv2")
@@ -53,13 +56,14 @@ class MnistCNN(nn.Module):
         activation: str = "relu",
         pooling: str = "max",
         dropout: float = 0.5,
+        classes: int = 10,
     ) -> None:
         super().__init__()
         filters = [round(32 * width), round(64 * width)]
         self.conv1 = nn.Conv2d(1, filters[0], kernel_size, padding=kernel_size // 2)
         self.conv2 = nn.Conv2d(filters[0], filters[1], kernel_size, padding=kernel_size // 2)
         self.fc1 = nn.Linear(filters[1] * 7 * 7, 1024)
-        self.fc2 = nn.Linear(1024, 10)
+        self.fc2 = nn.Linear(1024, classes)
         self.activation = ACTIVATIONS[activation]
         self.pooling = POOLINGS[pooling]
         self.dropout = nn.Dropout(dropout)
@@ -74,7 +78,7 @@ class MnistCNN(nn.Module):
 class CifarCNN(nn.Module):
     """Three unpadded convolutions, each with activation and 2x2 pooling, and three fully connected layers.
 
-    Takes images, float (N, 3, 32, 32), and returns logits, float (N, 10).
+    Takes images, float (N, 3, 32, 32), and returns logits, float (N, classes).
 
     Parameters
     ----------
@@ -83,6 +87,7 @@ class CifarCNN(nn.Module):
     activation : "relu" or "selu", applied after each convolution (the fully connected layers keep ReLU).
     pooling : "max" or "average".
     dropout : probability of dropping a feature before the last layer while training.
+    classes : number of logits.
     """
 
     conv_layers = ("conv1", "conv2", "conv3")
@@ -94,6 +99,7 @@ class CifarCNN(nn.Module):
         activation: str = "relu",
         pooling: str = "max",
         dropout: float = 0.0,
+        classes: int = 10,
     ) -> None:
         super().__init__()
         filters = [round(64 * width), round(128 * width), round(256 * width)]
@@ -102,7 +108,7 @@ class CifarCNN(nn.Module):
         self.conv3 = nn.Conv2d(filters[1], filters[2], 3)
         self.fc1 = nn.Linear(filters[2] * 2 * 2, 128)  # 32 -> 15 (kernel 3) or 14 (kernel 5) -> 6 -> 2 pixels
         self.fc2 = nn.Linear(128, 256)
-        self.fc3 = nn.Linear(256, 10)
+        self.fc3 = nn.Linear(256, classes)
         self.activation = ACTIVATIONS[activation]
         self.pooling = POOLINGS[pooling]
         self.dropout = nn.Dropout(dropout)
@@ -120,28 +126,102 @@ MODELS: dict[str, type[nn.Module]] = {"mnist": MnistCNN, "cifar10": CifarCNN}
 
 
 def build(experiment: Experiment) -> nn.Module:
-    """The experiment's network, freshly initialised from its seed (float32, on the CPU)."""
+    """The experiment's network, freshly initialised from its seed (float32, on the CPU).
+
+    Raises
+    ------
+    RunError
+        If it is a network of the user's own that this process has not been given.
+    ExperimentError
+        If the user's class or function does not give a network that can be trained on these images.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed)
-        model = MODELS[experiment.dataset](
-            kernel_size=experiment.kernel_size,
-            width=experiment.width,
-            activation=experiment.activation,
-            pooling=experiment.pooling,
-            dropout=experiment.dropout,
-        )
+        if experiment.model:
+            model = _build_own(experiment)
+        else:
+            facts = known_facts(experiment.dataset)
+            network = MODELS[NETWORKS[facts.shape]]
+            model = network(**experiment.network_options, classes=len(facts.classes))
         if experiment.initialisation == "truncated-normal":
             for name, parameter in model.named_parameters():
-                if is_weight(name):
+                if is_weight(parameter):
                     nn.init.trunc_normal_(parameter, std=0.1, a=-0.2, b=0.2)
-                else:
+                elif name.endswith("bias"):
                     nn.init.constant_(parameter, 0.1)
     return model
 
 
-def is_weight(name: str) -> bool:
-    """Whether a parameter is a weight tensor (what L2 regularisation applies to) and not a bias."""
-    return name.endswith("weight")
+def require(experiment: Experiment) -> None:
+    """Raise RunError, with the remedy, if the experiment's network is one that this process has not been given."""
+    if experiment.model and code.recall(experiment.model) is None:
+        net = experiment.model.partition("@")[0]
+        raise RunError(
+            f"{experiment.name} has a network of your own, {net}; pass it: hwkit.load({experiment.name!r}, model={net})"
+        )
+
+
+def _build_own(experiment: Experiment) -> nn.Module:
+    require(experiment)
+    name, network = experiment.model.partition("@")[0], code.recall(experiment.model).object
+    try:
+        model = network()
+    except TypeError as error:
+        raise ExperimentError(
+            f"{name}() fails: {error}; give its arguments by functools.partial({name}, ...), and it must need no others"
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise ExperimentError(f"{name}() gives a {type(model).__name__}; it must give a torch.nn.Module")
+    parameters = list(model.parameters())
+    if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in parameters):
+        raise ExperimentError(
+            f"{name} has lazy layers, whose sizes are unknown before the first batch; give their sizes"
+        )
+    if not any(parameter.requires_grad for parameter in parameters):
+        raise ExperimentError(f"{name} has no parameters to train; register them as nn.Parameter or layers in __init__")
+    elsewhere = {str(tensor.device) for tensor in model.state_dict().values()} - {"cpu"}
+    if elsewhere:
+        raise ExperimentError(f"{name} puts tensors on {', '.join(elsewhere)}; build it on the CPU, hwkit moves it")
+    types = {str(parameter.dtype) for parameter in parameters} - {"torch.float32"}
+    if types:
+        raise ExperimentError(f"{name} has parameters of {', '.join(types)}; they must be torch.float32")
+    return model
+
+
+def check(experiment: Experiment) -> None:
+    """Run the experiment's network on two black images before it is trained.
+
+    Raises
+    ------
+    ExperimentError
+        If it fails, or does not give two rows of finite logits, one for each class.
+    """
+    facts = known_facts(experiment.dataset)
+    name, model = experiment.model.partition("@")[0], build(experiment)
+    given, wanted = (2, *facts.shape), (2, len(facts.classes))
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        try:
+            logits = model(torch.zeros(given))
+        except Exception as error:
+            raise ExperimentError(f"{name} fails on images of shape {given}: {error}") from error
+    if not isinstance(logits, Tensor) or tuple(logits.shape) != wanted:
+        found = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise ExperimentError(
+            f"{name} gives {found} for images of shape {given}; it must give logits of shape {wanted}, one for each of "
+            f"the {wanted[1]} classes of {facts.title}"
+        )
+
+
+def l2_penalty(model: nn.Module, l2: float) -> Tensor:
+    """The penalty l2/2 * sum of squared weights over weight tensors, biases excluded; float ()."""
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad and is_weight(parameter)]
+    device = next(model.parameters()).device
+    return l2 / 2 * sum((weight.square().sum() for weight in weights), torch.zeros((), device=device))
+
+
+def is_weight(parameter: Tensor) -> bool:
+    """Whether a parameter is a weight tensor, which the L2 penalty is on, and not a bias or a normalisation's scale."""
+    return parameter.ndim >= 2
 
 
 def parameter_table(model: nn.Module) -> pd.DataFrame:

@@ -10,41 +10,71 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from tqdm.auto import tqdm
 
-from hwkit import runs, training
-from hwkit.chapters import penalty_bug as penalty
-from hwkit.chapters import tensorflow_graph
-from hwkit.chapters.penalty_bug import PenaltyRun, PenaltyTraining
-from hwkit.datasets.sources import DATASETS
+from hwkit import callbacks, runs, training
+from hwkit.callbacks import Callback
+from hwkit.engine import code
 from hwkit.engine.devices import resolve_device
 from hwkit.engine.processes import Job, Outcome, run_jobs
 from hwkit.experiment import Experiment
 from hwkit.formats import duration
 from hwkit.runs import Run
 
-Training = Experiment | PenaltyTraining  # what can be trained
+
+class OtherTraining(Protocol):
+    """A training that is no `Experiment` and leaves something of its own; a chapter of the report has such.
+
+    Attributes
+    ----------
+    experiment : its data and schedule.
+    slowness : for forecasts: how many times as long a step takes as one of the experiment.
+    """
+
+    experiment: Experiment
+    slowness: float
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def iterations(self) -> int: ...
+
+    def resolved(self) -> OtherTraining:
+        """The same training with a data source that is decided."""
+        ...
+
+    def find(self) -> Any | None:
+        """What it left, if it is finished."""
+        ...
+
+    def train(self, *, device: str, progress: bool) -> Any:
+        """Train, or load what it left."""
+        ...
+
+
+Training = Experiment | OtherTraining  # what can be trained
 
 ON_ONE_GPU = 4  # trainings at once
 TOLD_EVERY = 0.5  # seconds between two messages of a process on how far it is
-# For the forecast only: by how much slower than the same network here TensorFlow's graph is, and a penalty that draws
-# initial weights at every step; and what evaluating an image takes, in parts of what a training step takes for it.
-TENSORFLOW_FACTOR = 3.0
-FAULTY_FACTOR = 2.0
-EVALUATION_SHARE = 0.4
+EVALUATION_SHARE = 0.4  # for forecasts: what evaluating an image takes, in parts of what a training step takes for it
 
 
 def train_all(
     trainings: Sequence[Training],
+    model: Any = None,
     *,
     device: str = "auto",
     workers: int | None = None,
     progress: bool = True,
     say: Callable[[str], None] = lambda line: None,
-) -> list[Run | PenaltyRun]:
+) -> list[Any]:
     """Train several experiments side by side, or load those that are finished; see `training.train`.
 
     On a CPU each process gets its share of the threads. The number of threads changes the order of additions, and with
@@ -53,6 +83,7 @@ def train_all(
     Parameters
     ----------
     trainings : what to train; twice the same is trained once.
+    model : a network of your own for all of them; see `training.train`.
     workers : how many processes at a time; None is one per CPU thread, or four on a GPU. With 1 there is no process
         but this one, and the first training that fails is the last.
     progress : show a progress bar where there is a terminal to show it on.
@@ -66,6 +97,8 @@ def train_all(
     KeyboardInterrupt
         On Ctrl-C, after every training has written its checkpoint: the same call continues from there.
     """
+    if model is not None:
+        trainings = [one.varied(model=model) for one in trainings if isinstance(one, Experiment)]
     trainings = [resolved(one) for one in trainings]
     missing = unfinished(trainings)
     workers = min(workers or places(device), len(missing))
@@ -80,7 +113,7 @@ def train_all(
                 show(number, 1.0)
                 say(f"{missing[number].name}: {outcome.error}" if outcome.error else outcome.value)
 
-            jobs = [Job(train_in_process, (one, device, threads)) for one in missing]
+            jobs = [Job(train_in_process, (one, device, threads, own_code([one]))) for one in missing]
             outcomes = run_jobs(jobs, workers, on_message=show, on_end=ended)
         for outcome in outcomes:
             if outcome.error:
@@ -89,29 +122,42 @@ def train_all(
 
 
 def train_seeds(
-    experiment: Experiment, seeds: int | None = None, *, device: str = "auto", progress: bool = True
+    experiment: Experiment,
+    seeds: int | None = None,
+    model: Any = None,
+    *,
+    device: str = "auto",
+    progress: bool = True,
 ) -> list[Run]:
     """Train an experiment with several seeds, from its own on upwards, side by side; see `training.with_seeds`."""
-    return train_all(training.with_seeds([experiment], seeds, device), device=device, progress=progress)
+    return train_all(training.with_seeds([experiment], seeds, device), model, device=device, progress=progress)
 
 
-def train_one(one: Training, *, device: str = "auto", progress: bool = True, **options: Any) -> Run | PenaltyRun:
-    """Train an experiment, or a training with a penalty in whichever framework it is for."""
+def train_one(
+    one: Training, *, device: str = "auto", progress: bool = True, callbacks: Sequence[Callback] = ()
+) -> Run | Any:
+    """Train an experiment, told to callbacks, or another training, which knows none."""
     if isinstance(one, Experiment):
-        return training.train(one, device=device, progress=progress, **options)
-    trainer = tensorflow_graph if one.framework == "tensorflow" else penalty
-    return trainer.train(one, device=device, progress=progress)
+        return training.train(one, device=device, progress=progress, callbacks=callbacks)
+    return one.train(device=device, progress=progress)
 
 
 def resolved(one: Training) -> Training:
     """The same training with a data source that is decided, downloading the data if need be."""
-    return training.resolved(one) if isinstance(one, Experiment) else penalty.resolved(one)
+    return training.resolved(one) if isinstance(one, Experiment) else one.resolved()
 
 
 def unfinished(trainings: Sequence[Training]) -> list[Training]:
     """Those without a finished run, each once; their data sources have to be resolved."""
     once = {one.fingerprint: one for one in trainings}
-    return [one for one in once.values() if (runs if isinstance(one, Experiment) else penalty).find(one) is None]
+    found = {key: runs.find(one) if isinstance(one, Experiment) else one.find() for key, one in once.items()}
+    return [one for key, one in once.items() if found[key] is None]
+
+
+def own_code(trainings: Sequence[Training]) -> bytes:
+    """The user's own code in trainings, for `train_in_process`; empty where there is none."""
+    identities = [identity for one in trainings if isinstance(one, Experiment) for identity in one.own_code]
+    return code.pack(identities) if identities else b""
 
 
 def places(device: str) -> int:
@@ -127,17 +173,13 @@ def threads_each(workers: int) -> int:
 def expected_seconds(one: Training, device: str = "auto") -> float:
     """Expected training time where one thread, or one of several places on a GPU, trains it."""
     experiment = one if isinstance(one, Experiment) else one.experiment
-    factor = 1.0
-    if isinstance(one, PenaltyTraining) and one.framework == "tensorflow":
-        factor = TENSORFLOW_FACTOR
-    elif isinstance(one, PenaltyTraining) and one.version == "faulty":
-        factor = FAULTY_FACTOR
+    slowness = 1.0 if isinstance(one, Experiment) else one.slowness
     # What does not change how long a step takes is left out, so that each kind of network is measured once.
-    kind = experiment.replace(l2=0.0, seed=0, epochs=1, augment=None, dropout=None, name="kind", profile="kind")
-    test_size = experiment.test_size or experiment.holdout or DATASETS[experiment.dataset].test_size
-    evaluated = test_size + min(training.TRAIN_SAMPLE, experiment.train_count)
+    same = {"l2": 0.0, "seed": 0, "epochs": 1, "augment": False, "dropout": None, "callbacks": ""}
+    kind = experiment.replace(**same, name="kind", profile="kind")
+    evaluated = experiment.test_count + min(training.TRAIN_SAMPLE, experiment.train_count)
     steps = experiment.iterations + EVALUATION_SHARE * evaluated / experiment.batch_size
-    return factor * _seconds_per_step(kind, device) * steps
+    return slowness * _seconds_per_step(kind, device) * steps
 
 
 @functools.lru_cache
@@ -145,24 +187,36 @@ def _seconds_per_step(experiment: Experiment, device: str) -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return training.estimate_seconds(experiment, device=device) / experiment.iterations
+        return training.seconds_per_step(experiment, device=device)
     finally:
         torch.set_num_threads(threads)
 
 
-def train_in_process(tell: Callable[[float], None], one: Training, device: str, threads: int) -> str:
-    """Train in a process of its own, and tell now and then which share of it is done; returns what was reached."""
+class Teller(Callback):
+    """Tells another process now and then which fraction of a training is done."""
+
+    def __init__(self, tell: Callable[[float], None]) -> None:
+        self.tell, self.told_at = tell, time.monotonic()
+
+    def on_record(self, training: callbacks.Training, row: dict[str, float]) -> None:
+        if time.monotonic() - self.told_at > TOLD_EVERY:
+            self.told_at = time.monotonic()
+            self.tell(row["iteration"] / training.experiment.iterations)
+
+
+def train_in_process(
+    tell: Callable[[float], None], one: Training, device: str, threads: int, packed: bytes = b""
+) -> str:
+    """Train in a process of its own, and tell now and then which fraction of it is done; returns what was reached.
+
+    Parameters
+    ----------
+    packed : what `own_code` gave.
+    """
+    if packed:
+        code.unpack(packed)
     torch.set_num_threads(threads)
-    told_at = time.monotonic()
-
-    def on_record(row: dict[str, float]) -> None:
-        nonlocal told_at
-        if time.monotonic() - told_at > TOLD_EVERY:
-            told_at = time.monotonic()
-            tell(row["iteration"] / one.iterations)
-
-    options = {"on_record": on_record} if isinstance(one, Experiment) else {}
-    run = train_one(one, device=device, progress=False, **options)
+    run = train_one(one, device=device, progress=False, callbacks=[Teller(tell)])
     return f"{run.name}: test accuracy {run.test_accuracy:.4f}, {duration(run.metrics['seconds'])}"
 
 

@@ -9,13 +9,11 @@ A run folder holds
 - `record.csv`: loss and accuracies during training;
 - `metrics.json`: the results, and the SHA-256 of every other file and of itself. It is written last: a folder that has
   it is a finished run, and a file that does not match it is damaged;
+- `code.txt`, where the network or augmentation is the user's own: its source, to be read and never executed;
 - `weights-ITERATION.safetensors`: the weights on the way, where the training was asked to keep some;
 - `checkpoint.safetensors`: while training is under way, and never afterwards; it vouches for itself;
 - `index.safetensors`, once someone has explored the run: what can be computed again from the rest, with a checksum of
   its own. It is no part of the run, and one that is missing or damaged is made anew.
-
-A training that is no `Run`, because it has no weights to look into, leaves a result folder: `record.csv` as above, and
-`result.json` with everything else, which is written last and vouches for both.
 
 Every file is written beside its place and moved there, so that a crash or a full disk leaves the old one whole. A
 checksum tells that a file is as it was written, not who wrote it: what a run says is also checked for being possible,
@@ -25,36 +23,25 @@ and nothing that is read here can run code.
 from __future__ import annotations
 
 import contextlib
-import datetime
-import hashlib
 import io
-import json
-import math
-import re
-import shutil
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import filelock
 import pandas as pd
-import safetensors
 import torch
 from torch import Tensor, nn
 
 from hwkit import models
-from hwkit.engine import catalogue
-from hwkit.engine import files as storage
+from hwkit.engine import catalogue, code, files, provenance, run_files
+from hwkit.engine.run_files import SNAPSHOT, UNREADABLE, damaged, exists, is_finished
 from hwkit.errors import RunError, did_you_mean
-from hwkit.experiment import TRAINING_VERSION, Experiment, is_label
+from hwkit.experiment import TRAINING_VERSION, Experiment
 from hwkit.paths import CHECKPOINT, store_root
 
-# What a damaged or forged checkpoint may look like beside a whole one: whatever goes wrong then means the same.
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError)
-_SNAPSHOT = re.compile(r"weights-(\d+)\.safetensors")
-FORMAT = 1  # of the run folder; a later version of hwkit must go on reading it
 RECORD_COLUMNS = (
     "iteration",
     "epoch",
@@ -128,7 +115,7 @@ class Run:
     @property
     def weight_moments(self) -> list[int]:
         """The iterations after which the weights were kept: 0, those of snapshots, and the last."""
-        found = (_SNAPSHOT.fullmatch(name) for name in self.metrics["files"])
+        found = (SNAPSHOT.fullmatch(name) for name in self.metrics["files"])
         return sorted({0, self.metrics["iterations"], *(int(match[1]) for match in found if match)})
 
     def weights_at(self, iteration: int) -> dict[str, Tensor]:
@@ -138,11 +125,11 @@ class Run:
             raise RunError(f"{self.name} has no weights of iteration {iteration!r}; it has those of: {kept}")
         if iteration in (0, self.metrics["iterations"]):
             return self.final_weights if iteration else self.initial_weights
-        return self._weights(_snapshot_name(iteration))
+        return self._weights(run_files.snapshot_name(iteration))
 
     @cached_property
     def logits(self) -> Tensor:
-        """Outputs of the final network for the test images before softmax, float32 (N, 10)."""
+        """Outputs of the final network for the test images before softmax, float32 (N, classes)."""
         return self._predictions["logits"]
 
     @cached_property
@@ -153,40 +140,50 @@ class Run:
     @cached_property
     def _predictions(self) -> dict[str, Tensor]:
         count = self.metrics["test_images"]
-        wanted = {"logits": ((count, 10), torch.float32), "labels": ((count,), torch.int64)}
-        found = self._parsed("predictions.safetensors", lambda content: _parse_tensors(content, wanted))
+
+        def parse(content: bytes) -> dict[str, Tensor]:
+            found = _parse_tensors(content)
+            classes = found["logits"].shape[1]
+            wanted = {"logits": ((count, classes), torch.float32), "labels": ((count,), torch.int64)}
+            return _require(found, wanted)
+
+        found = self._parsed("predictions.safetensors", parse)
         right = int((found["logits"].argmax(dim=1) == found["labels"]).sum())
         lowest, highest = found["labels"].aminmax()
-        if lowest < 0 or highest > 9 or right / count != self.test_accuracy:
+        if lowest < 0 or highest >= found["logits"].shape[1] or right / count != self.test_accuracy:
             problem = f"does not agree with the test accuracy in metrics.json, {self.test_accuracy}"
-            raise _damaged(self.folder / "predictions.safetensors", problem)
+            raise damaged(self.folder / "predictions.safetensors", problem)
         return found
 
     def model(self) -> nn.Module:
-        """The trained network, in evaluation mode, on the CPU."""
+        """The trained network, in evaluation mode, on the CPU.
+
+        Raises
+        ------
+        RunError
+            If it is a network of your own and was not passed to `load`.
+        """
         model = models.build(self.experiment)
         model.load_state_dict(self.final_weights)
         return model.eval()
 
+    @cached_property
+    def code(self) -> str:
+        """The source of the user's own network or augmentation, to be read; empty where there is none."""
+        return self._parsed("code.txt", bytes.decode) if "code.txt" in self.metrics["files"] else ""
+
     def _weights(self, name: str) -> dict[str, Tensor]:
-        built = models.build(self.experiment).state_dict()
-        wanted = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in built.items()}
-        return self._parsed(name, lambda content: _parse_tensors(content, wanted))
+        def parse(content: bytes) -> dict[str, Tensor]:
+            found = _parse_tensors(content)
+            if self.experiment.model and code.recall(self.experiment.model) is None:
+                return found  # what shapes a network of the user's own has, only the network knows
+            built = models.build(self.experiment).state_dict()
+            return _require(found, {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in built.items()})
+
+        return self._parsed(name, parse)
 
     def _parsed(self, name: str, parse: Callable[[bytes], Any]) -> Any:
-        """What `parse` makes of a file, after checking that it is the one that was written."""
-        path = self.folder / name
-        try:
-            content = storage.read_bytes(path, storage.LARGEST_TENSORS)
-        except (OSError, ValueError) as error:
-            problem = f"cannot be read ({getattr(error, 'strerror', None) or error})"
-            raise _damaged(path, problem) from None
-        if hashlib.sha256(content).hexdigest() != self.metrics["files"].get(name):
-            raise _damaged(path, "is damaged: its checksum is not the one written when the run finished")
-        try:
-            return parse(content)
-        except _UNREADABLE as error:
-            raise _damaged(path, f"is not what a run holds there: {error}") from None
+        return run_files.read_checked(self.folder, self.metrics["files"], name, parse)
 
     def __str__(self) -> str:
         e = self.experiment
@@ -201,7 +198,12 @@ class Run:
 
 def folder_of(experiment: Experiment, root: Path | None = None) -> Path:
     """Where the run of an experiment lives; the same for every experiment with the same fingerprint."""
-    return (root or store_root()) / f"{experiment.dataset}-{experiment.fingerprint}"
+    return (root or store_root()) / folder_name(experiment, experiment.fingerprint)
+
+
+def folder_name(experiment: Experiment, fingerprint: str) -> str:
+    """The name of a run's folder: its data set and its fingerprint."""
+    return f"{experiment.dataset.partition('@')[0]}-{fingerprint}"
 
 
 def find(experiment: Experiment, root: Path | None = None) -> Run | None:
@@ -215,9 +217,9 @@ def find(experiment: Experiment, root: Path | None = None) -> Run | None:
     folder = folder_of(experiment, root)
     if not is_finished(folder):
         return None
-    stored = load(folder)
+    stored = load_folder(folder)
     if stored.fingerprint != experiment.fingerprint:
-        right = f"{stored.experiment.dataset}-{stored.fingerprint}"
+        right = folder_name(stored.experiment, stored.fingerprint)
         raise RunError(
             f"{folder} holds the run of another experiment, {stored.name}, whose place is {right}. Rename it to that, "
             "or move it away; `hwkit doctor --repair` does"
@@ -225,18 +227,7 @@ def find(experiment: Experiment, root: Path | None = None) -> Run | None:
     return Run(folder, experiment, stored.metrics)
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether a folder holds a finished run."""
-    return _exists(folder / "metrics.json")
-
-
-def _exists(path: Path) -> bool:
-    with contextlib.suppress(OSError):  # a name that is too long, or a folder that may not be entered
-        return path.exists()
-    return False
-
-
-def load(folder: Path) -> Run:
+def load_folder(folder: Path) -> Run:
     """The finished run in a folder.
 
     Raises
@@ -245,13 +236,13 @@ def load(folder: Path) -> Run:
         If the folder holds no finished run, or its description is damaged or from a newer hwkit.
     """
     if not is_finished(folder):
-        state = "is unfinished" if _exists(folder / CHECKPOINT) else "holds no run"
+        state = "is unfinished" if exists(folder / CHECKPOINT) else "holds no run"
         raise RunError(f"{folder} {state}; `hwkit runs` lists the finished ones")
-    metrics = _read_vouched(folder / "metrics.json")
+    metrics = run_files.read_vouched(folder / "metrics.json")
     try:
-        _check_metrics(metrics)
-    except _UNREADABLE as error:
-        raise _damaged(folder / "metrics.json", f"is not what a run holds there: {error}") from None
+        run_files.check_metrics(metrics)
+    except UNREADABLE as error:
+        raise damaged(folder / "metrics.json", f"is not what a run holds there: {error}") from None
     if metrics.get("training_version", 1) > TRAINING_VERSION:
         raise RunError(
             f"{folder} was trained by a newer hwkit (training version {metrics['training_version']}, this one has "
@@ -260,7 +251,7 @@ def load(folder: Path) -> Run:
     described = Run(folder, None, metrics)  # type: ignore[arg-type]
     try:
         experiment = described._parsed(
-            "experiment.json", lambda content: Experiment.from_dict(storage.parse_object(content))
+            "experiment.json", lambda content: Experiment.from_dict(files.parse_object(content))
         )
     except RunError as error:
         raise RunError(str(error).replace("is not what a run holds there", "does not describe an experiment")) from None
@@ -275,6 +266,7 @@ def read_everything(run: Run, but: tuple[str, ...] = ()) -> None:
         "final.safetensors": lambda: run.final_weights,
         "initial.safetensors": lambda: run.initial_weights,
         "predictions.safetensors": lambda: run.logits,
+        "code.txt": lambda: run.code,
     }
     for name, read in readers.items():
         if name not in but:
@@ -283,43 +275,104 @@ def read_everything(run: Run, but: tuple[str, ...] = ()) -> None:
         run.weights_at(iteration)
 
 
-def list_runs(root: Path | None = None) -> tuple[list[Run], list[str]]:
+def list_runs(root: Path | None = None) -> list[Run]:
+    """The finished runs of the store, newest first; each folder that cannot be read is a warning."""
+    found, problems = read_store(root)
+    for problem in problems:
+        warnings.warn(problem, stacklevel=2)
+    return found
+
+
+def read_store(root: Path | None = None) -> tuple[list[Run], list[str]]:
     """The finished runs of the store, newest first, and one line on each folder that cannot be read."""
     found, problems = [], []
     root = root or store_root()
-    for folder in _folders(root):
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []:
         try:
             if is_finished(folder):
-                found.append(load(folder))
+                found.append(load_folder(folder))
         except RunError as error:
             problems.append(str(error))
     found.sort(key=lambda run: run.metrics["finished"], reverse=True)
     return found, problems
 
 
-def _folders(root: Path | None) -> list[Path]:
-    root = root or store_root()
-    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+def load(reference: str | Path, *, model: Any = None, dataset: Any = None, root: Path | None = None) -> Run:
+    """A finished run.
 
+    Parameters
+    ----------
+    reference : the name of its experiment, its folder (a path, or its name in the store), or the beginning of its
+        fingerprint. Of several runs with one name, the newest that this version of the training code trained; those
+        of older versions have to be named by their folder.
+    model : the class or function of the network, if it is one of your own: a run folder holds its weights and, as text
+        to be read, its source. Without it there is everything but `Run.model`.
+    dataset : the `hwkit.Dataset`, if it is one of your own.
 
-def resolve(reference: str, root: Path | None = None) -> Run:
-    """The run that a user means: a folder's name or path, the beginning of a fingerprint, or an experiment's name.
+    Raises
+    ------
+    RunError
+        If there is no such run, with a list of those there are; if it is damaged; if the model or the data set is
+        another one than it was trained with.
 
-    Of several runs with one experiment name, the newest that this version of the training code trained; those of older
-    versions have to be named by their folder. An unknown reference is a RunError that lists what exists.
+    Examples
+    --------
+    >>> hwkit.load("mnist-l2").test_accuracy  # doctest: +SKIP
+    0.9933
     """
-    root = root or store_root()
+    run = _find_reference(reference, root or store_root())
+    for field, given in (("model", model), ("dataset", dataset)):
+        stored = getattr(run.experiment, field)
+        if given is not None:
+            identity = code.remember(given, field) if field == "model" else given.identity
+            if identity != stored:
+                raise RunError(
+                    f"{run.folder} was trained with another {field} than {identity.partition('@')[0]} as it is now: "
+                    f"{stored or 'one of hwkit'}, not {identity}; undo its changes, or train again"
+                )
+    return run
+
+
+def _find_reference(reference: str | Path, root: Path) -> Run:
+    if isinstance(reference, Path):
+        return load_folder(reference)
     for folder in (root / reference, Path(reference).expanduser()):
-        if reference and _exists(folder / "experiment.json"):
-            return load(folder)
-    found = catalogue.list_store(root)
-    current = [line for line in found.runs if line.training_version == TRAINING_VERSION]
+        if reference and exists(folder / "experiment.json"):
+            return load_folder(folder)
+    stored = listing(root)
+    current = [line for line in stored.runs if line.training_version == TRAINING_VERSION]
     for line in current:
         if reference == line.name or line.folder.split("-")[-1].startswith(reference or " "):
-            return load(root / line.folder)
+            return load_folder(root / line.folder)
     names = sorted({line.name for line in current})
-    listing = did_you_mean(reference, names) if names else f"there is no finished run in {root}"
-    raise RunError("; ".join([f"no run {reference!r}; {listing}", *found.problems]))
+    known = did_you_mean(reference, names) if names else f"there is no finished run in {root}"
+    raise RunError("; ".join([f"no run {reference!r}; {known}", *stored.problems]))
+
+
+def differences_note(runs: Sequence[Run]) -> str:
+    """A sentence on what runs differ in beside their experiments; empty if that is nothing.
+
+    Data checksums count only where the runs are of the same data set and size.
+    """
+    fields = ("dataset", "data", "train_size", "test_size", "holdout")
+    same_data = len({tuple(getattr(run.experiment, field) for field in fields) for run in runs}) == 1
+    environments = [{**run.environment, "training_version": run.training_version} for run in runs]
+    if not same_data:
+        environments = [{**environment, "data_checksum": None} for environment in environments]
+    return provenance.note([run.name for run in runs], environments)
+
+
+def listing(root: Path | None = None) -> catalogue.Listing:
+    """What a store holds, in short, reading only what has changed since the last time."""
+    return catalogue.list_store(root or store_root(), TRAINING_VERSION, line_of)
+
+
+def line_of(folder: Path) -> catalogue.Line:
+    """What `hwkit runs` shows of the run in a folder; RunError as `load_folder`."""
+    run = load_folder(folder)
+    e, m = run.experiment, run.metrics
+    what = (folder.name, run.name, e.profile, e.data, e.seed)
+    return catalogue.Line(*what, m["test_accuracy"], m["seconds"], m["finished"], run.training_version)
 
 
 # --- Writing ----------------------------------------------------------------------------------------------------
@@ -334,82 +387,8 @@ def lock(
     `on_wait` is called once if there is something to wait for. Yields the folder. The operating system releases the
     lock of a process that dies. On file systems without locks (some network mounts) there is none.
     """
-    with lock_folder(folder_of(experiment, root), on_wait) as folder:
+    with run_files.lock_folder(folder_of(experiment, root), on_wait) as folder:
         yield folder
-
-
-@contextlib.contextmanager
-def lock_folder(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[Path]:
-    """Hold the right to write a folder of the store; see `lock`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not is_lock(folder / ".lock"):
-            raise RunError(f"{folder / '.lock'} is no plain file; delete it and run again")
-        guard = filelock.FileLock(folder / ".lock")
-        try:
-            guard.acquire(timeout=0)
-        except filelock.Timeout:
-            on_wait()
-            guard.acquire()
-        except NotImplementedError:
-            guard = contextlib.nullcontext()
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    try:
-        yield folder
-    finally:
-        if isinstance(guard, filelock.BaseFileLock):
-            guard.release()
-
-
-def is_lock(path: Path) -> bool:
-    """Whether a file can be locked, or made: through a link, old versions of filelock would empty another file."""
-    return not path.is_symlink() and (path.is_file() or not path.exists())
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a file beside `path`, then move it there in one step.
-
-    Raises
-    ------
-    RunError
-        If the disk is full or read-only. What stood at `path` before still does.
-    """
-    try:
-        storage.replace(path, write)
-    # safetensors wraps the operating system's error in a type of its own
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        raise _cannot_write(path, error) from error
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a dictionary as indented JSON, atomically."""
-    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any] | None = None) -> None:
-    """Write tensors as safetensors, atomically; see `storage.write_tensors`."""
-    try:
-        storage.write_tensors(path, tensors, about)
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        raise _cannot_write(path, error) from error
-
-
-def write_snapshot(folder: Path, iteration: int, weights: dict[str, Tensor]) -> None:
-    """Write the weights of an unfinished training after an iteration, with a checksum, atomically."""
-    write_tensors(folder / _snapshot_name(iteration), weights, {"iteration": iteration})
-
-
-def _is_whole_snapshot(path: Path) -> bool:
-    """Whether a file holds the weights that `write_snapshot` wrote."""
-    try:
-        return bool(_SNAPSHOT.fullmatch(path.name)) and bool(storage.read_tensors(path))
-    except (OSError, ValueError):
-        return False
-
-
-def _snapshot_name(iteration: int) -> str:
-    return f"weights-{iteration:08d}.safetensors"
 
 
 def write_index(run: Run, tensors: dict[str, Tensor]) -> None:
@@ -420,59 +399,16 @@ def write_index(run: Run, tensors: dict[str, Tensor]) -> None:
     RunError
         If the folder was deleted or cannot be written.
     """
-    write_tensors(run.folder / "index.safetensors", tensors, {"run": _digest_of(run.metrics)})
+    run_files.write_tensors(run.folder / "index.safetensors", tensors, {"run": run_files.digest_of(run.metrics)})
 
 
 def read_index(run: Run) -> dict[str, Tensor] | None:
     """What `write_index` kept; None if there is nothing, or it is damaged or belongs to another run."""
     try:
-        tensors, about = storage.read_tensors(run.folder / "index.safetensors")
-    except (OSError, *_UNREADABLE):
+        tensors, about = files.read_tensors(run.folder / "index.safetensors")
+    except (OSError, *UNREADABLE):
         return None
-    return tensors if about == {"run": _digest_of(run.metrics)} else None
-
-
-def write_checkpoint(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-    """Write the state of an unfinished training, tensors and what JSON can hold, atomically."""
-    write_tensors(folder / CHECKPOINT, tensors, {"format": FORMAT, **about})
-
-
-def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `write_checkpoint` wrote into a folder, on the CPU.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no checkpoint.
-    ValueError
-        If it is damaged.
-    RunError
-        If the system does not let us read it.
-    """
-    path = folder / CHECKPOINT
-    try:
-        tensors, about = storage.read_tensors(path)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise RunError(
-            f"cannot read {path}: {error.strerror or error}. Run again; if that does not help, delete it, and training "
-            "starts again from the beginning"
-        ) from error
-    if about.pop("format", None) != FORMAT:
-        raise ValueError("it is of another format")
-    return tensors, about
-
-
-def set_aside_checkpoint(folder: Path) -> Path:
-    """Rename a checkpoint that cannot be used, so that training starts again from its beginning."""
-    path = folder / CHECKPOINT
-    aside = path.with_name(f"{CHECKPOINT}.damaged")
-    try:
-        path.replace(aside)
-    except OSError as error:
-        raise _cannot_write(aside, error) from error
-    return aside
+    return tensors if about == {"run": run_files.digest_of(run.metrics)} else None
 
 
 def finish(
@@ -490,110 +426,31 @@ def finish(
 
     A snapshot that was damaged since it was written is no part of the run.
     """
-    write_json(folder / "experiment.json", experiment.as_dict())
-    write_json(folder / "environment.json", environment)
-    write_tensors(folder / "initial.safetensors", models.build(experiment).state_dict())
-    write_tensors(folder / "final.safetensors", weights)
-    write_tensors(folder / "predictions.safetensors", {"logits": logits, "labels": labels})
-    write_atomically(folder / "record.csv", lambda temporary: record.to_csv(temporary, index=False))
+    run_files.write_json(folder / "experiment.json", experiment.as_dict())
+    run_files.write_json(folder / "environment.json", environment)
+    run_files.write_tensors(folder / "initial.safetensors", models.build(experiment).state_dict())
+    run_files.write_tensors(folder / "final.safetensors", weights)
+    run_files.write_tensors(folder / "predictions.safetensors", {"logits": logits, "labels": labels})
+    run_files.write_atomically(folder / "record.csv", lambda temporary: record.to_csv(temporary, index=False))
     hashed = ("experiment.json", "environment.json", "record.csv")
     hashed += ("initial.safetensors", "final.safetensors", "predictions.safetensors")
-    hashed += tuple(sorted(path.name for path in folder.iterdir() if _is_whole_snapshot(path)))
-    files = {name: storage.sha256(folder / name) for name in hashed}
-    metrics = {"format": FORMAT, "training_version": TRAINING_VERSION, **metrics, "files": files}
-    write_json(folder / "metrics.json", {**metrics, "sha256": _digest_of(metrics)})
-    tidy(folder)
-    return load(folder)
-
-
-def tidy(folder: Path) -> None:
-    """Remove what a killed process may have left behind. Only for the holder of the folder's lock."""
-    leftovers = storage.leftovers(folder)
-    if is_finished(folder):
-        leftovers += folder.glob("checkpoint.*")
-    for path in leftovers:
-        with contextlib.suppress(OSError):
-            path.unlink()
-
-
-def finish_result(folder: Path, content: dict[str, Any], record: pd.DataFrame) -> None:
-    """Write the result folder of a training that is no `Run`; `result.json`, which makes it finished, comes last."""
-    write_atomically(folder / "record.csv", lambda temporary: record.to_csv(temporary, index=False))
-    content = {"format": FORMAT, **content, "files": {"record.csv": storage.sha256(folder / "record.csv")}}
-    write_json(folder / "result.json", {**content, "sha256": _digest_of(content)})
-
-
-def find_result(folder: Path) -> tuple[dict[str, Any], pd.DataFrame] | None:
-    """What `finish_result` wrote into a folder, content and record; None if it holds no finished result.
-
-    Raises
-    ------
-    RunError
-        If one of the files is damaged, or from a newer hwkit.
-    """
-    path = folder / "result.json"
-    if not _exists(path):
-        return None
-    content = _read_vouched(path)
-    stored = Run(folder, None, content)  # type: ignore[arg-type]
-    try:
-        _check_metrics(content["metrics"])
-        check_environment(content["environment"])
-    except _UNREADABLE as error:
-        raise _damaged(path, f"is not what a result holds there: {error}") from None
-    return content, stored._parsed("record.csv", lambda text: pd.read_csv(io.BytesIO(text)))
-
-
-def _digest_of(metrics: dict[str, Any]) -> str:
-    """SHA-256 of the metrics, by which `metrics.json` vouches for itself as it does for the other files."""
-    return hashlib.sha256(json.dumps(metrics, sort_keys=True).encode()).hexdigest()
-
-
-def _read_vouched(path: Path) -> dict[str, Any]:
-    """The content of a `metrics.json` or `result.json`, after checking its format and its own checksum."""
-    try:
-        content = storage.read_object(path)
-    except (OSError, ValueError) as error:
-        raise _damaged(path, f"is damaged: {getattr(error, 'strerror', None) or error}") from None
-    if isinstance(content.get("format"), int) and content["format"] > FORMAT:
-        raise RunError(
-            f"{path.parent} has run format {content['format']}, this hwkit reads up to {FORMAT}; update hwkit"
-        )
-    if content.pop("sha256", None) != _digest_of(content):
-        raise _damaged(path, "is damaged: it does not match its checksum")
-    files = content.get("files")
-    if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
-        raise _damaged(path, "is not what a run holds there: it names no files")
-    return content
-
-
-def _check_metrics(metrics: dict[str, Any]) -> None:
-    """Raise ValueError, TypeError or KeyError unless these can be the results of a training."""
-    for name in ("test_accuracy", "train_accuracy"):
-        if not 0 <= metrics[name] <= 1:
-            raise ValueError(f"{name} is {metrics[name]!r}")
-    for name in ("test_loss", "seconds"):
-        if not 0 <= metrics[name] < math.inf:
-            raise ValueError(f"{name} is {metrics[name]!r}")
-    for name in ("test_images", "train_images", "iterations"):
-        if type(metrics[name]) is not int or metrics[name] < 1:
-            raise ValueError(f"{name} is {metrics[name]!r}")
-    if type(metrics.get("training_version", 1)) is not int:
-        raise ValueError(f"training_version is {metrics['training_version']!r}")
-    datetime.datetime.fromisoformat(metrics["finished"])
-
-
-def check_environment(environment: dict[str, Any]) -> None:
-    """Raise ValueError or AttributeError unless a report may show all texts of an environment as they are."""
-    for name, value in environment.items():
-        for text in (name, *(value.values() if isinstance(value, dict) else [value])):
-            if isinstance(text, str) and not is_label(text):
-                raise ValueError(f"it says {text!r}")
+    if experiment.own_code:
+        sources = [
+            f"# {identity}\n{found.source}" for identity in experiment.own_code if (found := code.recall(identity))
+        ]
+        run_files.write_atomically(folder / "code.txt", lambda temporary: temporary.write_text("\n\n".join(sources)))
+        hashed += ("code.txt",)
+    hashed += tuple(sorted(path.name for path in folder.iterdir() if run_files.is_whole_snapshot(path)))
+    digests = {name: files.sha256(folder / name) for name in hashed}
+    metrics = {"format": run_files.FORMAT, "training_version": TRAINING_VERSION, **metrics, "files": digests}
+    run_files.write_json(folder / "metrics.json", {**metrics, "sha256": run_files.digest_of(metrics)})
+    run_files.tidy(folder)
+    return load_folder(folder)
 
 
 def _parse_environment(content: bytes) -> dict[str, Any]:
-    environment = storage.parse_object(content)
-    check_environment(environment)
+    environment = files.parse_object(content)
+    run_files.check_environment(environment)
     return environment
 
 
@@ -606,29 +463,16 @@ def _parse_record(content: bytes) -> pd.DataFrame:
     return record
 
 
-def _parse_tensors(content: bytes, wanted: dict[str, tuple[tuple[int, ...], torch.dtype]]) -> dict[str, Tensor]:
-    """The tensors of a file; ValueError unless they have the wanted names, shapes and types and are finite."""
-    tensors = storage.parse_tensors(content)
-    if {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()} != wanted:
-        raise ValueError("its tensors have other names, shapes or types")
+def _parse_tensors(content: bytes) -> dict[str, Tensor]:
+    """The tensors of a file; ValueError unless they are finite."""
+    tensors = files.parse_tensors(content)
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise ValueError("its numbers are not all finite")
     return tensors
 
 
-def _damaged(path: Path, problem: str) -> RunError:
-    return RunError(
-        f"{path} {problem}. Delete or move away the folder {path.parent} and train again (`hwkit doctor --repair` does)"
-    )
-
-
-def _cannot_write(path: Path, error: Exception) -> RunError:
-    if path.is_dir() and isinstance(error, IsADirectoryError):
-        return RunError(f"{path} is in the way of a file: it is a folder. Delete it, or move it away, and run again")
-    free = ""
-    with contextlib.suppress(OSError):
-        free = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)"
-    return RunError(
-        f"cannot write {path}: {getattr(error, 'strerror', None) or error}{free}. Finished runs and the last "
-        "checkpoint are kept. Free some space, or point HWKIT_HOME at a folder that can be written, and run again"
-    )
+def _require(tensors: dict[str, Tensor], wanted: dict[str, tuple[tuple[int, ...], torch.dtype]]) -> dict[str, Tensor]:
+    """The tensors; ValueError unless they have the wanted names, shapes and types."""
+    if {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()} != wanted:
+        raise ValueError("its tensors have other names, shapes or types")
+    return tensors

@@ -24,7 +24,7 @@ from hwkit import runs
 from hwkit.batch.file import read_batch
 from hwkit.batch.planning import Plan, plan
 from hwkit.cli import main
-from hwkit.engine import catalogue
+from hwkit.engine import run_files
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals")
 
@@ -86,8 +86,8 @@ def wait_for(happened: Callable[[], Any], seconds: float = 120.0) -> Any:
 
 def training_in(store: Path) -> tuple[Path, int] | None:
     """The folder of a training that has written its first checkpoint, and how far it was then."""
-    unfinished = [store / name for name in catalogue.list_store(store).unfinished]
-    return (unfinished[0], runs.read_checkpoint(unfinished[0])[1]["iteration"]) if unfinished else None
+    unfinished = [store / name for name in runs.listing(store).unfinished]
+    return (unfinished[0], run_files.read_checkpoint(unfinished[0])[1]["iteration"]) if unfinished else None
 
 
 def start(*arguments: object, cwd: Path, **environment: str) -> subprocess.Popen[str]:
@@ -196,15 +196,15 @@ def test_a_lost_worker_costs_no_result(tmp_path: Path, port: int) -> None:
         lost = first if where == "first" else second
         os.kill(lost.pid, signal.SIGKILL)
         wait_for(lambda: f"because worker {where} was lost" in said(tmp_path / "driver"))
-        wait_for(lambda: (folder / runs.CHECKPOINT).exists())
-        reached = runs.read_checkpoint(folder)[1]["iteration"]
+        wait_for(lambda: (folder / run_files.CHECKPOINT).exists())
+        reached = run_files.read_checkpoint(folder)[1]["iteration"]
         assert reached > 0
         # Ctrl-C, while the other worker gets ready or trains: nothing is lost.
         time.sleep(3.0)
         driver.send_signal(signal.SIGINT)
         assert driver.wait(60) == 130
         assert "stopped: 0 of 1 done" in said(tmp_path / "driver")
-        assert runs.read_checkpoint(folder)[1]["iteration"] >= reached
+        assert run_files.read_checkpoint(folder)[1]["iteration"] >= reached
         assert not planned(path).done
 
 
@@ -249,11 +249,11 @@ def test_workers_that_share_only_an_object_store_go_on_where_another_was(
         os.kill((first if where == "first" else second).pid, signal.SIGKILL)
         wait_for(lambda: f"because worker {where} was lost" in said(tmp_path / "driver"))
         other = folders["second" if where == "first" else "first"] / "runs" / task.key
-        wait_for(lambda: (other / runs.CHECKPOINT).exists())
+        wait_for(lambda: (other / run_files.CHECKPOINT).exists())
         (tmp_path / "uploaded").mkdir()
         store.download_run(task.key, tmp_path / "uploaded")
-        reached = runs.read_checkpoint(tmp_path / "uploaded" / task.key)[1]["iteration"]
-        assert runs.read_checkpoint(other)[1]["iteration"] >= reached > 0
+        reached = run_files.read_checkpoint(tmp_path / "uploaded" / task.key)[1]["iteration"]
+        assert run_files.read_checkpoint(other)[1]["iteration"] >= reached > 0
         driver.send_signal(signal.SIGINT)
         assert driver.wait(60) == 130
     assert not planned(path).done
@@ -270,7 +270,7 @@ def test_a_killed_driver_loses_no_finished_task(tmp_path: Path) -> None:
         time.sleep(1.0)
         os.kill(driver.pid, signal.SIGKILL)
         # Its workers end with it, and what they train writes a checkpoint.
-        wait_for(lambda: runs.read_checkpoint(folder)[1]["iteration"] > reached)
+        wait_for(lambda: run_files.read_checkpoint(folder)[1]["iteration"] > reached)
     assert finished
     assert finished <= planned(path).done
 
@@ -286,7 +286,7 @@ def test_a_polite_kill_of_driver_and_workers_at_once_stops_them(tmp_path: Path) 
         os.killpg(driver.pid, signal.SIGTERM)
         assert driver.wait(60) == 130
     assert "stopped: 0 of 2 done, 2 waiting" in said(driver_folder)
-    assert runs.read_checkpoint(folder)[1]["iteration"] > reached
+    assert run_files.read_checkpoint(folder)[1]["iteration"] > reached
 
 
 def test_results_and_report_compare_the_variants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

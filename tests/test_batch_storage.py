@@ -15,6 +15,7 @@ from hwkit.batch.state import State, StateFile, only_driver, read_state
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import tasks_of
 from hwkit.batch.working import Order, carry_out, stop
+from hwkit.engine import run_files
 from hwkit.errors import BatchError
 
 TINY = "experiments: mnist\nprofile: smoke\nset: {data: stand-in, train_size: 300, test_size: 100, epochs: 0.5}\n"
@@ -35,7 +36,7 @@ def test_a_run_reaches_an_object_store_whole(
     assert store.done([task]) == {task.key}
     here = {file.name for file in (own_store / task.key).iterdir() if not file.name.startswith(".")}
     assert store.names(store.path(task.key)) == here
-    assert runs.CHECKPOINT not in here
+    assert run_files.CHECKPOINT not in here
 
     # Another machine, which has nothing but the address.
     monkeypatch.setenv("HWKIT_HOME", str(tmp_path / "elsewhere"))
@@ -56,13 +57,13 @@ def test_a_checkpoint_travels_through_an_object_store(bucket: str, tmp_path: Pat
     store = Store(bucket, "study")
     folder = tmp_path / "one" / "mnist-0123"
     folder.mkdir(parents=True)
-    (folder / runs.CHECKPOINT).write_bytes(b"half way")
+    (folder / run_files.CHECKPOINT).write_bytes(b"half way")
     store.upload_checkpoint(folder)
     store.download_run("mnist-0123", tmp_path / "two")
-    assert (tmp_path / "two" / "mnist-0123" / runs.CHECKPOINT).read_bytes() == b"half way"
-    (tmp_path / "two" / "mnist-0123" / runs.CHECKPOINT).write_bytes(b"further")
+    assert (tmp_path / "two" / "mnist-0123" / run_files.CHECKPOINT).read_bytes() == b"half way"
+    (tmp_path / "two" / "mnist-0123" / run_files.CHECKPOINT).write_bytes(b"further")
     store.download_run("mnist-0123", tmp_path / "two")
-    assert (tmp_path / "two" / "mnist-0123" / runs.CHECKPOINT).read_bytes() == b"further"
+    assert (tmp_path / "two" / "mnist-0123" / run_files.CHECKPOINT).read_bytes() == b"further"
 
 
 def test_state_is_kept_in_an_object_store(bucket: str) -> None:

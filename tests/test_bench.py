@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.transforms.functional import to_pil_image
 
-from hwkit import data, models, parallel, training
+from hwkit import callbacks, data, models, parallel
 from hwkit.bench import baselines as contestants
 from hwkit.bench import training as bench
 from hwkit.bench.baselines import CONTESTANTS, Job
@@ -155,7 +155,7 @@ def test_a_figure_can_have_an_upper_bar() -> None:
 
 
 def test_a_full_window_holds_a_checkpoint() -> None:
-    assert training.CHECKPOINT_SECONDS <= bench.FULL.seconds < 2 * training.CHECKPOINT_SECONDS
+    assert callbacks.CHECKPOINT_SECONDS <= bench.FULL.seconds < 2 * callbacks.CHECKPOINT_SECONDS
 
 
 # --- Measuring ----------------------------------------------------------------------------------------------------

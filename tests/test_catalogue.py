@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from hwkit import runs
-from hwkit.engine import catalogue
+from hwkit.engine import catalogue, run_files
+from hwkit.experiment import TRAINING_VERSION
 from hwkit.runs import Run
 
 
@@ -29,13 +30,13 @@ def root(trained_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the folders whose run is read, as they are read."""
     names: list[str] = []
-    load = runs.load
+    load = runs.load_folder
 
     def noted(folder: Path) -> Run:
         names.append(folder.name)
         return load(folder)
 
-    monkeypatch.setattr(runs, "load", noted)
+    monkeypatch.setattr(runs, "load_folder", noted)
     return names
 
 
@@ -48,47 +49,50 @@ def rewritten(folder: Path, **changes: object) -> None:
     content = json.loads((folder / "metrics.json").read_text())
     del content["sha256"]
     content |= changes
-    runs.write_json(folder / "metrics.json", {**content, "sha256": runs._digest_of(content)})
+    run_files.write_json(folder / "metrics.json", {**content, "sha256": run_files.digest_of(content)})
 
 
 def test_a_line_says_what_the_run_says(trained_run: Run, root: Path) -> None:
     for _ in range(2):
-        (line,) = catalogue.list_store(root).runs
+        (line,) = runs.listing(root).runs
         assert (line.name, line.test_accuracy, line.seed) == ("mnist", trained_run.test_accuracy, 0)
-        table = catalogue.table([line])
+        table = catalogue.table([line], TRAINING_VERSION)
         for text in ("smoke", "stand-in", f"{trained_run.test_accuracy:.4f}", trained_run.finished, line.folder):
             assert text in table
 
 
 def test_what_has_not_changed_is_not_read_again(root: Path, trained_run_l2: Run, read: list[str]) -> None:
     (name,) = os.listdir(root)
-    catalogue.list_store(root)
-    catalogue.list_store(root)
+    runs.listing(root)
+    runs.listing(root)
     assert read == [name]
     shutil.copytree(trained_run_l2.folder, root / trained_run_l2.folder.name)
-    assert {line.name for line in catalogue.list_store(root).runs} == {"mnist", "mnist-l2"}
+    assert {line.name for line in runs.listing(root).runs} == {
+        "mnist",
+        "mnist-l2",
+    }
     assert read == [name, trained_run_l2.folder.name]
     shutil.rmtree(root / name)
-    assert [line.name for line in catalogue.list_store(root).runs] == ["mnist-l2"]
+    assert [line.name for line in runs.listing(root).runs] == ["mnist-l2"]
     assert len(read) == 2
 
 
 def test_a_rewritten_run_is_read_again_even_with_its_old_time(root: Path) -> None:
     (folder,) = root.iterdir()
     before = (folder / "metrics.json").stat()
-    catalogue.list_store(root)
+    runs.listing(root)
     rewritten(folder, test_accuracy=0.5)
     os.utime(folder / "metrics.json", ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert catalogue.list_store(root).runs[0].test_accuracy == 0.5
+    assert runs.listing(root).runs[0].test_accuracy == 0.5
 
 
 @pytest.mark.parametrize("file", ["metrics.json", "experiment.json"])
 def test_a_damaged_run_is_a_problem_though_it_was_whole_before(root: Path, file: str) -> None:
     (folder,) = root.iterdir()
-    catalogue.list_store(root)
+    runs.listing(root)
     content = (folder / file).read_bytes()
     (folder / file).write_bytes(content.replace(b"0", b"1", 1))
-    found = catalogue.list_store(root)
+    found = runs.listing(root)
     assert found.runs == []
     assert folder.name in found.problems[0]
 
@@ -105,11 +109,11 @@ def test_a_damaged_run_is_a_problem_though_it_was_whole_before(root: Path, file:
     ],
 )
 def test_a_damaged_memory_is_made_anew(root: Path, damage, read: list[str]) -> None:
-    before = catalogue.list_store(root)
+    before = runs.listing(root)
     file = remembered(root)
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
-    assert catalogue.list_store(root) == before
+    assert runs.listing(root) == before
     assert len(read) == 2
     assert file.read_bytes() == whole
 
@@ -117,19 +121,19 @@ def test_a_damaged_memory_is_made_anew(root: Path, damage, read: list[str]) -> N
 def test_a_memory_of_another_store_or_version_is_not_taken(
     root: Path, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    catalogue.list_store(root)
+    runs.listing(root)
     file = remembered(root)
-    shutil.copyfile(file, catalogue._place(tmp_path / "other"))
-    assert catalogue.list_store(tmp_path / "other").runs == []
+    shutil.copyfile(file, catalogue._place({"store": str(tmp_path / "other")}))
+    assert runs.listing(tmp_path / "other").runs == []
     monkeypatch.setattr(catalogue, "__version__", "0.0.0")
-    catalogue.list_store(root)
+    runs.listing(root)
     assert len(read) == 2
 
 
 def test_a_store_brings_no_memory_of_its_own(root: Path) -> None:
     """What a stranger sends is read; nothing is kept in the store, which may be read-only."""
     before = sorted(root.rglob("*"))
-    catalogue.list_store(root)
+    runs.listing(root)
     assert sorted(root.rglob("*")) == before
 
 
@@ -137,19 +141,19 @@ def test_a_cache_that_cannot_be_written_only_costs_time(root: Path, monkeypatch:
     file = root.parent / "file"
     file.write_text("no folder")
     monkeypatch.setenv("HWKIT_CACHE", str(file))
-    assert [line.name for line in catalogue.list_store(root).runs] == ["mnist"]
+    assert [line.name for line in runs.listing(root).runs] == ["mnist"]
     assert file.read_text() == "no folder"
 
 
 def test_listings_at_the_same_time_agree(root: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: catalogue.list_store(root), range(20)))
+        found = list(pool.map(lambda _: runs.listing(root), range(20)))
     assert all(one == found[0] for one in found)
     assert [path.name for path in (root.parent / "cache").iterdir()] == [remembered(root).name]
 
 
 def test_a_listing_of_known_runs_does_without_torch(root: Path) -> None:
-    catalogue.list_store(root)
+    runs.listing(root)
     code = (
         "import sys\nfrom hwkit.cli import main\nstatus = main(['runs'])\n"
         "print(status, [name for name in ('torch', 'pandas') if name in sys.modules])"

@@ -31,7 +31,7 @@ def test_train_runs_and_show_tell_of_the_same_run(trained_run_l2: Run, capsys: p
 def test_options_change_the_experiment(own_store: Path) -> None:
     changes = ["--train-size", "300", "--test-size", "100", "--l2", "0.5", "--epochs", "0.5", "--kernel-size", "3"]
     assert main([*TRAIN, *changes]) == 0
-    (found,), _ = runs.list_runs()
+    (found,), _ = runs.read_store()
     experiment = found.experiment
     assert (experiment.train_size, experiment.l2, experiment.epochs, experiment.kernel_size) == (300, 0.5, 0.5, 3)
 

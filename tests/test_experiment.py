@@ -34,6 +34,9 @@ OTHER_VALUES = {
     "record_every": 7,
     "seed": 1,
     "precision": "fp32",
+    "model": "Net@0123456789ab",
+    "optimizer": "sgd",
+    "momentum": 0.5,
 }
 
 

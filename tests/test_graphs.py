@@ -6,26 +6,39 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from hwkit import data, models
-from hwkit.engine.cuda_graph import GraphedSteps
+from hwkit import data, models, training
+from hwkit.callbacks import Training
+from hwkit.engine import optimizers
+from hwkit.engine.devices import own_random_state
 from hwkit.experiment import Experiment, named_experiment
-from hwkit.training import TrainingState, load_optimizer, make_optimizer, train
+from hwkit.training import make_optimizer, train
 
 CPU = torch.device("cpu")
 
 
-def state_of(experiment: Experiment, folder: Path) -> TrainingState:
+def state_of(experiment: Experiment, folder: Path) -> Training:
     folder.mkdir()
-    dataset = data.load(experiment.dataset, "stand-in", train_size=experiment.train_count, test_size=10)
-    return TrainingState(experiment, folder, models.build(experiment), dataset, CPU)
+    return training.start(folder, experiment, data.of(experiment), CPU)
 
 
-def taken(state: TrainingState, *, graphed: bool, starts: list[tuple[int, int]], limit: int) -> list[torch.Tensor]:
+def taken(state: Training, *, graphed: bool, starts: list[tuple[int, int]], limit: int) -> list[torch.Tensor]:
     """The losses of the first steps from each start (epoch, batch) on."""
     losses = []
-    take = GraphedSteps(state, capture=lambda step: step).steps if graphed else state.steps
-    with state.random_numbers():
+
+    def step(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits = state.model(images)
+        loss = F.cross_entropy(logits, labels)
+        loss.backward()
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+        return loss.detach(), logits.detach(), labels
+
+    plain, replayed = training.plain_steps, training.replayed_steps
+    take = replayed(state, step, capture=lambda step: step) if graphed else plain(state, step)
+    with own_random_state(0, CPU):
         for epoch, start in starts:
             for number, (loss, _, _) in enumerate(take(epoch, start), start=1):
                 losses.append(loss.clone())
@@ -62,7 +75,7 @@ def test_a_learning_rate_on_the_device_follows_the_schedule(tmp_path: Path) -> N
     rates = [torch.zeros(()) for _ in state.optimizer.param_groups]
     for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
-    state.advance()
+    training.next_iteration(state)
     assert state.optimizer.param_groups[0]["lr"] is rates[0]
     assert 0 < rates[0].item() == rates[1].item() < experiment.learning_rate
 
@@ -74,7 +87,7 @@ def test_a_checkpoint_brings_moments_but_not_the_options_of_another_device() -> 
     sum(p.sum() for p in model.parameters()).backward()
     optimizer.step()
     other = make_optimizer(model, experiment)
-    load_optimizer(other, optimizer.state_dict()["state"])
+    optimizers.load(other, optimizer.state_dict()["state"])
     assert [group["capturable"] for group in other.param_groups] == [False, False]
     assert [group["lr"] for group in other.param_groups] == [experiment.learning_rate] * 2
     first = next(model.parameters())
@@ -87,7 +100,7 @@ def test_a_cuda_graph_trains_as_the_same_steps_without_one(own_store: Path, monk
     experiment = named_experiment("mnist", "smoke", data="stand-in", dropout=0.0, precision="fp32")
     with_graph = train(experiment, device="cuda", progress=False)
     monkeypatch.setenv("HWKIT_HOME", str(own_store / "plain"))
-    monkeypatch.setattr("hwkit.engine.cuda_graph.capture_on_cuda", lambda step: step)
+    monkeypatch.setattr("hwkit.engine.cuda_graph.usable", lambda *_: False)
     without = train(experiment, device="cuda", progress=False)
     assert with_graph.test_accuracy == pytest.approx(without.test_accuracy, abs=0.02)
     for name, weight in without.final_weights.items():

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 
 from hwkit import analysis, runs, training
-from hwkit.engine import catalogue
+from hwkit.engine import catalogue, run_files
 from hwkit.engine import files as storage
 from hwkit.engine import provenance as environments
 from hwkit.errors import ExperimentError, RunError
@@ -96,7 +96,7 @@ def test_results_that_cannot_be_are_refused_and_do_not_hide_other_runs(copy: Pat
     forge(copy, "", b"", **claims)
     with pytest.raises(RunError, match=r"metrics\.json is not what a run holds there"):
         runs.load(copy)
-    found, (problem,) = runs.list_runs(copy.parent)
+    found, (problem,) = runs.read_store(copy.parent)
     assert found == []
     assert copy.name in problem
 
@@ -161,7 +161,7 @@ def test_a_run_in_the_place_of_another_is_not_taken_for_it(trained_run_l2: Run, 
 
 
 @pytest.mark.parametrize("target", ["/dev/zero", "/dev/stdin", "a pipe"])
-@pytest.mark.parametrize("name", ["metrics.json", "final.safetensors", runs.CHECKPOINT])
+@pytest.mark.parametrize("name", ["metrics.json", "final.safetensors", run_files.CHECKPOINT])
 def test_files_that_never_end_are_refused(copy: Path, name: str, target: str) -> None:
     (copy / name).unlink(missing_ok=True)
     if target == "a pipe":
@@ -169,7 +169,7 @@ def test_files_that_never_end_are_refused(copy: Path, name: str, target: str) ->
     else:
         (copy / name).symlink_to(target)
     with pytest.raises(RunError, match=name):
-        runs.read_checkpoint(copy) if name == runs.CHECKPOINT else runs.load(copy).model()
+        run_files.read_checkpoint(copy) if name == run_files.CHECKPOINT else runs.load(copy).model()
 
 
 def test_links_in_a_run_folder_are_never_written_through(tmp_path: Path, own_store: Path) -> None:
@@ -195,7 +195,7 @@ def test_links_in_a_run_folder_are_never_written_through(tmp_path: Path, own_sto
 @pytest.mark.parametrize("reference", ["../../etc", "x" * 5000, "a\0b", "", "/dev", "."])
 def test_a_reference_that_leads_nowhere_is_a_clear_error(copy: Path, reference: str) -> None:
     with pytest.raises(RunError):
-        runs.resolve(reference, copy.parent)
+        runs.load(reference, root=copy.parent)
 
 
 # --- Older training code and other environments -----------------------------------------------------------------
@@ -217,9 +217,9 @@ def test_a_run_of_older_training_code_can_be_read_and_is_never_taken_for_a_new_o
     assert run.fingerprint == experiment.fingerprint_under(TRAINING_VERSION - 1) != experiment.fingerprint
     assert runs.find(experiment, old.parent) is None
     with pytest.raises(RunError, match="no run 'mnist'"):
-        runs.resolve("mnist", old.parent)
-    assert runs.resolve(old.name, old.parent).folder == old
-    assert "older training code" in catalogue.table(catalogue.list_store(old.parent).runs)
+        runs.load("mnist", root=old.parent)
+    assert runs.load(old.name, root=old.parent).folder == old
+    assert "older training code" in catalogue.table(runs.listing(old.parent).runs, TRAINING_VERSION)
 
 
 def test_a_run_of_newer_training_code_asks_for_an_update(copy: Path) -> None:

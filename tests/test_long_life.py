@@ -16,10 +16,11 @@ import pytest
 import torch
 
 from hwkit import analysis, doctor, models, runs, training
+from hwkit.engine import run_files
 from hwkit.experiment import TRAINING_VERSION, Experiment, named_experiment
 
 FIXTURES = Path(__file__).parent / "fixtures"
-FORMATS = range(1, runs.FORMAT + 1)
+FORMATS = range(1, run_files.FORMAT + 1)
 
 
 def small() -> Experiment:
@@ -35,12 +36,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         archive.extractall(tmp_path, filter="data")
     # Half of the bytes, which the seed gives again; their checksum is in metrics.json.
     (folder,) = tmp_path.iterdir()
-    runs.write_tensors(folder / "initial.safetensors", models.build(small()).state_dict())
+    run_files.write_tensors(folder / "initial.safetensors", models.build(small()).state_dict())
     return tmp_path
 
 
 def test_a_run_of_every_format_is_read_in_full(store: Path) -> None:
-    (run,), problems = runs.list_runs(store)
+    (run,), problems = runs.read_store(store)
     assert problems == []
     runs.read_everything(run)
     assert run.experiment.as_dict() == small().as_dict()
@@ -54,7 +55,7 @@ def test_a_run_of_every_format_is_read_in_full(store: Path) -> None:
 def test_a_run_of_every_format_is_found_in_place_of_training_again(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (run,), _ = runs.list_runs(store)
+    (run,), _ = runs.read_store(store)
     if run.training_version != TRAINING_VERSION:
         assert runs.find(small(), store) is None
         return
@@ -65,7 +66,7 @@ def test_a_run_of_every_format_is_found_in_place_of_training_again(
 
 def test_training_computes_what_it_did_under_this_training_version(store: Path, own_store: Path) -> None:
     """If this fails because training was meant to change: raise TRAINING_VERSION in hwkit/experiment.py."""
-    (before,), _ = runs.list_runs(store)
+    (before,), _ = runs.read_store(store)
     if before.training_version != TRAINING_VERSION:
         pytest.skip("the fixture is of another version of the training code")
     now = training.train(small(), device="cpu", progress=False)
@@ -83,5 +84,5 @@ if __name__ == "__main__":
         made = training.train(small(), device="cpu", progress=False).folder
         for name in (".lock", "initial.safetensors"):
             (made / name).unlink()
-        with tarfile.open(FIXTURES / f"format-{runs.FORMAT}.tar.xz", "x:xz", preset=9) as archive:
+        with tarfile.open(FIXTURES / f"format-{run_files.FORMAT}.tar.xz", "x:xz", preset=9) as archive:
             archive.add(made, made.name)

@@ -14,7 +14,7 @@ import torch
 
 from hwkit import parallel, runs, training
 from hwkit.chapters import penalty_bug as penalty
-from hwkit.engine import catalogue
+from hwkit.engine import run_files
 from hwkit.errors import ExperimentError, TrainingError
 from hwkit.experiment import Experiment, named_experiment
 from hwkit.parallel import train_all, train_seeds
@@ -82,9 +82,9 @@ def test_an_interrupt_leaves_checkpoints(own_store: Path) -> None:
         assert "KeyboardInterrupt" in parent.communicate(timeout=120)[1]
     finally:
         parent.kill()
-    folders = [own_store / name for name in catalogue.list_store().unfinished]
+    folders = [own_store / name for name in runs.listing().unfinished]
     assert len(folders) == 2
-    assert all(runs.read_checkpoint(folder)[1]["iteration"] > 0 for folder in folders)
+    assert all(run_files.read_checkpoint(folder)[1]["iteration"] > 0 for folder in folders)
 
 
 def test_seeds_count_up_from_the_experiments_own(trained_run: Run) -> None:

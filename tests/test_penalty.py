@@ -10,7 +10,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from hwkit import plots, runs, training
+from hwkit import models, plots, runs
 from hwkit.chapters import penalty_bug as penalty
 from hwkit.chapters import tensorflow_graph
 from hwkit.chapters.penalty_bug import WEIGHTS, PenaltyRun, PenaltyTraining
@@ -69,7 +69,7 @@ def test_the_gradient_of_the_repaired_penalty_is_lambda_times_the_weight() -> No
 
 def test_the_repaired_penalty_is_that_of_the_report(three: list[PenaltyRun]) -> None:
     network = penalty.TorchNetwork(three[2].training, torch.device("cpu"))
-    assert sum(network.penalties().values()) == pytest.approx(training.l2_penalty(network.model, 1e-2).item(), rel=1e-5)
+    assert sum(network.penalties().values()) == pytest.approx(models.l2_penalty(network.model, 1e-2).item(), rel=1e-5)
 
 
 # --- Training ---------------------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def test_a_damaged_result_is_an_error_that_says_what_to_do(name: str, own_store:
 
 
 def test_results_lie_beside_runs_without_being_taken_for_one(three: list[PenaltyRun], store: Path) -> None:
-    found, problems = runs.list_runs()
+    found, problems = runs.read_store()
     assert problems == []
     assert not any(run.folder.name.startswith("penalty") for run in found)
 
@@ -288,7 +288,7 @@ def test_without_tensorflow_training_in_it_says_what_to_install(
 def test_each_framework_trains_its_own() -> None:
     with pytest.raises(ExperimentError, match=r"tensorflow_graph\.train"):
         penalty.train(tiny("tensorflow")[0])
-    with pytest.raises(ExperimentError, match=r"penalty\.train"):
+    with pytest.raises(ExperimentError, match=r"penalty_bug\.train"):
         tensorflow_graph.train(tiny("pytorch")[0])
 
 

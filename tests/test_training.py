@@ -16,8 +16,8 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 
-from hwkit import data, models, runs, training
-from hwkit.engine import checkpoints, devices
+from hwkit import callbacks, data, models, parallel, runs, training
+from hwkit.engine import checkpoints, devices, run_files
 from hwkit.errors import RunError, TrainingError
 from hwkit.experiment import Experiment, named_experiment
 from hwkit.runs import Run
@@ -45,9 +45,9 @@ def same_weights(a: Run, b: Run) -> bool:
 def test_gradient_of_the_penalty_is_lambda_times_the_weight_and_spares_biases() -> None:
     model = models.build(named_experiment("cifar10"))
     l2 = 0.37
-    training.l2_penalty(model, l2).backward()
-    for name, parameter in model.named_parameters():
-        if models.is_weight(name):
+    models.l2_penalty(model, l2).backward()
+    for parameter in model.parameters():
+        if models.is_weight(parameter):
             torch.testing.assert_close(parameter.grad, l2 * parameter.detach())
         else:
             assert parameter.grad is None
@@ -56,7 +56,7 @@ def test_gradient_of_the_penalty_is_lambda_times_the_weight_and_spares_biases() 
 def test_penalty_value_is_half_lambda_times_the_sum_of_squares() -> None:
     model = models.build(named_experiment("cifar10"))
     squares = sum((w.double() ** 2).sum().item() for name, w in model.state_dict().items() if "weight" in name)
-    assert training.l2_penalty(model, 0.01).item() == pytest.approx(0.01 / 2 * squares, rel=1e-5)
+    assert models.l2_penalty(model, 0.01).item() == pytest.approx(0.01 / 2 * squares, rel=1e-5)
 
 
 def test_an_optimiser_step_is_one_on_the_loss_with_the_penalty_in_it() -> None:
@@ -69,7 +69,7 @@ def test_an_optimiser_step_is_one_on_the_loss_with_the_penalty_in_it() -> None:
         for _ in range(3):
             loss = F.cross_entropy(model(images), labels)
             if explicit:
-                loss = loss + training.l2_penalty(model, experiment.l2)
+                loss = loss + models.l2_penalty(model, experiment.l2)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -80,7 +80,7 @@ def test_an_optimiser_step_is_one_on_the_loss_with_the_penalty_in_it() -> None:
 
 def test_one_cycle_rises_to_its_peak_and_falls_to_zero() -> None:
     experiment = tiny(epochs=10)
-    rates = [training.learning_rate_at(i, experiment) for i in range(1, experiment.iterations + 1)]
+    rates = [callbacks.learning_rate_at(i, experiment) for i in range(1, experiment.iterations + 1)]
     peak = rates.index(max(rates))
     assert max(rates) == pytest.approx(experiment.learning_rate)
     assert rates[: peak + 1] == sorted(rates[: peak + 1])
@@ -108,7 +108,7 @@ def test_final_accuracy_is_that_of_the_stored_weights_over_the_test_set(trained_
 
 
 def test_a_finished_run_is_loaded_and_not_trained_again(trained_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "fit", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(training, "train_in", lambda *_, **__: pytest.fail("trained again"))
     again = train(trained_run.experiment.replace(name="another label"))
     assert again.folder == trained_run.folder
     assert again.name == "another label"
@@ -132,12 +132,12 @@ def test_training_leaves_the_callers_random_state_alone(own_store: Path) -> None
 
 CHILD = """
 import sys
-from hwkit import training
+from hwkit import callbacks, training
 from hwkit.experiment import Experiment
 import json
-training.CHECKPOINT_SECONDS = 0.0
-fit = training.fit
-training.fit = lambda *arguments, **options: print("trained") or fit(*arguments, **options)
+callbacks.CHECKPOINT_SECONDS = 0.0
+train_in = training.train_in
+training.train_in = lambda *arguments: print("trained") or train_in(*arguments)
 training.train(Experiment.from_dict(json.loads(sys.argv[1])), device="cpu", progress=False)
 """
 
@@ -157,10 +157,11 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 def test_tiny_numbers_count_as_zero_while_training_and_as_before_after_it(own_store: Path) -> None:
     tenth_of_the_smallest: list[float] = []
 
-    def on_record(row: dict[str, float]) -> None:
-        tenth_of_the_smallest.append((torch.tensor(torch.finfo(torch.float32).tiny) / 10).item())
+    class Tenth(callbacks.Callback):
+        def on_record(self, training: callbacks.Training, row: dict[str, float]) -> None:
+            tenth_of_the_smallest.append((torch.tensor(torch.finfo(torch.float32).tiny) / 10).item())
 
-    training.train(tiny(), device="cpu", progress=False, on_record=on_record)
+    training.train(tiny(), device="cpu", progress=False, callbacks=[Tenth()])
     assert set(tenth_of_the_smallest) == {0.0}
     assert (torch.tensor(torch.finfo(torch.float32).tiny) / 10).item() > 0
 
@@ -175,12 +176,12 @@ def test_a_killed_training_goes_on_to_the_bit_for_bit_same_result(
 
     child = start_child(experiment, tmp_path / "killed")
     folder = runs.folder_of(experiment, tmp_path / "killed")
-    wait_for(folder / runs.CHECKPOINT, child)
+    wait_for(folder / run_files.CHECKPOINT, child)
     child.send_signal(number)
     child.communicate()
     assert child.returncode != 0
     assert not runs.is_finished(folder)
-    assert 0 < checkpoints.read(experiment, folder).iteration < experiment.iterations
+    assert 0 < checkpoints.read(folder, experiment.fingerprint).iteration < experiment.iterations
 
     monkeypatch.setenv("HWKIT_HOME", str(tmp_path / "killed"))
     resumed = train(experiment)
@@ -188,7 +189,7 @@ def test_a_killed_training_goes_on_to_the_bit_for_bit_same_result(
     assert torch.equal(resumed.logits, undisturbed.logits)
     columns = [column for column in runs.RECORD_COLUMNS if column != "seconds"]
     assert resumed.record[columns].equals(undisturbed.record[columns])
-    assert not (folder / runs.CHECKPOINT).exists()
+    assert not (folder / run_files.CHECKPOINT).exists()
 
 
 def test_two_processes_that_want_the_same_run_train_it_once(tmp_path: Path) -> None:
@@ -197,7 +198,7 @@ def test_two_processes_that_want_the_same_run_train_it_once(tmp_path: Path) -> N
     said = [child.communicate()[0] for child in children]
     assert [child.returncode for child in children] == [0, 0]
     assert sorted(said) == ["", "trained\n"]
-    found, problems = runs.list_runs(tmp_path)
+    found, problems = runs.read_store(tmp_path)
     assert len(found) == 1
     assert not problems
 
@@ -221,12 +222,12 @@ def test_a_penalty_that_is_no_number_stops_too_and_keeps_the_last_good_checkpoin
     own_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Adam divides such a gradient away, so that cross-entropy and weights stay finite while the loss is not."""
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(callbacks, "CHECKPOINT_SECONDS", 0.0)
     experiment = tiny(l2=1e37, precision="fp32")
     with pytest.raises(TrainingError, match=r"became inf at iteration 5 \(the last good checkpoint, of iteration 4"):
         train(experiment)
     assert runs.find(experiment) is None
-    assert checkpoints.load(experiment, runs.folder_of(experiment)).iteration == 4
+    assert checkpoints.load(runs.folder_of(experiment), experiment.fingerprint).iteration == 4
 
 
 def test_a_failing_evaluation_keeps_the_last_step(own_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +236,7 @@ def test_a_failing_evaluation_keeps_the_last_step(own_store: Path, monkeypatch: 
     monkeypatch.setattr(runs, "finish", lambda *_, **__: (_ for _ in ()).throw(RunError("no space")))
     with pytest.raises(RunError):
         train(experiment)
-    assert checkpoints.read(experiment, runs.folder_of(experiment)).iteration == experiment.iterations
+    assert checkpoints.read(runs.folder_of(experiment), experiment.fingerprint).iteration == experiment.iterations
     monkeypatch.setattr(runs, "finish", real_finish)
     assert train(experiment).metrics["iterations"] == experiment.iterations
 
@@ -279,7 +280,7 @@ def test_an_unwritable_store_is_one_clear_error(tmp_path: Path, monkeypatch: pyt
 
 def test_a_full_disk_keeps_the_last_checkpoint(own_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = tiny(epochs=2)
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(callbacks, "CHECKPOINT_SECONDS", 0.0)
     real_save, saved = safetensors.torch.save_file, []
 
     def save_while_there_is_room(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
@@ -293,13 +294,13 @@ def test_a_full_disk_keeps_the_last_checkpoint(own_store: Path, monkeypatch: pyt
     with pytest.raises(RunError, match=r"No space left on device.*last checkpoint are kept"):
         train(experiment)
     folder = runs.folder_of(experiment)
-    assert checkpoints.read(experiment, folder).iteration == saved[-1]
+    assert checkpoints.read(folder, experiment.fingerprint).iteration == saved[-1]
     assert not list(folder.glob(".checkpoint*"))
 
 
 def test_forecast_grows_with_the_number_of_iterations() -> None:
     short, long = tiny(epochs=1), tiny(epochs=200)
-    assert 0 < training.estimate_seconds(short, device="cpu") < training.estimate_seconds(long, device="cpu")
+    assert 0 < parallel.expected_seconds(short, "cpu") < parallel.expected_seconds(long, "cpu")
 
 
 @pytest.mark.real_data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import ipywidgets
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 import hwkit
-from hwkit import runs, training
+from hwkit import callbacks, data, runs, training
 from hwkit.errors import ExperimentError, RunError
 from hwkit.experiment import Experiment, named_experiment
 from hwkit.explorer import watch_training
@@ -60,25 +61,43 @@ def test_watched_training_gives_the_same_run_and_leaves_a_figure(
     assert set(shown.final) == {VIEW_MIME, "image/png", "text/plain"}
 
 
+class OnRecord(callbacks.Callback):
+    """Hands each row of the record to a function."""
+
+    def __init__(self, function: Callable[[dict[str, float]], None]) -> None:
+        self.function = function
+
+    def on_record(self, training: callbacks.Training, row: dict[str, float]) -> None:
+        self.function(row)
+
+
+def begun(folder: Path) -> LiveCurves:
+    curves = LiveCurves()
+    cpu = torch.device("cpu")
+    curves.training = training.start(folder, tiny(), data.of(tiny()), cpu)
+    curves.on_start(curves.training)
+    return curves
+
+
 def test_curves_are_drawn_at_most_twice_a_second_and_seldom_where_drawing_is_slow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: Shown
 ) -> None:
-    curves = LiveCurves(tiny(), tmp_path)
+    curves = begun(tmp_path)
     row = dict(zip(RECORD_COLUMNS, (5, 0.2, 2.0, 0.0, 0.1, 0.2, 1e-3, 0.5), strict=True))
     ticks = itertools.count(100.0, 0.05)
     monkeypatch.setattr(watch_training.time, "monotonic", lambda: next(ticks))
     for _ in range(90):  # drawing takes one tick, which is 50 ms, so the next is due after 5 s, which are 100 ticks
-        curves.update(row)
+        curves.on_record(curves.training, row)
     assert curves.drawings == 1
     monkeypatch.setattr(watch_training, "SHARE", 1.0)
     curves._next = 0.0
     for _ in range(100):
-        curves.update(row)
+        curves.on_record(curves.training, row)
     assert curves.drawings == pytest.approx(1 + 100 * 0.05 / watch_training.SECONDS, abs=2)
 
 
 def test_curves_tell_the_last_row(tmp_path: Path, shown: Shown) -> None:
-    curves = LiveCurves(tiny(), tmp_path)
+    curves = begun(tmp_path)
     curves.rows = [(5 * step, 0.1, 2.0, 0.0, 0.1, 0.2, 1e-3, 0.5 * step) for step in range(1, 2001)]
     curves.draw()
     assert "iteration 10000 of" in curves.page.value
@@ -92,11 +111,11 @@ def test_rows_are_handed_on_and_those_before_an_interruption_are_drawn_too(
         if row["iteration"] == 20:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(callbacks, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        training.train(tiny(), device="cpu", progress=False, on_record=stop)
+        training.train(tiny(), device="cpu", progress=False, callbacks=[OnRecord(stop)])
     seen: list[dict[str, float]] = []
-    run = training.train(tiny(), device="cpu", progress=False, live=True, on_record=seen.append)
+    run = training.train(tiny(), device="cpu", progress=False, live=True, callbacks=[OnRecord(seen.append)])
     assert [row["iteration"] for row in seen] == [20, 25, 30, 35, 40]
     page = next(iter(shown.widgets)).children[1].value
     assert "iteration 40 of 40" in page
@@ -125,9 +144,9 @@ def test_a_snapshot_that_is_damaged_before_training_ends_is_no_part_of_the_run(
         if row["iteration"] > 20:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(callbacks, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        training.train(tiny(), device="cpu", progress=False, snapshots=3, on_record=stop)
+        training.train(tiny(), device="cpu", progress=False, snapshots=3, callbacks=[OnRecord(stop)])
     path = runs.folder_of(tiny()) / "weights-00000010.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

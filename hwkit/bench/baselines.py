@@ -16,8 +16,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from unittest import mock
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,9 +30,6 @@ from hwkit.datasets.sources import DATASETS
 from hwkit.engine.devices import autocast, resolve_precision
 from hwkit.experiment import Experiment
 from hwkit.paths import data_root
-
-if TYPE_CHECKING:
-    from hwkit.training import TrainingState
 
 Step = Callable[[int, nn.Module], None]
 
@@ -88,30 +84,19 @@ def synchronise(device: torch.device) -> None:
 
 
 def train_with_hwkit(job: Job, step: Step, *, recording: bool = True) -> None:
-    """`training.fit`, as `hwkit.train` calls it: with checkpoints and, unless switched off, with records."""
-    from tqdm import tqdm
-
-    from hwkit import training
+    """What `hwkit.train` does: with checkpoints and, unless switched off, with records."""
+    from hwkit import callbacks, training
 
     experiment = job.experiment if recording else job.experiment.replace(record_every=job.experiment.iterations)
     batch_size = min(experiment.batch_size, experiment.train_count)
     job.facts["configuration"] = f"{resolve_precision(experiment.precision, job.device)}, channels_last"
 
-    class Counter(tqdm):
-        """In place of the progress bar, which `fit` moves on after each step."""
+    class Counter(callbacks.Callback):
+        def on_step(self, training: callbacks.Training) -> None:
+            step(batch_size, training.model)
 
-        def __init__(self, model: nn.Module) -> None:
-            super().__init__(disable=True)
-            self.model = model
-
-        def update(self, n: int = 1) -> None:
-            step(n * batch_size, self.model)
-
-    def counter(state: TrainingState, *, shown: bool) -> Counter:
-        return Counter(state.model)
-
-    with mock.patch.object(training.TrainingState, "bar", counter):
-        training.fit(experiment, job.folder, job.device)
+    hooks = [callbacks.Recorder(), Counter(), callbacks.Checkpointer()]
+    training.train_in(job.folder, experiment, job.device, hooks)
 
 
 # --- What people write --------------------------------------------------------------------------------------------
@@ -189,7 +174,7 @@ def plain_loader(experiment: Experiment, workers: int, *, pin_memory: bool = Fal
 
 def train_plainly(job: Job, step: Step, *, workers: int) -> list[float]:
     """The plain loop: fp32, Adam, hwkit's schedule, and the loss asked for after every step; returns the losses."""
-    from hwkit.training import learning_rate_at
+    from hwkit.callbacks import learning_rate_at
 
     experiment, device = job.experiment, job.device
     job.facts["configuration"] = "fp32"
@@ -283,7 +268,7 @@ def fixed_step(job: Job, precision: str, memory_format: torch.memory_format) -> 
     experiment, device = job.experiment, job.device
     facts = DATASETS[experiment.dataset]
     model = models.build(experiment).to(device, memory_format=memory_format).train()
-    images = torch.rand(experiment.batch_size, facts.channels, facts.size, facts.size, device=device)
+    images = torch.rand(experiment.batch_size, *facts.shape, device=device)
     images = images.contiguous(memory_format=memory_format)
     labels = torch.arange(experiment.batch_size, device=device) % 10
     on_cuda = device.type == "cuda"

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
+import importlib
 import json
 import math
 import time
@@ -25,28 +26,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from hwkit import data, models, runs
+from hwkit import data, models
+from hwkit.callbacks import TEST_SAMPLE
 from hwkit.data import Dataset
 from hwkit.datasets import sources
-from hwkit.engine.devices import autocast, resolve_device, resolve_precision
+from hwkit.engine import run_files
+from hwkit.engine.devices import autocast, fast_kernels, resolve_device, resolve_precision
+from hwkit.engine.interrupts import deferred_interrupt
 from hwkit.errors import ExperimentError, TrainingError, did_you_mean
 from hwkit.experiment import PROFILES, Experiment, check_options
 from hwkit.inference import accuracy, predict
 from hwkit.paths import store_root
-from hwkit.training import (
-    TEST_SAMPLE,
-    TRAIN_SAMPLE,
-    deferred_interrupt,
-    describe_environment,
-    fast_kernels,
-    make_optimizer,
-)
+from hwkit.training import TRAIN_SAMPLE, describe_environment, make_optimizer
 from hwkit.training import resolved as resolved_experiment
 
 # Part of every fingerprint: raise it when the same training would come out otherwise than before.
 PENALTY_VERSION = 1
 
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
+# Named, not imported: the one for TensorFlow builds on this module.
+TRAINERS = {"pytorch": "hwkit.chapters.penalty_bug", "tensorflow": "hwkit.chapters.tensorflow_graph"}
 VERSIONS = ("none", "faulty", "repaired")  # of the penalty
 WEIGHTS = ("conv1.weight", "conv2.weight", "fc1.weight", "fc2.weight")
 TRAINING_IMAGES = sources.DATASETS["mnist"].train_size
@@ -179,9 +178,27 @@ class PenaltyTraining:
         """Where the result lies in the store."""
         return store_root() / f"penalty-{self.framework}-{self.fingerprint}"
 
+    @property
+    def slowness(self) -> float:
+        """About how many times as long a step takes as one of the experiment, for forecasts."""
+        return 3.0 if self.framework == "tensorflow" else 2.0 if self.version == "faulty" else 1.0
+
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, as JSON can hold them."""
         return dataclasses.asdict(self)
+
+    def resolved(self) -> PenaltyTraining:
+        """The same training with a data source that is decided; see `hwkit.training.resolved`."""
+        return dataclasses.replace(self, experiment=resolved_experiment(self.experiment))
+
+    def find(self) -> PenaltyRun | None:
+        """What it left in the store, or None."""
+        return find(self)
+
+    def train(self, *, device: str = "auto", progress: bool = True) -> PenaltyRun:
+        """Train in its framework, or load the result if it is there; errors as of that framework's `train`."""
+        trainer = importlib.import_module(TRAINERS[self.framework])
+        return trainer.train(self, device=device, progress=progress)
 
 
 def penalty_training(
@@ -337,18 +354,13 @@ class PenaltyRun:
 
 def find(training: PenaltyTraining) -> PenaltyRun | None:
     """The finished result of a training in the store, or None."""
-    found = runs.find_result(training.folder)
+    found = run_files.find_result(training.folder)
     if found is None:
         return None
     content, record = found
     penalties = pd.DataFrame(content["penalties"], columns=["norm", "value", "again", "gradient"], dtype=float)
     penalties.index = pd.Index(content["penalised"], name="parameter", dtype=object)
     return PenaltyRun(training, content["metrics"], content["environment"], record, penalties)
-
-
-def resolved(training: PenaltyTraining) -> PenaltyTraining:
-    """The same training with a data source that is decided; see `hwkit.training.resolved`."""
-    return dataclasses.replace(training, experiment=resolved_experiment(training.experiment))
 
 
 def train(training: PenaltyTraining, *, device: str = "auto", progress: bool = True) -> PenaltyRun:
@@ -411,7 +423,7 @@ class TorchNetwork:
         self.device = device
         self.precision = resolve_precision(experiment.precision, device)
         self.model = models.build(experiment).to(device, memory_format=torch.channels_last).train()
-        self.weights = {name: p for name, p in self.model.named_parameters() if models.is_weight(name)}
+        self.weights = {name: p for name, p in self.model.named_parameters() if models.is_weight(p)}
         self.penalty_nodes: dict[str, Node] = {}
         generator = torch.Generator().manual_seed(experiment.seed)
         for name, weight in self.weights.items():
@@ -468,24 +480,24 @@ def load_or_fit(
     progress: bool,
 ) -> PenaltyRun:
     """The finished result of a training; if there is none, train the network that `network` opens, and write it."""
-    training = resolved(training)
+    training = training.resolved()
     found = find(training)
     if found:
         return found
-    with runs.lock_folder(training.folder) as folder:
+    with run_files.lock_folder(training.folder) as folder:
         found = find(training)
         if found:
             return found
         with fast_kernels(device), network(training) as opened:
             content, record = fit(training, opened, device, progress=progress)
-        runs.finish_result(folder, content, record)
+        run_files.finish_result(folder, content, record)
     return find(training)
 
 
 def fit(
     training: PenaltyTraining, network: Network, device: torch.device, *, progress: bool
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The training loop: what `runs.finish_result` writes, content and record."""
+    """The training loop: what `run_files.finish_result` writes, content and record."""
     experiment = training.experiment
     dataset, validation = load_data(training)
     measured, again, gradients = network.penalties(), network.penalties(), network.penalty_gradients()

@@ -57,17 +57,26 @@ class Facts:
     """
 
     title: str
-    channels: int
-    size: int  # pixels, both height and width
+    shape: tuple[int, int, int]  # of an image: channels, height, width
     classes: tuple[str, ...]
     train_size: int
     test_size: int
     mean: float
     std: float
-    loader: str
-    files: tuple[DataFile, ...]
-    archives: tuple[str, ...]
-    addresses: tuple[str, ...]  # asked before a download, to learn quickly that there is no network
+    loader: str = ""
+    files: tuple[DataFile, ...] = ()
+    archives: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()  # asked before a download, to learn quickly that there is no network
+
+    @property
+    def channels(self) -> int:
+        """1 for gray images, 3 for colour."""
+        return self.shape[0]
+
+    @property
+    def size(self) -> int:
+        """Pixels of height."""
+        return self.shape[1]
 
 
 def idx_header(*shape: int) -> bytes:
@@ -81,7 +90,7 @@ _PICKLE = b"\x80\x02}"  # pickle protocol 2, an empty dict: how each batch of CI
 # fmt: off
 DATASETS: dict[str, Facts] = {
     "mnist": Facts(
-        title="MNIST", channels=1, size=28, classes=tuple("0123456789"), train_size=60000, test_size=10000,
+        title="MNIST", shape=(1, 28, 28), classes=tuple("0123456789"), train_size=60000, test_size=10000,
         mean=0.0, std=1.0,  # the seed's TensorFlow reader gave pixel / 255 and no more
         loader="MNIST",
         files=(
@@ -100,7 +109,7 @@ DATASETS: dict[str, Facts] = {
                    "http://yann.lecun.com/exdb/mnist/train-labels-idx1-ubyte.gz"),
     ),
     "cifar10": Facts(
-        title="CIFAR-10", channels=3, size=32,
+        title="CIFAR-10", shape=(3, 32, 32),
         classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         train_size=50000, test_size=10000,
         mean=0.5, std=0.5,
@@ -128,6 +137,28 @@ DATASETS: dict[str, Facts] = {
 # fmt: on
 
 
+_registered: dict[str, Facts] = {}  # of the user's own data sets, by identity
+
+
+def register(identity: str, facts: Facts) -> None:
+    """Make the facts of a data set of the user's own known to this process."""
+    _registered[identity] = facts
+
+
+def facts(name: str) -> Facts | None:
+    """The facts of a data set by name, or of the user's own by identity; None for one that is not known here."""
+    return DATASETS.get(name) or _registered.get(name)
+
+
+def known_facts(name: str) -> Facts:
+    """As `facts`, with a DataError where there are none."""
+    found = facts(name)
+    if found is None:
+        own = f"{name.partition('@')[0]} is a data set of your own; make it again with hwkit.Dataset.from_..."
+        raise DataError(own if "@" in name else f"unknown data set {name!r}: {did_you_mean(name, DATASETS)}")
+    return found
+
+
 def resolve_source(name: str, source: str = "auto", root: str | Path | None = None, download: bool = True) -> Source:
     """Which data `data.load` would give, 'real' or 'stand-in', downloading the real set if it is missing and wanted.
 
@@ -137,8 +168,9 @@ def resolve_source(name: str, source: str = "auto", root: str | Path | None = No
     ------
     DataError : an unknown name or source; the real set is damaged, in part missing, or asked for and not to be had.
     """
-    if name not in DATASETS:
-        raise DataError(f"unknown data set {name!r}: {did_you_mean(name, DATASETS)}")
+    if "@" in name:  # of the user's own
+        return "real"
+    known_facts(name)
     if source not in SOURCES:
         raise DataError(f"unknown data source {source!r}: {did_you_mean(source, SOURCES)}")
     if source == "stand-in":

@@ -13,22 +13,22 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hwkit.engine import files as storage
+from hwkit.engine import files
 from hwkit.errors import RunError
-from hwkit.experiment import TRAINING_VERSION
 from hwkit.formats import duration
-from hwkit.paths import CHECKPOINT, cache_root, store_root
+from hwkit.paths import CHECKPOINT, cache_root
 from hwkit.version import __version__
 
 LARGEST = 2**30  # bytes of remembered lines; a hundred thousand runs have about thirty million
 
 
 class Line(NamedTuple):
-    """A finished run in short; see `runs.Run` for what the fields say."""
+    """A finished run in short."""
 
     folder: str
     name: str
@@ -57,10 +57,17 @@ class Listing:
     problems: list[str]
 
 
-def list_store(root: Path | None = None) -> Listing:
-    """List the runs of a store, reading those that are new or changed."""
-    root = (root or store_root()).absolute()
-    remembered = _recall(root)
+def list_store(root: Path, version: int, read: Callable[[Path], Line]) -> Listing:
+    """List the runs of a store, reading those that are new or changed.
+
+    Parameters
+    ----------
+    version : of the training code; with another one, other runs may be readable.
+    read : the line on the run in a folder; RunError if it cannot be read.
+    """
+    root = root.absolute()
+    header = {"hwkit": __version__, "training_version": version, "store": str(root)}
+    remembered = _recall(header)
     known: dict[str, tuple[str, Line]] = {}
     unfinished, problems = [], []
     for name in _folders(root):
@@ -72,22 +79,22 @@ def list_store(root: Path | None = None) -> Listing:
         found = remembered.get(name)
         if found is None or found[0] != mark:
             try:
-                found = mark, _read(root / name)
+                found = mark, read(root / name)
             except RunError as error:
                 problems.append(str(error))
                 continue
         known[name] = found
     if known != remembered:
-        _remember(root, known)
+        _remember(header, known)
     newest_first = sorted((line for _, line in known.values()), key=lambda line: line.finished, reverse=True)
     return Listing(newest_first, unfinished, problems)
 
 
-def table(lines: list[Line]) -> str:
+def table(lines: list[Line], version: int) -> str:
     """Lines as people read them, in aligned columns."""
     rows = [("name", "profile", "data", "seed", "test accuracy", "duration", "finished", "folder")]
     for line in lines:
-        older = "" if line.training_version == TRAINING_VERSION else " (older training code)"
+        older = "" if line.training_version == version else " (older training code)"
         measured = (str(line.seed), f"{line.test_accuracy:.4f}", duration(line.seconds))
         minute = line.finished[:16].replace("T", " ")
         rows.append((line.name, line.profile, line.data, *measured, minute, line.folder + older))
@@ -114,44 +121,33 @@ def _mark(folder: str) -> str | None:
     return " ".join(f"{one.st_ino}.{one.st_size}.{one.st_mtime_ns}.{one.st_ctime_ns}" for one in found)
 
 
-def _read(folder: Path) -> Line:
-    from hwkit import runs
-
-    run = runs.load(folder)
-    e, m = run.experiment, run.metrics
-    what = (folder.name, run.name, e.profile, e.data, e.seed)
-    return Line(*what, m["test_accuracy"], m["seconds"], m["finished"], run.training_version)
-
-
 # --- Remembering ------------------------------------------------------------------------------------------------
 
 
-def _place(root: Path) -> Path:
+Header = dict[str, Any]  # what a file has to be about
+
+
+def _place(header: Header) -> Path:
     """The file that remembers a store."""
-    return cache_root() / f"runs-{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.json"
+    return cache_root() / f"runs-{hashlib.sha256(os.fsencode(header['store'])).hexdigest()[:16]}.json"
 
 
-def _header(root: Path) -> dict[str, Any]:
-    """What a file has to be about: another version of hwkit may find other runs readable."""
-    return {"hwkit": __version__, "training_version": TRAINING_VERSION, "store": str(root)}
-
-
-def _remember(root: Path, known: dict[str, tuple[str, Line]]) -> None:
-    content = json.dumps({**_header(root), "runs": known}).encode()
+def _remember(header: Header, known: dict[str, tuple[str, Line]]) -> None:
+    content = json.dumps({**header, "runs": known}).encode()
     digest = hashlib.sha256(content).hexdigest().encode()
     with contextlib.suppress(OSError):  # no room or no right to write there: then the next listing reads again
-        _place(root).parent.mkdir(parents=True, exist_ok=True)
-        storage.replace(_place(root), lambda temporary: temporary.write_bytes(digest + b"\n" + content))
+        _place(header).parent.mkdir(parents=True, exist_ok=True)
+        files.replace(_place(header), lambda temporary: temporary.write_bytes(digest + b"\n" + content))
 
 
-def _recall(root: Path) -> dict[str, tuple[str, Line]]:
+def _recall(header: Header) -> dict[str, tuple[str, Line]]:
     """What `_remember` wrote; nothing if that is missing, damaged or about something else."""
     try:
-        digest, _, content = storage.read_bytes(_place(root), LARGEST).partition(b"\n")
+        digest, _, content = files.read_bytes(_place(header), LARGEST).partition(b"\n")
         if hashlib.sha256(content).hexdigest().encode() != digest:
             return {}
-        header = storage.parse_object(content)
-        runs = header.pop("runs")
-        return {name: (mark, Line(*line)) for name, (mark, line) in runs.items()} if header == _header(root) else {}
+        found = files.parse_object(content)
+        runs = found.pop("runs")
+        return {name: (mark, Line(*line)) for name, (mark, line) in runs.items()} if found == header else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hwkit import models, runs
-from hwkit.experiment import Experiment
-
-Moments = dict[int, dict[str, Tensor]]  # of an optimiser: by the number of a parameter, and by their own name
+from hwkit.engine import run_files
+from hwkit.engine.optimizers import Moments
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,13 +20,14 @@ class Checkpoint:
 
     Attributes
     ----------
-    model : parameters by name, float32.
-    moments : of the optimiser: `exp_avg` and `exp_avg_sq` as their parameter, and `step`, float32 ().
+    model : parameters and buffers by name.
+    moments : of the optimiser, such as Adam's `exp_avg` and `exp_avg_sq` as their parameter, and `step`, float32 ().
     iteration : steps taken so far.
-    rows : the record so far, columns `runs.RECORD_COLUMNS`.
+    rows : the record so far, columns `callbacks.RECORD_COLUMNS`.
     seconds : wall time so far.
-    environment : what it was trained with; see `training.describe_environment`.
+    environment : what it was trained with.
     random_state : of dropout's random numbers, uint8 (n,).
+    callbacks : what callbacks remember, by their names.
     """
 
     model: dict[str, Tensor]
@@ -37,9 +37,10 @@ class Checkpoint:
     seconds: float
     environment: dict[str, Any]
     random_state: Tensor
+    callbacks: dict[str, Any] = field(default_factory=dict)
 
 
-def write(experiment: Experiment, folder: Path, checkpoint: Checkpoint) -> None:
+def write(folder: Path, fingerprint: str, checkpoint: Checkpoint) -> None:
     """Write a checkpoint into the run's folder, whole or not at all.
 
     Raises
@@ -47,24 +48,25 @@ def write(experiment: Experiment, folder: Path, checkpoint: Checkpoint) -> None:
     RunError
         If it cannot be written; the one before is still there.
     """
-    rows = torch.tensor(checkpoint.rows, dtype=torch.float64).view(-1, len(runs.RECORD_COLUMNS))
+    rows = torch.tensor(checkpoint.rows, dtype=torch.float64)
     tensors = {"rows": rows, "random_state": checkpoint.random_state}
     tensors |= {f"model.{name}": tensor for name, tensor in checkpoint.model.items()}
     for number, of_one in checkpoint.moments.items():
         tensors |= {f"moments.{number}.{name}": tensor for name, tensor in of_one.items()}
     about = {
-        "fingerprint": experiment.fingerprint,
+        "fingerprint": fingerprint,
         "iteration": checkpoint.iteration,
         "seconds": checkpoint.seconds,
         "environment": checkpoint.environment,
+        "callbacks": checkpoint.callbacks,
     }
-    runs.write_checkpoint(folder, tensors, about)
+    run_files.write_checkpoint(folder, tensors, about)
 
 
-def read(experiment: Experiment, folder: Path) -> Checkpoint | None:
+def read(folder: Path, fingerprint: str, fits: Callable[[Checkpoint], bool] = lambda found: True) -> Checkpoint | None:
     """The checkpoint in a run's folder, on the CPU, or None if there is none that belongs to this experiment.
 
-    One that is damaged, or of another experiment, is set aside: training then starts again from its beginning.
+    One that is damaged, of another experiment or does not fit is set aside: training then starts from its beginning.
 
     Raises
     ------
@@ -72,15 +74,15 @@ def read(experiment: Experiment, folder: Path) -> Checkpoint | None:
         If there is one that the system does not let us read.
     """
     try:
-        return load(experiment, folder)
+        return load(folder, fingerprint, fits)
     except FileNotFoundError:
         return None
     except ValueError:
-        runs.set_aside_checkpoint(folder)
+        run_files.set_aside_checkpoint(folder)
         return None
 
 
-def load(experiment: Experiment, folder: Path) -> Checkpoint:
+def load(folder: Path, fingerprint: str, fits: Callable[[Checkpoint], bool] = lambda found: True) -> Checkpoint:
     """The checkpoint in a run's folder, on the CPU; changes nothing.
 
     Raises
@@ -88,15 +90,16 @@ def load(experiment: Experiment, folder: Path) -> Checkpoint:
     FileNotFoundError
         If there is none.
     ValueError
-        If it is damaged, or of another experiment.
+        If it is damaged, of another experiment, or does not fit.
     RunError
         If the system does not let us read it.
     """
-    tensors, about = runs.read_checkpoint(folder)
+    tensors, about = run_files.read_checkpoint(folder)
     try:
-        checkpoint = _from_file(tensors, about)
-        if about["fingerprint"] == experiment.fingerprint and _fits(checkpoint, experiment):
-            return checkpoint
+        found = _from_file(tensors, about)
+        whole = type(found.iteration) is int and found.iteration > 0 and found.seconds >= 0
+        if about["fingerprint"] == fingerprint and whole and "device" in found.environment and fits(found):
+            return found
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"it is no checkpoint: {error!r}") from None
     raise ValueError("it is the checkpoint of another experiment")
@@ -110,29 +113,15 @@ def _from_file(tensors: dict[str, Tensor], about: dict[str, Any]) -> Checkpoint:
             moments.setdefault(int(number), {})[name] = tensor
     model = {key.removeprefix("model."): tensor for key, tensor in tensors.items() if key.startswith("model.")}
     rows = [(int(row[0]), *row[1:]) for row in tensors["rows"].tolist()]
-    runs.check_environment(about["environment"])
+    run_files.check_environment(about["environment"])
+    callbacks = dict(about.get("callbacks", {}))
     return Checkpoint(
-        model, moments, about["iteration"], rows, about["seconds"], about["environment"], tensors["random_state"]
+        model=model,
+        moments=moments,
+        iteration=about["iteration"],
+        rows=rows,
+        seconds=about["seconds"],
+        environment=about["environment"],
+        random_state=tensors["random_state"],
+        callbacks=callbacks,
     )
-
-
-def _fits(checkpoint: Checkpoint, experiment: Experiment) -> bool:
-    """Whether a checkpoint can be one of this experiment: another would fail somewhere in the middle of training."""
-    built = models.build(experiment).state_dict()
-    optimised = sorted(built, key=models.is_weight, reverse=True)  # as `training.make_optimizer` numbers them
-    moments = {
-        number: {"step": torch.Size(), "exp_avg": built[name].shape, "exp_avg_sq": built[name].shape}
-        for number, name in enumerate(optimised)
-    }
-    return (
-        _shapes(checkpoint.model) == _shapes(built)
-        and {number: _shapes(of_one) for number, of_one in checkpoint.moments.items()} == moments
-        and type(checkpoint.iteration) is int
-        and 0 < checkpoint.iteration <= experiment.iterations
-        and checkpoint.seconds >= 0
-        and "device" in checkpoint.environment
-    )
-
-
-def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in tensors.items()}

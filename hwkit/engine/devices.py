@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import functools
 import platform
+from collections.abc import Iterator
 
 import torch
 
@@ -80,3 +81,47 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(mmap_threshold, 2**25)  # the largest that it takes
         mallopt(trim_threshold, 2**30)
+
+
+@contextlib.contextmanager
+def fast_kernels(device: torch.device) -> Iterator[None]:
+    """Compute as fast as the device can where it makes no difference to what is learned.
+
+    On a CPU, numbers too small for a full mantissa (below 1e-38 in fp32) count as 0. Adam's running means of gradients
+    that have stopped decay to such numbers, and a processor takes many times as long for them. This holds for the
+    calling thread and for those that start from it, so it has to come before PyTorch's own threads do. Freed memory
+    stays with the process, from here on.
+
+    On CUDA, libraries try out which kernel is the fastest, and fp32 products are computed in TF32.
+    """
+    before = _flushes_denormals(), torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
+    torch.set_flush_denormal(True)
+    keep_freed_memory()
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+        torch.set_float32_matmul_precision(before[2])
+
+
+def _flushes_denormals() -> bool:
+    return (torch.tensor(1e-38) / 100).item() == 0
+
+
+@contextlib.contextmanager
+def own_random_state(seed: int, device: torch.device) -> Iterator[None]:
+    """Random numbers from a seed, without a trace in the caller's random state."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def dropout_generator(device: torch.device) -> torch.Generator:
+    """Where dropout's random numbers on a device come from."""
+    if device.type == "cuda":
+        return torch.cuda.default_generators[device.index or 0]
+    return torch.mps.default_generator if device.type == "mps" else torch.default_generator

@@ -8,17 +8,15 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hwkit.experiment import LONGEST_LABEL
+from hwkit.formats import LONGEST_LABEL
 from hwkit.version import __version__
 
-if TYPE_CHECKING:
-    from hwkit.runs import Run
-
 # The modules that decide what a training computes.
-TRAINING_CODE = ("data.py", "engine/devices.py", "experiment.py", "engine/cuda_graph.py", "inference.py", "models.py")
-TRAINING_CODE += ("datasets/sources.py", "datasets/standin.py", "training.py")
+TRAINING_CODE = ("callbacks.py", "data.py", "experiment.py", "inference.py", "models.py", "training.py")
+TRAINING_CODE += ("datasets/sources.py", "datasets/standin.py")
+TRAINING_CODE += ("engine/cuda_graph.py", "engine/devices.py", "engine/optimizers.py")
 # What is shown of a difference, in this order: what a reader knows by these names.
 SHOWN = {
     "training_version": "training version",
@@ -68,7 +66,7 @@ def training_code() -> str:
 
 
 def label(text: str) -> str:
-    """A system's text as a line that a report can show as it is; see `experiment.is_label`."""
+    """A system's text as a line that a report can show as it is; see `formats.is_label`."""
     return re.sub(r"[<>`\\]|\](?=\()", "?", "".join(c for c in text if c.isprintable()))[:LONGEST_LABEL]
 
 
@@ -100,16 +98,6 @@ def note(names: Sequence[str], environments: Sequence[Mapping[str, Any]]) -> str
         shown = " and ".join(f"{value} ({', '.join(dict.fromkeys(group))})" for value, group in groups.items())
         parts.append(f"{what} {shown}")
     return f"These runs differ in more than their experiments: {'; '.join(parts)}." if parts else ""
-
-
-def note_on(runs: Sequence[Run]) -> str:
-    """`note` on runs; their data checksums count only where they are of the same data set and size."""
-    fields = ("dataset", "data", "train_size", "test_size", "holdout")
-    same_data = len({tuple(getattr(run.experiment, field) for field in fields) for run in runs}) == 1
-    environments = [{**run.environment, "training_version": run.training_version} for run in runs]
-    if not same_data:
-        environments = [{**environment, "data_checksum": None} for environment in environments]
-    return note([run.name for run in runs], environments)
 
 
 def _short(value: Any) -> str:

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--walk", type=int, default=0, help="clicks after which the memory is compared (default: none)")
     options = parser.parse_args(arguments)
     try:
-        found = [runs.resolve(reference) for reference in options.runs] or runs.list_runs()[0]
+        found = [runs.load(reference) for reference in options.runs] or runs.list_runs()
         if not found:
             raise HwkitError("there is no finished run; `hwkit train mnist` makes one")
         for run in found:

@@ -11,12 +11,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hwkit import analysis, plots, theme
-from hwkit.engine import provenance as environments
 from hwkit.errors import RunError
 from hwkit.explorer import drawing
 from hwkit.explorer.bridge import STYLE, Clickable, FrontEnd
 from hwkit.explorer.drawing import Line
-from hwkit.runs import Run
+from hwkit.runs import Run, differences_note
 
 QUANTITIES = {
     "test accuracy": "test_accuracy",
@@ -93,7 +92,7 @@ class Dashboard(FrontEnd):
         self._draw_table()
         self._draw_chart()
         self._choose_weights()
-        note = environments.note_on(self.runs)
+        note = differences_note(self.runs)
         self.differences.value = f'<div class="hwkit">{html.escape(note)}</div>' if note else ""
 
     def __repr__(self) -> str:

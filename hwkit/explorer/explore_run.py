@@ -117,7 +117,7 @@ class Explorer(FrontEnd):
 
     def _known_runs(self, *given: Run | None) -> dict[str, Run]:
         """The runs to choose from by folder: the given ones and those of the store."""
-        listed = [run for run in given if run is not None] + runs.list_runs()[0]
+        listed = [run for run in given if run is not None] + runs.list_runs()
         known: dict[str, Run] = {}
         for run in listed:
             known.setdefault(str(run.folder), run)

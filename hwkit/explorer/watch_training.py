@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import ipywidgets
 import numpy as np
 from IPython.display import display
 
 from hwkit import plots, theme
-from hwkit.engine import checkpoints
-from hwkit.experiment import Experiment
+from hwkit.callbacks import Callback, Training
 from hwkit.explorer import drawing
 from hwkit.explorer.bridge import STYLE, bundle
 from hwkit.explorer.drawing import Line
@@ -22,40 +20,26 @@ SECONDS = 0.5  # at least, from one drawing to the next
 SHARE = 0.01  # of the time, at most, that goes into drawing: less than the 2 % that it may cost
 
 
-class LiveCurves:
+class LiveCurves(Callback):
     """Curves of a training under way, shown in the notebook and drawn again as its record grows.
 
     Drawing waits for the longer of half a second and a hundred times what the last drawing took, so that it never
     takes more than a hundredth of the time, on however slow a machine.
-
-    Parameters
-    ----------
-    experiment : what is trained.
-    folder : of its run; what it recorded before it was interrupted is drawn too.
-    on_record : is called with each new row, as `training.train` calls it.
     """
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        folder: Path,
-        on_record: Callable[[dict[str, float]], None] | None = None,
-    ) -> None:
-        self.experiment = experiment
-        self.on_record = on_record
-        checkpoint = checkpoints.read(experiment, folder)
-        self.rows: list[Sequence[float]] = list(checkpoint.rows) if checkpoint else []
-        self.page = ipywidgets.HTML()
+    def __init__(self) -> None:
         self.drawings = 0
         self._next = 0.0
+
+    def on_start(self, training: Training) -> None:
+        self.experiment = training.experiment
+        self.rows: list[Sequence[float]] = list(training.rows)  # also those from before an interrupt
+        self.page = ipywidgets.HTML()
         self.widget = ipywidgets.VBox([ipywidgets.HTML(STYLE), self.page])
         self._display = display(self.widget, display_id=True)
 
-    def update(self, row: dict[str, float]) -> None:
-        """Take a new row of the record, columns `RECORD_COLUMNS`, and draw it unless it is too soon."""
+    def on_record(self, training: Training, row: dict[str, float]) -> None:
         self.rows.append([row[column] for column in RECORD_COLUMNS])
-        if self.on_record:
-            self.on_record(row)
         started = time.monotonic()
         if started >= self._next:
             self.draw()
@@ -80,12 +64,11 @@ class LiveCurves:
             + "</div>"
         )
 
-    def finish(self, run: Run) -> Run:
-        """Draw the whole record of the finished run, leave a figure for readers without a front end, return the run."""
+    def on_finish(self, training: Training, run: Run) -> None:
         # A GPU hands on a part of the rows only.
         self.rows = run.record[list(RECORD_COLUMNS)].to_numpy().tolist()
         self.draw()
+        # For readers without a front end, a figure.
         data, metadata = bundle(self.widget, plots.training_curves(run), str(run))
         if self._display is not None:  # outside a notebook nothing was displayed
             self._display.update(data, metadata=metadata, raw=True)
-        return run

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from hwkit import runs, training
+from hwkit import callbacks, runs, training
 from hwkit.engine import files as storage
 from hwkit.engine import processes
 from hwkit.experiment import Experiment, named_experiment
@@ -77,7 +77,7 @@ def _call(function: Callable[..., None], arguments: tuple[Any, ...], folder: str
 
 def train(experiment: Experiment, begun: Path, trained: Path | None = None) -> None:
     """Train with a checkpoint after every step; `begun` appears before, and `trained` gets a line if it trains."""
-    training.CHECKPOINT_SECONDS = 0.0
+    callbacks.CHECKPOINT_SECONDS = 0.0
     if trained is not None:
         fit = training.fit
 

@@ -23,6 +23,7 @@ from hwkit import cli, runs
 from hwkit.batch import file, parameters, state, tasks
 from hwkit.batch.storage import Store
 from hwkit.engine import files as storage
+from hwkit.engine import run_files
 from hwkit.errors import HwkitError
 from hwkit.experiment import Experiment, option_names
 from hwkit.export import celloptions, formulas, images, safeyaml
@@ -194,7 +195,7 @@ def batch_state(path: Path) -> object:
 
 
 OURS = (HwkitError,)
-UNREADABLE = runs._UNREADABLE  # what a run's files may raise, and `Run` says of which file it is
+UNREADABLE = run_files.UNREADABLE  # what a run's files may raise, and `Run` says of which file it is
 
 PARSERS: dict[str, Parser] = {
     "experiment": Parser(FIELDS, of_object(Experiment.from_dict), OURS),
@@ -202,10 +203,10 @@ PARSERS: dict[str, Parser] = {
     "JSON": Parser(TEXTS, lambda content, _: storage.parse_object(content), (ValueError,)),
     "tensors": Parser(TENSORS, lambda content, _: storage.parse_tensors(content), (ValueError,)),
     "checkpoint": Parser(
-        TENSORS, in_file(lambda path: runs.read_checkpoint(path.parent), runs.CHECKPOINT), (ValueError,)
+        TENSORS, in_file(lambda path: run_files.read_checkpoint(path.parent), run_files.CHECKPOINT), (ValueError,)
     ),
     "metrics.json": Parser(TEXTS, in_file(lambda path: runs.load(path.parent), "metrics.json"), OURS),
-    "metrics": Parser(METRICS, of_object(runs._check_metrics), UNREADABLE),
+    "metrics": Parser(METRICS, of_object(run_files.check_metrics), UNREADABLE),
     "environment": Parser(TEXTS, lambda content, _: runs._parse_environment(content), UNREADABLE),
     "record": Parser(CSV, lambda content, _: runs._parse_record(content), UNREADABLE),
     "results.csv": Parser(CSV, in_file(results.read_rows, "results.csv"), OURS),

@@ -14,7 +14,7 @@ import pytest
 import torch
 from harness import Outcome, outcome_of, small
 
-from hwkit import data, doctor, runs, training
+from hwkit import callbacks, data, doctor, runs, training
 from hwkit.datasets import sources
 from hwkit.datasets.sources import DATASETS, DataFile
 from hwkit.engine import checkpoints
@@ -94,7 +94,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("HWKIT_HOME", str(store))
         index.of(training.train(small(), device="cpu", progress=False, snapshots=1))
-        patched.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+        patched.setattr(callbacks, "CHECKPOINT_SECONDS", 0.0)
         patched.setattr(runs, "finish", lambda *_, **__: (_ for _ in ()).throw(RunError("interrupted")))
         with pytest.raises(RunError):
             training.train(small(seed=1), device="cpu", progress=False, snapshots=1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from harness import FailingDisk, Outcome, outcome_of, small
 
-from hwkit import doctor, runs, training
+from hwkit import callbacks, doctor, runs, training
 from hwkit.batch.storage import Store
 from hwkit.errors import BatchError, RunError
 from hwkit.experiment import Experiment
@@ -30,7 +30,7 @@ def test_a_failed_write_is_one_error_and_the_next_attempt_goes_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(callbacks, "CHECKPOINT_SECONDS", 0.0)
     failed = 0
     for number in range(times(10, 200)):
         store, experiment = tmp_path / str(number), small(seed=number % 3)
@@ -110,7 +110,7 @@ def test_a_disk_that_is_full_for_real_keeps_what_was_reached(
     mounted: Callable[[str], Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(callbacks, "CHECKPOINT_SECONDS", 0.0)
     experiment = small()
     full = 0
     for number in range(times(3, 20)):
@@ -134,7 +134,7 @@ def test_a_read_only_store_gives_what_it_has_and_says_that_it_takes_nothing(
 ) -> None:
     store = mounted("size=20m")
     monkeypatch.setenv("HWKIT_HOME", str(store))
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(callbacks, "CHECKPOINT_SECONDS", 0.0)
     train(small())
     with monkeypatch.context() as patched:
         patched.setattr(runs, "finish", lambda *_, **__: (_ for _ in ()).throw(RunError("interrupted")))
@@ -145,7 +145,7 @@ def test_a_read_only_store_gives_what_it_has_and_says_that_it_takes_nothing(
     assert train(small()) == undisturbed(small())
     run = runs.load(runs.folder_of(small()))
     assert len(index.of(run).positions) == len(run.labels)
-    assert len(runs.list_runs()[0]) == 1
+    assert len(runs.list_runs()) == 1
     for experiment in (small(seed=1), small(seed=2)):
         with pytest.raises(RunError, match=r"cannot write .*HWKIT_HOME"):
             train(experiment)

@@ -46,7 +46,7 @@ def test_a_training_killed_at_any_moment_comes_to_the_same_result(
             process.kill()
             process.join()
             kills += process.exitcode != 0
-            found, problems = runs.list_runs(store)
+            found, problems = runs.read_store(store)
             assert problems == []
             for run in found:
                 assert outcome_of(run) == expected
@@ -127,13 +127,13 @@ def test_a_batch_killed_at_any_moment_and_place_comes_to_the_same_results(
             if victim is family[0]:
                 assert psutil.wait_procs(family, timeout=120)[1] == [], "it left processes behind"
             driver.wait()
-        found, problems = runs.list_runs(path.parent)
+        found, problems = runs.read_store(path.parent)
         assert problems == []
         assert all(outcome_of(run) == expected[run.folder.name] for run in found)
         assert {finding.remedy for finding in doctor.examine_store(path.parent)} <= {"delete it"}
         with running(*command, cwd=path.parent / "second", OMP_NUM_THREADS="1") as driver:
             assert driver.wait() == 0, said(path.parent / "second")
-        found, problems = runs.list_runs(path.parent)
+        found, problems = runs.read_store(path.parent)
         assert problems == []
         assert {run.folder.name: outcome_of(run) for run in found} == expected
     print(f"kills of batches: {victims['driver']} of drivers, {victims['others']} of other processes, no task lost")

@@ -1,0 +1,84 @@
+"""Optimisers by name, with the L2 penalty on weight tensors only, and their state as a checkpoint holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+Moments = dict[int, dict[str, Tensor]]  # of an optimiser: by the number of a parameter, and by their own name
+
+
+def make(
+    name: str, model: nn.Module, is_weight: Callable[[Tensor], bool], *, rate: float, l2: float, momentum: float
+) -> torch.optim.Optimizer:
+    """An optimiser over the trainable parameters of a network.
+
+    The gradient of lambda/2 * sum of w^2 is lambda * w. That is what `weight_decay` adds to the gradient of a weight in
+    Adam and SGD, so the penalty needs no place in the loss that is differentiated. Adam then rescales it with the rest
+    of the gradient; AdamW does not, and takes rate * lambda * w off each weight (Loshchilov and Hutter, 2019).
+
+    Parameters
+    ----------
+    name : "adam", "adamw" or "sgd".
+    is_weight : which parameters the penalty is on.
+    rate : the learning rate of the first step.
+    l2 : lambda of the penalty.
+    momentum : of SGD, in Nesterov's form.
+    """
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    weights = [parameter for parameter in trainable if is_weight(parameter)]
+    others = [parameter for parameter in trainable if not is_weight(parameter)]
+    groups = [{"params": weights, "weight_decay": l2}, {"params": others, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
+    device = trainable[0].device
+    options: dict = {"lr": rate, "fused": device.type in ("cpu", "cuda")}
+    if device.type == "cuda":  # a captured step reads its rate from a tensor, and counts its steps in one
+        options["lr"] = torch.tensor(rate, device=device)
+    if name == "sgd":
+        return torch.optim.SGD(groups, **options, momentum=momentum, nesterov=momentum > 0)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    return kind(groups, **options, capturable=device.type == "cuda")
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the next step."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def load(optimizer: torch.optim.Optimizer, moments: Moments) -> None:
+    """Give an optimiser the moments of a checkpoint, and let it keep its own options: they are for its device."""
+    parameters = _numbered(optimizer)
+    # A fused optimiser goes through memory: a moment has to lie there as its parameter does.
+    state = {
+        number: {
+            name: torch.empty_like(parameters[number]).copy_(value) if value.ndim else value
+            for name, value in of_one.items()
+        }
+        for number, of_one in moments.items()
+    }
+    own = optimizer.state_dict()
+    optimizer.load_state_dict({**own, "state": state})
+
+
+def fits(optimizer: torch.optim.Optimizer, moments: Moments) -> bool:
+    """Whether moments can be those of this optimiser after a step: others would fail somewhere in training."""
+    parameters = _numbered(optimizer)
+    names = {"step", "exp_avg", "exp_avg_sq"}
+    if isinstance(optimizer, torch.optim.SGD):
+        names = {"momentum_buffer"} if optimizer.defaults["momentum"] else set()
+    return set(moments) == (set(range(len(parameters))) if names else set()) and all(
+        set(of_one) == names
+        and all(value.shape == (() if name == "step" else parameters[number].shape) for name, value in of_one.items())
+        for number, of_one in moments.items()
+    )
+
+
+def _numbered(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """The parameters in the order in which an optimiser's state numbers them."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
