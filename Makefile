@@ -2,12 +2,13 @@
 # interpreter named by PYTHON. Nothing is installed again while pyproject.toml has not changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test test-browser test-faults fuzz bench colab lab lint clean
+.PHONY: help setup report test test-browser test-faults fuzz bench colab lab lint api clean
 
 VENV := .venv
 BASE_PYTHON ?= python3
 EXTRAS := dev
 FAULTS ?= short
+API := $(addprefix hwkit.,experiment data models runs callbacks training parallel analysis plots explorer errors)
 
 ifdef PYTHON
   PY := $(PYTHON)
@@ -56,9 +57,14 @@ colab: $(STAMP)  ## build dist/hwkit-colab.zip, to upload to Colab or Drive
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(PY) -m jupyter lab --ServerApp.ip=localhost --notebook-dir=notebooks $(ARGS)
 
-lint: $(STAMP)  ## check the style of the code
+lint: $(STAMP)  ## check style, imports and types of the code
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())'
+	$(PY) -m pyright --pythonpath $(PY)
+
+api: $(STAMP)  ## build build/api, the reference of the library from its docstrings
+	$(PY) -m pdoc --docformat numpy --output-directory build/api $(API)
 
 clean:  ## delete what was built; runs, data and .venv stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis

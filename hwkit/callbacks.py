@@ -359,10 +359,10 @@ class CSVLogger(Callback):
     def on_record(self, training: Training, row: dict[str, float]) -> None:
         new = not self.path.exists()
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, RECORD_COLUMNS, lineterminator="\n")
+            writer = csv.writer(file, lineterminator="\n")
             if new:
-                writer.writeheader()
-            writer.writerow(row)
+                writer.writerow(RECORD_COLUMNS)
+            writer.writerow([row[column] for column in RECORD_COLUMNS])
 
 
 class TensorBoardLogger(Callback):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ class Dataset:
         """Hex sha256 over the bytes of the four tensors, in the order of the fields."""
         digest = hashlib.sha256()
         for tensor in (self.train_images, self.train_labels, self.test_images, self.test_labels):
-            digest.update(tensor.cpu().contiguous().numpy())
+            digest.update(tensor.cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
     def to(self, device: str | torch.device) -> Dataset:
@@ -313,7 +314,7 @@ def epoch_batches(
     ExperimentError
         If it gives anything else, or is one that this process has not been given.
     """
-    options = {"seed": experiment.seed, "epoch": epoch, "start": start}
+    options: dict[str, Any] = {"seed": experiment.seed, "epoch": epoch, "start": start}
     images, labels, size = dataset.train_images, dataset.train_labels, experiment.batch_size
     if isinstance(experiment.augment, bool):
         yield from batches(images, labels, size, augment=experiment.augment, **options)

@@ -7,6 +7,7 @@ every variant of it is one of these two classes with other options.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pandas as pd
 import torch
@@ -18,11 +19,11 @@ from hwkit.engine import code
 from hwkit.errors import ExperimentError, RunError
 from hwkit.experiment import NETWORKS, Experiment
 
-ACTIVATIONS = {"relu": F.relu, "selu": F.selu}
-POOLINGS = {"max": F.max_pool2d, "average": F.avg_pool2d}
+ACTIVATIONS: dict[str, Callable[..., Tensor]] = {"relu": F.relu, "selu": F.selu}
+POOLINGS: dict[str, Callable[..., Tensor]] = {"max": F.max_pool2d, "average": F.avg_pool2d}
 
 
-def activated_pool(model: nn.Module, x: Tensor) -> Tensor:
+def activated_pool(model: MnistCNN | CifarCNN, x: Tensor) -> Tensor:
     """The model's activation and its 2x2 pooling, of feature maps, float (N, C, H, W).
 
     Both activations rise, so they commute with taking the maximum; after it they have a quarter of the values to do.
@@ -163,9 +164,10 @@ def require(experiment: Experiment) -> None:
 
 def _build_own(experiment: Experiment) -> nn.Module:
     require(experiment)
-    name, network = experiment.model.partition("@")[0], code.recall(experiment.model).object
+    name, known = experiment.model.partition("@")[0], code.recall(experiment.model)
+    assert known is not None
     try:
-        model = network()
+        model = known.object()
     except TypeError as error:
         raise ExperimentError(
             f"{name}() fails: {error}; give its arguments by functools.partial({name}, ...), and it must need no others"

@@ -7,7 +7,7 @@ import math
 import numbers
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from hwkit.errors import ExperimentError, did_you_mean
 from hwkit.formats import LONGEST_LABEL, is_label
@@ -71,12 +71,16 @@ def number(low: float, high: float = math.inf, *, kind: type = float, open: bool
     none : whether None is a value, too.
     """
 
+    def is_number(value: Any) -> TypeGuard[float]:
+        whole = isinstance(value, (int, numbers.Integral)) or (isinstance(value, float) and value.is_integer())
+        real = isinstance(value, (int, float, numbers.Real)) and not isinstance(value, bool)
+        return real and (kind is float or whole)
+
     def check(field: str, value: Any) -> Any:
         if value is None and none:
             return None
-        whole = isinstance(value, (int, numbers.Integral)) or (isinstance(value, float) and value.is_integer())
         wanted = "a whole number" if kind is int else "a number"
-        if isinstance(value, bool) or not isinstance(value, (int, float, numbers.Real)) or (kind is int and not whole):
+        if not is_number(value):
             raise ExperimentError(f"{field} must be {wanted}, not {value!r}")
         inside = low < value < high if open else low <= value <= high
         if not inside or abs(value) > sys.float_info.max:  # beyond it, an integer has no float

@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib
 import matplotlib.style
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -53,7 +54,7 @@ SETTINGS: dict[str, Any] = {
     "axes.grid": True,
     "axes.grid.which": "major",
     "axes.axisbelow": True,
-    "axes.prop_cycle": matplotlib.cycler(color=RUN_COLOURS),
+    "axes.prop_cycle": cycler(color=RUN_COLOURS),
     "grid.color": "#DDDDDD",
     "grid.linewidth": 0.5,
     "grid.linestyle": "-",

@@ -219,7 +219,7 @@ def start(
     if experiment.model:
         models.check(experiment)
     precision = resolve_precision(experiment.precision, device)
-    model = models.build(experiment).to(device, memory_format=torch.channels_last).train()
+    model = models.build(experiment).to(device).to(memory_format=torch.channels_last).train()
     training = Training(
         experiment=experiment,
         folder=folder,
@@ -389,7 +389,7 @@ def seconds_per_step(experiment: Experiment, *, device: str = "auto") -> float:
     dataset = Dataset(experiment.dataset, "stand-in", facts.classes, images, labels, images, labels)
     timed = experiment.replace(train_size=batch, holdout=0, test_size=None, epochs=3, callbacks="timed")
     stopwatch = _Stopwatch()
-    model = models.build(timed).to(target, memory_format=torch.channels_last).train()
+    model = models.build(timed).to(target).to(memory_format=torch.channels_last).train()
     with fast_kernels(target), own_random_state(0, target):
         training = Training(
             experiment=timed,

@@ -67,7 +67,7 @@ class Contestant:
     """
 
     title: str
-    train: Callable[[Job, Step], None]
+    train: Callable[[Job, Step], Any]
     program: bool = True
     several: bool = False
 
@@ -109,8 +109,9 @@ def textbook_network(experiment: Experiment) -> nn.Sequential:
     """
     model = models.build(experiment)
     layers: list[nn.Module] = []
-    for name in model.conv_layers:
-        layers += [getattr(model, name), nn.ReLU(), nn.MaxPool2d(2)]
+    for layer in model.children():
+        if isinstance(layer, nn.Conv2d):
+            layers += [layer, nn.ReLU(), nn.MaxPool2d(2)]
     *hidden, last = [layer for layer in model.children() if isinstance(layer, nn.Linear)]
     layers.append(nn.Flatten())
     for layer in hidden:
@@ -201,7 +202,7 @@ def train_plainly(job: Job, step: Step, *, workers: int) -> list[float]:
 
 def train_with_lightning(job: Job, step: Step, *, workers: int) -> None:
     """PyTorch Lightning on the plain loop's data, with its default precision, logger and checkpoints."""
-    import lightning
+    import lightning  # pyright: ignore[reportMissingImports]  # a baseline where it is installed
 
     class Network(lightning.LightningModule):
         def __init__(self, experiment: Experiment) -> None:
@@ -246,13 +247,14 @@ def train_at_the_limit(job: Job, step: Step) -> None:
     """Steps on one batch that never changes, in whichever precision and memory format is fastest here."""
     torch.backends.cudnn.benchmark = True
     precisions = {"fp32", resolve_precision("auto", job.device)}
-    best = None
+    best: tuple[float, Callable[[], None], nn.Module] | None = None
     for precision, layout in itertools.product(sorted(precisions), MEMORY_FORMATS):
         one_step, model = fixed_step(job, precision, MEMORY_FORMATS[layout])
         seconds = min(_seconds(one_step, job.device) for _ in range(5))
         if best is None or seconds < best[0]:
             best = seconds, one_step, model
             job.facts["configuration"] = f"{precision}, {layout}"
+    assert best is not None
     _, one_step, model = best
     for _ in range(job.experiment.iterations):
         one_step()
@@ -267,7 +269,7 @@ def fixed_step(job: Job, precision: str, memory_format: torch.memory_format) -> 
     """
     experiment, device = job.experiment, job.device
     facts = DATASETS[experiment.dataset]
-    model = models.build(experiment).to(device, memory_format=memory_format).train()
+    model = models.build(experiment).to(device).to(memory_format=memory_format).train()
     images = torch.rand(experiment.batch_size, *facts.shape, device=device)
     images = images.contiguous(memory_format=memory_format)
     labels = torch.arange(experiment.batch_size, device=device) % 10

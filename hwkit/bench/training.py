@@ -312,7 +312,7 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
 
 def _total(values: Iterable[float | None]) -> float | None:
     known = list(values)
-    return None if None in known else sum(known)
+    return None if None in known else sum(value for value in known if value is not None)
 
 
 # --- Seconds to an accuracy, validity, notebooks ------------------------------------------------------------------

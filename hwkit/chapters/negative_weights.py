@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
@@ -171,17 +172,17 @@ def predict_with(run: Run, layer: str, weights: Tensor, *, images: int | None = 
         raise RunError(f"images must be 1 to {count}, the test images there are, not {images}")
     model = run.model().to(memory_format=torch.channels_last)
     module = model.get_submodule(layer)
-    convolution = isinstance(module, nn.Conv2d)
 
-    def all_copies(_: nn.Module, inputs: tuple[Tensor], __: Tensor) -> Tensor:
+    def all_copies(module: nn.Module, inputs: tuple[Tensor], _: Tensor) -> Tensor:
         (x,) = inputs
-        if convolution:
-            return torch.cat([F.conv2d(x, copy, module.bias, padding=module.padding) for copy in weights])
+        if isinstance(module, nn.Conv2d):
+            return torch.cat([module._conv_forward(x, copy, module.bias) for copy in weights])
+        assert isinstance(module, nn.Linear)
         return torch.cat([F.linear(x, copy, module.bias) for copy in weights])
 
     module.register_forward_hook(all_copies)
     # The first layers see each image once; only the last ones, which are cheap, see it once per copy.
-    batch_size = BATCH_SIZE if convolution else 50 * BATCH_SIZE
+    batch_size = BATCH_SIZE if isinstance(module, nn.Conv2d) else 50 * BATCH_SIZE
     chunks = []
     with autocast(CPU, resolve_precision("auto", CPU)):
         for chunk in dataset.test_images[:images].cpu().split(batch_size):
@@ -233,7 +234,7 @@ def effect_table(by_layer: Sequence[Ablation | Sequence[Ablation]], share: float
     for ablations in by_layer:
         ablations = [ablations] if isinstance(ablations, Ablation) else list(ablations)
         table = pd.concat([one.table for one in ablations])
-        means = table[table["share"] == share].groupby("choice")[["accuracy", "magnitude"]].mean()
+        means: Any = table[table["share"] == share].groupby("choice")[["accuracy", "magnitude"]].mean()
         row = {"nothing zeroed": verdicts.percent(table.loc[table["share"] == 0, "accuracy"].mean())}
         for choice in CHOICES:
             row[choice] = f"{verdicts.percent(means.loc[choice, 'accuracy'])} ({means.loc[choice, 'magnitude']:.3f})"
@@ -276,7 +277,7 @@ def class_effects(
         change = (one == label).double() - (found[0] == label).double()
         recall, false_alarms = change[own].mean().item(), change[~own].mean().item()
         rows.append({"class": name, "choice": choice, "recall": recall, "false_alarms": false_alarms})
-    return pd.DataFrame(rows).groupby(["class", "choice"], sort=False, as_index=False).mean()
+    return pd.DataFrame(pd.DataFrame(rows).groupby(["class", "choice"], sort=False, as_index=False).mean())
 
 
 def last_layer(run: Run) -> str:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -349,7 +350,7 @@ class PenaltyRun:
     def norms(self) -> pd.DataFrame:
         """The norm of each weight tensor by iteration; columns `WEIGHTS`."""
         columns = {f"norm_{name}": name for name in WEIGHTS}
-        return self.record.set_index("iteration")[list(columns)].rename(columns=columns)
+        return pd.DataFrame(self.record.set_index("iteration").rename(columns=columns), columns=list(WEIGHTS))
 
 
 def find(training: PenaltyTraining) -> PenaltyRun | None:
@@ -399,18 +400,23 @@ class Network(Protocol):
 
     def step(self, images: Tensor, labels: Tensor) -> None:
         """One optimiser step on the cross-entropy and the penalty."""
+        ...
 
     def logits(self, images: Tensor) -> Tensor:
         """Outputs without dropout, float32 (N, 10), on the CPU."""
+        ...
 
     def norms(self) -> dict[str, float]:
         """The norm of each weight tensor, by name."""
+        ...
 
     def penalties(self) -> dict[str, float]:
         """The penalty on each weight tensor, computed anew; empty without a penalty."""
+        ...
 
     def penalty_gradients(self) -> dict[str, float | None]:
         """The norm of its gradient with respect to the weight tensor; None where there is none."""
+        ...
 
 
 class TorchNetwork:
@@ -422,7 +428,7 @@ class TorchNetwork:
         experiment = training.experiment
         self.device = device
         self.precision = resolve_precision(experiment.precision, device)
-        self.model = models.build(experiment).to(device, memory_format=torch.channels_last).train()
+        self.model = models.build(experiment).to(device).to(memory_format=torch.channels_last).train()
         self.weights = {name: p for name, p in self.model.named_parameters() if models.is_weight(p)}
         self.penalty_nodes: dict[str, Node] = {}
         generator = torch.Generator().manual_seed(experiment.seed)
@@ -491,7 +497,9 @@ def load_or_fit(
         with fast_kernels(device), network(training) as opened:
             content, record = fit(training, opened, device, progress=progress)
         run_files.finish_result(folder, content, record)
-    return find(training)
+    found = find(training)
+    assert found is not None
+    return found
 
 
 def fit(
@@ -652,9 +660,9 @@ def judge(none: PenaltyRun, faulty: PenaltyRun, repaired: PenaltyRun) -> Judgeme
         If they are not one training with the penalty in its three versions.
     """
     _require_comparable(none, faulty, repaired)
-    common = none.norms.index.intersection(faulty.norms.index).intersection(repaired.norms.index)
+    common: Any = none.norms.index.intersection(faulty.norms.index).intersection(repaired.norms.index)
     plain, wrong = none.norms.loc[common], faulty.norms.loc[common]
-    faulty_change = ((wrong - plain).abs() / plain).to_numpy().max()
+    faulty_change = float(np.max(((wrong - plain).abs() / plain).to_numpy()))
     norms = {run.version: overall_norm(run.norms.loc[common[-1]]) for run in (none, faulty, repaired)}
     gradient = overall_norm(faulty.penalties["gradient"].fillna(0.0))
     repaired_gradient = overall_norm(repaired.penalties["gradient"].fillna(0.0))
@@ -669,11 +677,11 @@ def judge(none: PenaltyRun, faulty: PenaltyRun, repaired: PenaltyRun) -> Judgeme
         outcome=outcome,
         iteration=int(common[-1]),
         value=float(faulty.penalties["value"].sum()),
-        cross_entropy=float(faulty.record["cross_entropy"].iloc[0]),
+        cross_entropy=faulty.record["cross_entropy"].tolist()[0],
         gradient=gradient,
         repaired_gradient=repaired_gradient,
         expected_gradient=expected,
-        faulty_change=float(faulty_change),
+        faulty_change=faulty_change,
         norms={"start": overall_norm(plain.iloc[0]), **norms},
     )
 
@@ -693,6 +701,6 @@ def _require_comparable(*three: PenaltyRun) -> None:
         raise ExperimentError("the trainings to compare differ in more than their penalty; train all three alike")
 
 
-def overall_norm(norms: pd.Series) -> float:
+def overall_norm(norms: Any) -> float:
     """The norm of all tensors together, from the norm of each."""
     return math.sqrt((norms**2).sum())

@@ -147,7 +147,7 @@ class GraphNetwork:
                 for name, node in self.penalty_nodes.items()
             }
             start = tf.global_variables_initializer()
-        self.dropout = experiment.dropout
+        self.dropout = experiment.dropout or 0.0
         self.session = tf.Session(graph=graph, config=_configuration(tf, device))
         self.session.run(start)
 

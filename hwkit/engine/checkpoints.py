@@ -112,7 +112,7 @@ def _from_file(tensors: dict[str, Tensor], about: dict[str, Any]) -> Checkpoint:
             _, number, name = key.split(".")
             moments.setdefault(int(number), {})[name] = tensor
     model = {key.removeprefix("model."): tensor for key, tensor in tensors.items() if key.startswith("model.")}
-    rows = [(int(row[0]), *row[1:]) for row in tensors["rows"].tolist()]
+    rows: list[tuple[float, ...]] = [(int(row[0]), *row[1:]) for row in tensors["rows"].tolist()]
     run_files.check_environment(about["environment"])
     callbacks = dict(about.get("callbacks", {}))
     return Checkpoint(

@@ -124,4 +124,4 @@ def dropout_generator(device: torch.device) -> torch.Generator:
     """Where dropout's random numbers on a device come from."""
     if device.type == "cuda":
         return torch.cuda.default_generators[device.index or 0]
-    return torch.mps.default_generator if device.type == "mps" else torch.default_generator
+    return torch.mps._get_default_mps_generator() if device.type == "mps" else torch.default_generator

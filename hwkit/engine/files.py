@@ -13,8 +13,9 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +24,7 @@ LARGEST_TEXT = 64 * 2**20  # bytes; a record of half a million rows has about as
 LARGEST_TENSORS = 4 * 2**30  # bytes; the checkpoint of the largest network that an experiment may ask for has a quarter
 
 
-def replace(path: Path, write: Callable[[Path], None]) -> None:
+def replace(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make a file beside `path`, then move it there in one step; it outlasts a power cut from then on.
 
     Raises
@@ -63,7 +64,7 @@ def leftovers(folder: Path) -> list[Path]:
     return sorted(folder.glob(".*.????????"))
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_plain(path: Path) -> BufferedReader:
     """Open a file to read its bytes, if it is one: a pipe or a device would never end.
 
     Raises
@@ -161,5 +162,5 @@ def _digest(tensors: dict[str, Tensor], about: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else b"")
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
     return digest.hexdigest()

@@ -36,7 +36,7 @@ PRELOADED = [
     "papermill",
     "hwkit.findings.sentences",
 ]
-PRELOADED += ["hwkit.engine.preloaded"]
+PRELOADED += ["hwkit.preloaded"]
 DATASETS = "HWKIT_PRELOADED_DATASETS"  # the environment variable that tells the server their names
 TICK = 0.2  # seconds between two calls of `on_tick`
 INLINE = "module://matplotlib_inline.backend_inline"
@@ -87,7 +87,7 @@ def run_jobs(
         functions that are called here.
     """
     waiting = deque(range(len(jobs)))
-    running: dict[Connection, tuple[int, BaseProcess]] = {}
+    running: dict[Any, tuple[int, BaseProcess]] = {}  # by the connection to it
     outcomes: dict[int, Outcome] = {}
     try:
         while waiting or running:
@@ -98,7 +98,7 @@ def run_jobs(
                 on_start(number)
             for connection in wait(list(running), TICK if on_tick else None):
                 number, process = running[connection]
-                message = _receive(connection)
+                message = _receive(connection)  # pyright: ignore[reportArgumentType]
                 if isinstance(message, Outcome):
                     process.join()
                     del running[connection]
@@ -111,7 +111,7 @@ def run_jobs(
     finally:
         for _, process in running.values():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGINT)
+                os.kill(process.pid or 0, signal.SIGINT)
         for _, process in running.values():
             process.join(grace)
             if process.exitcode is None:
@@ -133,7 +133,7 @@ def context(datasets: Iterable[str] = ()) -> BaseContext:
     from multiprocessing import forkserver  # not everywhere
 
     forked = multiprocessing.get_context("forkserver")
-    server = forkserver._forkserver
+    server: Any = forkserver._forkserver
     if server._forkserver_alive_fd is not None and server._forkserver_pid is None and sys.version_info < (3, 14):
         # This process is itself a fork of a server. Python would start another one for it, which imports everything
         # again; the server's address and its pipe are here, and all that is needed.
@@ -173,7 +173,9 @@ def settle(folder: str, environment: Mapping[str, str]) -> None:
 
 def _start(job: Job) -> tuple[Connection, BaseProcess]:
     here, there = multiprocessing.Pipe(duplex=False)
-    process = context().Process(target=_work, args=(job, there, os.getcwd(), dict(os.environ)))
+    process = context().Process(  # pyright: ignore[reportAttributeAccessIssue]  # every context has it
+        target=_work, args=(job, there, os.getcwd(), dict(os.environ))
+    )
     process.start()
     there.close()
     return here, process
@@ -196,8 +198,11 @@ def _work(job: Job, connection: Connection, folder: str, environment: dict[str, 
 def follow_parent() -> None:
     """From now on, end this process politely when the one that started it has died: nobody waits for its work then."""
 
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
     def follow() -> None:
-        wait([multiprocessing.parent_process().sentinel])
+        wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=follow, daemon=True).start()
@@ -214,7 +219,8 @@ def _explained(outcome: Outcome, process: BaseProcess) -> Outcome:
     """The outcome, with an error for a process that was killed before it could tell one."""
     if process.exitcode == 0:
         return outcome
-    how = f"signal {-process.exitcode}" if process.exitcode < 0 else f"exit status {process.exitcode}"
+    status = process.exitcode or 0
+    how = f"signal {-status}" if status < 0 else f"exit status {status}"
     return Outcome(error=ProcessDied(f"a process died with {how}, which may mean that memory ran out; run it again"))
 
 

@@ -83,7 +83,7 @@ def tidy(folder: Path) -> None:
             path.unlink()
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make a file beside `path`, then move it there in one step.
 
     Raises

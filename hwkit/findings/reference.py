@@ -34,22 +34,27 @@ class Trained(Protocol):
     @property
     def experiment(self) -> Experiment:
         """What was trained, with its name and profile."""
+        ...
 
     @property
     def metrics(self) -> dict[str, Any]:
         """Accuracies, counts of images, iterations and seconds, and when it finished."""
+        ...
 
     @property
     def environment(self) -> dict[str, Any]:
         """What it was trained with, as `training.describe_environment` tells it."""
+        ...
 
     @property
     def framework(self) -> str:
         """The library that trained it."""
+        ...
 
     @property
     def fingerprint(self) -> str:
         """What its folder in the store is named after."""
+        ...
 
 
 # SPEC section 3: results of the report that this project grew out of.
