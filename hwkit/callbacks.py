@@ -22,6 +22,7 @@ from hwkit import data, models
 from hwkit.data import Dataset
 from hwkit.engine import checkpoints, run_files
 from hwkit.engine.checkpoints import Checkpoint
+from hwkit.engine.optimizers import Optimizer
 from hwkit.errors import ExperimentError, TrainingError
 from hwkit.experiment import Experiment
 from hwkit.inference import accuracy, fraction_correct, predict
@@ -51,7 +52,7 @@ class Training:
     device: torch.device
     precision: str
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     generator: torch.Generator
     environment: dict[str, Any]
     callbacks: Sequence[Callback] = ()

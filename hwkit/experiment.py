@@ -97,8 +97,10 @@ class Experiment:
     augment: Any = option(
         None, optional(_augment), "random flips (p 0.5) and grayscale (p 0.1) of training images, or your own function"
     )
-    optimizer: str = option("adam", choice("adam", "adamw", "sgd"), "adam, adamw (l2 is decoupled) or sgd")
-    momentum: float = option(0.9, number(0, 1), "of sgd, in Nesterov's form")
+    optimizer: str = option(
+        "adam", choice("adam", "adamw", "sgd", "muon"), "adam, adamw (l2 is decoupled), sgd or muon"
+    )
+    momentum: float = option(0.9, number(0, 1), "of sgd and muon, in Nesterov's form")
     learning_rate: float = option(1e-3, number(0, open=True), "the peak where the schedule is one-cycle")
     schedule: str = option("constant", choice("constant", "one-cycle"), "constant or one-cycle")
     batch_size: int = option(128, number(1, 50000, kind=int), "images per step")

@@ -340,7 +340,7 @@ def with_seeds(experiments: Sequence[Experiment], seeds: int | None = None, devi
     return [one.replace(seed=one.seed + step) for one in experiments for step in range(seeds)]
 
 
-def make_optimizer(model: nn.Module, experiment: Experiment) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, experiment: Experiment) -> optimizers.Optimizer:
     """The experiment's optimiser over a network on its device, with the L2 penalty on weight tensors only."""
     return optimizers.make(
         experiment.optimizer,

@@ -152,7 +152,9 @@ class Interrupt(callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd"}, {"optimizer": "adamw"}, {"augment": shifted}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"optimizer": "sgd"}, {"optimizer": "adamw"}, {"optimizer": "muon"}, {"augment": shifted}]
+)
 def test_an_interrupted_training_resumes_to_the_bit_for_bit_same_result(
     changes: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hwkit.engine.optimizers import Optimizer
+
 WARM_UP = 3  # steps before the capture, in which libraries choose their kernels and allocate what they keep
 
 Replay = Callable[[], Any]
@@ -24,7 +26,7 @@ def usable(device: torch.device, augment: bool | str) -> bool:
 
 def warm_up(
     step: Replay,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     generator: torch.Generator,
     kept: Sequence[Tensor],
     device: torch.device,
