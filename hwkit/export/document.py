@@ -12,7 +12,7 @@ from typing import Any
 from hwkit.errors import ReportError
 from hwkit.export import ast, tables
 from hwkit.export.ast import Element
-from hwkit.export.formulas import Macro, expanded, labels_of, modern, number_of
+from hwkit.export.formulas import Macro, expanded, labels_of, number_of
 from hwkit.export.images import CSS_PIXELS_PER_INCH, ImageStore
 from hwkit.export.words import Words, letter_of
 
@@ -248,7 +248,7 @@ class DocumentBuilder:
             link = ast.link([ast.string(content[1])], f"#{reference[2]}")
             link["c"][0][1] = ["hwkit-reference", reference[1]]
             return [link]
-        tex = modern(expanded(content[1], self.part.macros)).strip()
+        tex = expanded(content[1], self.part.macros).strip()
         self.formulas.setdefault(tex, self._where())
         return [{"t": "Math", "c": [content[0], tex]}] if tex else []
 

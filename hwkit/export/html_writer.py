@@ -10,6 +10,7 @@ from typing import Any
 from hwkit.export import ast, pandoc, tables, terminal
 from hwkit.export.ast import Element
 from hwkit.export.document import Document, callout_kind
+from hwkit.export.formulas import modern
 from hwkit.export.images import data_uri
 from hwkit.export.pandoc import TEMPLATES
 from hwkit.export.settings import ReportSettings
@@ -74,6 +75,8 @@ def _element(element: Element) -> list[Element] | None:
         return [_table(element)]
     if kind == "Image":
         return [_image(content)]
+    if kind == "Math":
+        return [{"t": "Math", "c": [content[0], modern(content[1])]}]
     if kind == "Div":
         return _division(content)
     return None

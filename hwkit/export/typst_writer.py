@@ -8,7 +8,7 @@ from typing import Any
 from hwkit.export import ast, pandoc, tables, terminal
 from hwkit.export.ast import Element
 from hwkit.export.document import Document, callout_kind
-from hwkit.export.formulas import for_typst, typst_formula
+from hwkit.export.formulas import FormulaError, formula
 
 # Jupyter's names of languages that Typst's highlighter knows under another.
 LANGUAGES = {"ipython": "python", "ipython3": "python", "c++": "cpp", "r": "r", "julia": "julia"}
@@ -40,7 +40,7 @@ class TypstWriter:
         self.warnings: list[str] = []
 
     def write(self, document: Document) -> tuple[str, str]:
-        """The document's body and its abstract in Typst; a formula that pandoc cannot convert is shown as source."""
+        """The document's body and its abstract in Typst; a formula that breaks off is shown as source."""
         self.where = document.formulas
         end = [ast.raw_block("typst", _END_OF_ABSTRACT)]
         converted = Document(
@@ -49,15 +49,22 @@ class TypstWriter:
             document.warnings,
             api_version=document.api_version,
         )
-        # What pandoc warns of here are formulas, which are recognised by what it made of them.
         text, _ = pandoc.tree_to(converted.tree(), ["--to", "typst", "--wrap", "none"])
-        abstract, _, body = FORMULA.sub(self._finished, text).partition(_END_OF_ABSTRACT)
+        abstract, _, body = text.partition(_END_OF_ABSTRACT)
         return body, abstract.strip()
 
-    def _finished(self, formula: re.Match[str]) -> str:
-        if formula[2].startswith("$"):
-            return typst_formula(formula[0])
-        return self.formula_as_source(int(formula[1]))
+    def _formula(self, tex: str, *, display: bool) -> str:
+        """A formula between marks, by which it is found again if Typst does not accept it."""
+        number, where = len(self.formulas), self.where.get(tex, "")
+        self.formulas.append((tex, where))
+        try:
+            typst, unknown = formula(tex, display=display)
+        except (FormulaError, RecursionError):
+            return self.formula_as_source(number)
+        if unknown:
+            parts = ", ".join(dict.fromkeys(" ".join(part.split())[:80] for part in unknown))
+            self.warnings.append(f"{where}part of a formula is not known and is shown as source: {parts}")
+        return f"/*formula {number}*/{typst}/*end*/"
 
     def formula_as_source(self, number: int) -> str:
         """Typst that shows a formula as it was written, and a warning among `warnings`."""
@@ -95,10 +102,7 @@ class TypstWriter:
             anchor = ast.raw_inline("typst", f"#metadata(none){_label(content[0][0])}")
             return [anchor, ast.span(self._blocks(content[1]), ast.attr("", tuple(content[0][1])))]
         if kind == "Math":
-            start = ast.raw_inline("typst", f"/*formula {len(self.formulas)}*/")
-            self.formulas.append((content[1], self.where.get(content[1], "")))
-            formula = {"t": "Math", "c": [content[0], for_typst(content[1])]}
-            return [start, formula, ast.raw_inline("typst", "/*end*/")]
+            return [ast.raw_inline("typst", self._formula(content[1], display=content[0]["t"] == "DisplayMath"))]
         if kind == "HorizontalRule":
             return [ast.raw_block("typst", "#hwkit-rule()")]
         return None
