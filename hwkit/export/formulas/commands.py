@@ -73,6 +73,11 @@ def _space(parser: Parser, name: str) -> Atom:
     return Atom("", "space", em=symbols.SPACES[name])
 
 
+@command("# $ % & _")
+def _escaped(parser: Parser, name: str) -> Atom:
+    return Atom(literal(name))
+
+
 COMMANDS[" "] = COMMANDS["\n"] = COMMANDS["\t"] = COMMANDS["\u00a0"] = lambda parser, name: Atom("", "space", em=1 / 3)
 
 
@@ -197,9 +202,7 @@ def _left_right(parser: Parser, name: str) -> Atom:
     inside = parser.typst(parser.closed_by("\\right"))
     parser.font, parser.style = font, style
     closing = fence(parser.delimiter(), "close")
-    return Atom(
-        f"lr({opening}{inside}{closing})" if opening + closing != EMPTY * 2 else inside or EMPTY, composed=False
-    )
+    return Atom(f"lr({glued([opening, inside, closing])})")
 
 
 @command("middle")
@@ -273,10 +276,11 @@ def _declared_arrow(parser: Parser, name: str) -> Atom:
 def _stretched(parser: Parser, arrow: str) -> Atom:
     """An arrow somewhat longer than what stands over and under it."""
     under = parser.brackets()
-    below = parser.sub(under, SCRIPT).typst if under and under.strip() else None
+    below = parser.sub(under, SCRIPT).typst if under and under.strip() else EMPTY
     above = parser.argument(SCRIPT).typst
-    base = Atom(f"stretch({arrow}, size: #(100% + 0.8em))", "rel", limits="always")
-    return scripted(base, below, above if above != EMPTY else None, 0, None)
+    over, under = (glued(["thick", label, "thick"]) if label != EMPTY else None for label in (above, below))
+    size = "" if over or under else ", size: #1.8em"
+    return scripted(Atom(f"stretch({literal(arrow)}{size})", "rel", limits="always"), under, over, 0, None)
 
 
 @command("overset underset overunderset")
@@ -325,7 +329,7 @@ def _side_set(parser: Parser, name: str) -> Atom:
         f"{key}: {typst}" for key, typst in zip(("bl", "tl", "br", "tr"), (*before, *after), strict=True) if typst
     ]
     core = f"attach(scripts({base.typst}), {', '.join(pieces)})" if pieces else base.typst
-    return Atom(f"op({left}{core}{right}, limits: #true)", "op", limits="auto")
+    return Atom(f"op({glued([left, core, right])}, limits: #true)", "op", limits="auto")
 
 
 def _corner_scripts(parser: Parser) -> tuple[tuple[str, str], str]:
@@ -349,8 +353,14 @@ def _before(parser: Parser, name: str) -> Atom:
 
 @command("adjustlimits")
 def _aligned_limits(parser: Parser, name: str) -> list[Atom]:
-    first, _, below, second, _, under = (parser.argument() for _ in range(6))
-    return [scripted(first, below.typst, None, 0, None), scripted(second, under.typst, None, 0, None)]
+    return [_limited(parser), _limited(parser)]
+
+
+def _limited(parser: Parser) -> Atom:
+    base = parser.argument()
+    if not parser.skip("_"):
+        raise FormulaError("\\adjustlimits needs two operators with subscripts")
+    return scripted(base, parser.argument(SCRIPT).typst, None, 0, None)
 
 
 @command("not")

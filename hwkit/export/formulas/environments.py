@@ -153,7 +153,7 @@ def read_table(parser: Parser, table: Table, end: str) -> None:
 def _raw_cell(parser: Parser) -> str:
     """The TeX up to the end of the cell."""
     start, depth = parser.at, 0
-    while (token := parser.peek()) and (depth or token not in ("&", *BREAKS, "\\end")):
+    while (token := parser.peek()) and (depth or token not in ("&", "}", *BREAKS, "\\end")):
         depth += {"{": 1, "}": -1}.get(token, 0)
         parser.take()
     return parser.tex[start : parser.at].strip()
@@ -202,7 +202,7 @@ def matrix(table: Table) -> str:
     if around != table.outside:
         typst = f"{symbols.STYLES[around]}({typst})"
     if table.left or table.right:
-        typst = f"lr({EMPTY}{table.left}{typst}{table.right}{EMPTY})"
+        typst = f"lr({glued([EMPTY, table.left, typst, table.right, EMPTY])})"
     return typst
 
 
@@ -294,7 +294,7 @@ def _begin(parser: Parser, name: str) -> Atom | list[Atom] | None:
         elif argument == "count":
             parser.raw()
         else:
-            table.left = f"{parser.argument().typst}mid(\\{{)thin"
+            table.left = glued([parser.argument().typst, classed("ord", "mid(\\{)"), "thin"])
     read_table(parser, table, "\\end")
     _check_end(parser, environment)
     if environment.startswith("equation") and len(table.cells) == 1 and table.width == 1:

@@ -218,10 +218,18 @@ class Parser(Reader):
             return symbol(*known)
         if letter := symbols.GREEK.get(name):
             return Atom(text_in(self.font, letter) if self.font and letter.isupper() else letter)
+        if name[:2] in ("up", "Up", "va") and (turned := self._turned(name)):
+            return turned
         if name in symbols.MACROS:
             self.expand(self._macro(name))
             return []
         return self.as_source(token)
+
+    def _turned(self, name: str) -> Atom | None:
+        r"""Greek letters that stand upright or slanted unlike the others: `\upalpha`, `\Upgamma`, `\varGamma`."""
+        plain = name[3:] if name.startswith("var") else name[2:]
+        letter = symbols.GREEK.get(plain.capitalize() if name[0] == "U" else plain)
+        return Atom(f"{'italic' if name.startswith('var') else 'upright'}({letter})") if letter else None
 
     def _macro(self, name: str) -> str:
         """What a macro with the arguments that follow stands for."""

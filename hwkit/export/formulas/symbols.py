@@ -186,6 +186,9 @@ TEXT_SYMBOLS = _pairs(r"""
     ohm Ω onehalf ½ onequarter ¼ onesuperior ¹ pm ± rightarrow → surd √ threequarters ¾ threesuperior ³ times ×
     twosuperior ² uparrow ↑ born * died † divorced ⚮ married ⚭
 """)
+_DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+TEXT_SYMBOLS |= {f"{name}oldstyle": str(digit) for digit, name in enumerate(_DIGITS)}
+TEXT_SYMBOLS |= {"centoldstyle": "¢", "dollaroldstyle": "$", "compwordmark": "\u200c"}
 TEXT_ACCENTS = _pairs("' \u0301 ’ \u0301 ` \u0300 ^ \u0302 \" \u0308 ~ \u0303 = \u0304 . \u0307 u \u0306 v \u030c")
 
 # Colours of the package color (dvips); all others are CSS's.
@@ -264,6 +267,9 @@ Colonsim 0 \mathrel{::\sim}
 nuparrow 0 \not\uparrow
 ndownarrow 0 \not\downarrow
 vcentcolon 0 \mathrel{:}
+And 0 \&
+notChar 0 \not{}
+centerOver 2 {\mathrlap{#1}\mathclap{#2}\hphantom{#1}}
 Bbbk 0 \mathbb{k}
 smallint 0 \textstyle\int
 """.strip().split("\n")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hwkit.export.formulas import chemistry, commands, environments  # noqa: F401  they register their commands
 from hwkit.export.formulas.environments import ENVIRONMENTS, Lines, Table, lines, matrix, read_table
 from hwkit.export.formulas.parser import DISPLAY, TEXT, Parser
-from hwkit.export.formulas.typst import EMPTY
+from hwkit.export.formulas.typst import EMPTY, glued
 
 _TOP = {style: replace(ENVIRONMENTS["align"], style=style) for style in (DISPLAY, TEXT)}
 
@@ -44,5 +44,5 @@ def _laid_out(top: Table) -> str | None:
     table = head.table
     if rest:
         typst, kind = table.cells[-1][-1]
-        table.cells[-1][-1] = (typst + "".join(atom.typst for atom in rest), kind)
+        table.cells[-1][-1] = (glued([typst, *(atom.typst for atom in rest)]), kind)
     return lines(table)
