@@ -33,6 +33,7 @@ _CODE_PADDING_POINTS = 18.0
 _TABLE_SIZE = 0.9
 _POINTS_PER_MM = 72 / 25.4
 _MOST_ATTEMPTS = 25
+_TOO_WIDE = re.compile(r"unknown font family: hwkit formula-(\d+)")
 _NAMED_FILE = re.compile(r'"([^"\n]+\.(?:typ|png|jpe?g|gif|svg|webp|pdf|json|toml|yaml|csv))"')
 
 
@@ -133,7 +134,7 @@ def _compiled(source: TypstSource, text: str, root: Path, system_fonts: bool) ->
     main.write_text(text, encoding="utf-8")
     fonts = font_set(system=system_fonts).fonts
     with _no_packages():
-        return typst.compile(
+        pdf, warnings = typst.compile_with_warnings(
             main,
             format="pdf",
             root=root,
@@ -143,6 +144,11 @@ def _compiled(source: TypstSource, text: str, root: Path, system_fonts: bool) ->
             package_path=root,
             package_cache_path=root,
         )
+    # The theme asks for a font of this name where it makes a formula too small to read (common.typ).
+    too_wide = {int(number) for warning in warnings for number in _TOO_WIDE.findall(warning.message)}
+    for number in sorted(too_wide):
+        source.writer.formula_too_wide(number)
+    return pdf
 
 
 @contextlib.contextmanager

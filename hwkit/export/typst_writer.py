@@ -14,6 +14,8 @@ from hwkit.export.formulas import FormulaError, formula
 LANGUAGES = {"ipython": "python", "ipython3": "python", "c++": "cpp", "r": "r", "julia": "julia"}
 # Comments around each formula, so that one that the typesetter does not accept can be found again.
 _END_OF_ABSTRACT = "/*hwkit: the abstract ends*/"
+# Formulas of fewer characters of Typst fit into a line.
+_LONG = 100
 FORMULA = re.compile(r"/\*formula (\d+)\*/(.*?)/\*end\*/", re.DOTALL)
 
 
@@ -64,13 +66,20 @@ class TypstWriter:
         if unknown:
             parts = ", ".join(dict.fromkeys(" ".join(part.split())[:80] for part in unknown))
             self.warnings.append(f"{where}part of a formula is not known and is shown as source: {parts}")
-        return f"/*formula {number}*/{typst}/*end*/"
+        # One that may be wider than the page can be named.
+        label = f"<formula-{number}>" if display and len(typst) > _LONG and typst.endswith("$") else ""
+        return f"/*formula {number}*/{typst}{label}/*end*/"
 
     def formula_as_source(self, number: int) -> str:
         """Typst that shows a formula as it was written, and a warning among `warnings`."""
         tex, where = self.formulas[number]
         self.warnings.append(f"{where}a formula could not be set and is shown as source: {' '.join(tex.split())[:160]}")
         return f"#hwkit-missing(raw({typst_string(tex)}))"
+
+    def formula_too_wide(self, number: int) -> None:
+        """Add to `warnings` that a formula is hard to read."""
+        tex, where = self.formulas[number]
+        self.warnings.append(f"{where}a formula is shown at less than 60 % of its size: {' '.join(tex.split())[:160]}")
 
     def _blocks(self, node: Any) -> Any:
         return ast.changed(node, self._element)

@@ -240,7 +240,7 @@ def lines(table: Table) -> str | None:
             middle, last = cells[1], cells[2]
             # An empty middle is as wide as the others.
             start = middle[0] or (f"texphantom({relation})" if relation else "")
-            cells = [cells[0], (start + last[0], middle[1] or last[1]), *cells[3:]]
+            cells = [cells[0], (glued([start, last[0]]), middle[1] or last[1]), *cells[3:]]
         shown = []
         for column, (typst, kind) in enumerate(cells):
             if kind == "bin" and column % 2 and typst[0] in "+−±∓":

@@ -131,7 +131,7 @@ def glued(pieces: Iterable[str]) -> str:
 
 
 def _is_word(char: str) -> bool:
-    return char.isalnum() or "\u0300" <= char <= "\u036f"
+    return f"a{char}".isidentifier()
 
 
 def scripted(base: Atom, below: str | None, above: str | None, primes: int, limits: bool | None) -> Atom:
