@@ -12,7 +12,7 @@ from typing import Any
 from hwkit.errors import ReportError
 from hwkit.export import ast, tables
 from hwkit.export.ast import Element
-from hwkit.export.formulas import Macro, expanded, labels_of, number_of
+from hwkit.export.formulas import Macro, expanded, labels_of, number_of, tags_of_labels
 from hwkit.export.images import CSS_PIXELS_PER_INCH, ImageStore
 from hwkit.export.words import Words, letter_of
 
@@ -313,8 +313,15 @@ class DocumentBuilder:
             if before := _trimmed(rest[:index]):
                 blocks.append({"t": kind, "c": self._clean(before)})
             equation = ast.paragraph(self._clean([rest[index]]))
-            labels = " ".join(labels_of(rest[index]["c"][1]))
-            blocks.append(ast.division([equation], ast.attr(label, ("hwkit-equation",), number=tag, labels=labels)))
+            tex = rest[index]["c"][1]
+            tags = tags_of_labels(tex)
+            labels = " ".join(tags or labels_of(tex))
+            blocks.append(
+                ast.division(
+                    [equation],
+                    ast.attr(label, ("hwkit-equation",), number=tag, labels=labels, tags=" ".join(tags.values())),
+                )
+            )
             rest = _trimmed(rest[after:])
         if not blocks:
             return None
@@ -342,6 +349,8 @@ class DocumentBuilder:
             content[0][0] = self._target("tbl", content[0][0])
             caption = self._with_number("tbl", self.words.table, content[1][1])
             return [{"t": "Table", "c": [content[0], [None, caption], *self._numbered(content[2:])]}]
+        if kind == "Div" and ast.attr_value(content[0], "tags"):
+            return [self._tagged_lines(content)]
         if kind == "Div" and "hwkit-equation" in content[0][1]:
             number = ast.attr_value(content[0], "number")
             identifier = self._target("eq", content[0][0], number)
@@ -355,6 +364,14 @@ class DocumentBuilder:
             content[0][0] = self._unique(wanted)
             self.targets.setdefault(wanted, ("", content[0][0]))
         return None
+
+    def _tagged_lines(self, content: list[Any]) -> Element:
+        """An equation whose lines show their tags: its labels refer to those of their lines."""
+        labels, tags = (ast.attr_value(content[0], key).split() for key in ("labels", "tags"))
+        identifier = self._unique(labels[0])
+        for label, tag in zip(labels, tags, strict=False):
+            self.targets.setdefault(label, (f"{self.words.equation} ({tag})", identifier))
+        return ast.division(content[1], ast.attr(identifier, ("hwkit-lines",)))
 
     def _letter(self, body: list[Element], label: str, number: str) -> None:
         """Give the sub-figures of a figure their letters, and labels ("fig-x-1") to those without."""
@@ -434,7 +451,12 @@ class DocumentBuilder:
             return self._citation(content)
         if kind == "Link":
             return self._link(content)
+        if kind == "Math" and "ref" in content[1]:
+            return [{"t": "Math", "c": [content[0], _REFERENCE.sub(self._reference_in_formula, content[1])]}]
         return None
+
+    def _reference_in_formula(self, match: re.Match[str]) -> str:
+        return rf"\text{{{ast.text_of(self._reference(match[2], number_only=match[1]))}}}"
 
     def _citation(self, content: list[Any]) -> list[Element] | None:
         citations, literal = content

@@ -287,6 +287,8 @@ class TypstWriter:
                     ]
                 )
             ]
+        if "hwkit-lines" in attributes[1]:
+            return [ast.raw_block("typst", f"#metadata(none){_label(attributes[0])}"), *self._blocks(blocks)]
         if "csl-bib-body" in attributes[1]:
             return self._references(attributes, blocks)
         if "hwkit-grid" in attributes[1]:

@@ -78,7 +78,7 @@ def _escaped(parser: Parser, name: str) -> Atom:
     return Atom(literal(name))
 
 
-COMMANDS[" "] = COMMANDS["\n"] = COMMANDS["\t"] = COMMANDS["\u00a0"] = lambda parser, name: Atom("", "space", em=1 / 3)
+COMMANDS[""] = COMMANDS[" "] = COMMANDS["\n"] = COMMANDS["\t"] = COMMANDS["\u00a0"] = lambda parser, name: Atom("", "space", em=1 / 3)
 
 
 @command("hskip hspace kern mskip mspace mkern")
@@ -744,7 +744,7 @@ def _reference(parser: Parser, name: str) -> Atom:
     return Atom(string(label if name == "ref" else f"({label})"))
 
 
-@command("label require newtagform renewtagform usetagform mathtoolsset minCDarrowwidth minCDarrowheight")
+@command("label require newtagform renewtagform usetagform mathtoolsset")
 def _unused(parser: Parser, name: str) -> None:
     parser.star()
     parser.raw()
@@ -758,6 +758,11 @@ def _unused(parser: Parser, name: str) -> None:
 )
 def _nothing(parser: Parser, name: str) -> None:
     return None
+
+
+@command("minCDarrowwidth minCDarrowheight")
+def _arrow_size(parser: Parser, name: str) -> None:
+    parser.dimension()
 
 
 @command("mathchoice")

@@ -220,6 +220,8 @@ def lines(table: Table) -> str | None:
     if not table.environment.lines or table.left or table.right:
         return None
     tagged = sum(map(bool, table.tags)) > 1
+    if len(table.columns) == 1 and table.width > 1:
+        table.environment, table.columns = ENVIRONMENTS["align"], "rl"
     name = table.name.rstrip("*")
     if name == "multline" and len(table.cells) > 1:
         sides = ["left", *["center"] * (len(table.cells) - 2), "right"]

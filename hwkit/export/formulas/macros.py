@@ -189,6 +189,14 @@ def labels_of(tex: str) -> list[str]:
     return _LABEL.findall(tex)
 
 
+def tags_of_labels(tex: str) -> dict[str, str]:
+    r"""The tag of each label of a formula with several `\tag`s: that of the same line; empty if it has fewer."""
+    if len(_TAG.findall(tex)) < 2:
+        return {}
+    lines = [(_LABEL.search(line), number_of(line)[0]) for line in re.split(r"\\\\", tex)]
+    return {label[1].strip(): tag.replace(" ", "\u00a0") for label, tag in lines if label and tag}
+
+
 def _symbol(match: re.Match[str]) -> str:
     """The character that a command stands for in the tag of a formula, which is text: Greek letters, signs."""
     kind = "CAPITAL" if match[1][0].isupper() else "SMALL"
