@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hwkit.export.formulas import Macro, expanded, formula, modern, number_of, split_macros
+from hwkit.export.formulas import Macro, expanded, modern, number_of, split_macros
 
 pytest.importorskip("typst")
 
@@ -71,7 +71,7 @@ def test_a_macro_of_one_cell_holds_in_the_others_and_leaves_no_formula_of_its_ow
     warnings, source = warnings_and_source(r"$$\newcommand{\E}{\mathbb{E}}$$", r"Then $\E[x]$.")
     assert warnings == []
     body = source.split("#show: theme")[-1]
-    assert "bb(\"E\")" in body
+    assert 'bb("E")' in body
     assert body.count("/*formula") == 1
 
 

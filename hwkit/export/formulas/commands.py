@@ -78,7 +78,9 @@ def _escaped(parser: Parser, name: str) -> Atom:
     return Atom(literal(name))
 
 
-COMMANDS[""] = COMMANDS[" "] = COMMANDS["\n"] = COMMANDS["\t"] = COMMANDS["\u00a0"] = lambda parser, name: Atom("", "space", em=1 / 3)
+COMMANDS[""] = COMMANDS[" "] = COMMANDS["\n"] = COMMANDS["\t"] = COMMANDS["\u00a0"] = lambda parser, name: Atom(
+    "", "space", em=1 / 3
+)
 
 
 @command("hskip hspace kern mskip mspace mkern")
