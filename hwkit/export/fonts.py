@@ -44,7 +44,8 @@ _LIKE_EMOJI = {
 _INVISIBLE = re.compile("[\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\u00ad]")
 # What the fonts inside the typesetter have in any case: Latin, Greek, Cyrillic, punctuation, arrows, mathematics.
 ALWAYS_THERE = re.compile(
-    "[\u00a0-\u017f\u0370-\u03ff\u0400-\u045f\u2010-\u2027\u2030-\u2040\u2070-\u209c\u20ac\u2190-\u2199\u2200-\u22ff]"
+    "[\u00a0-\u017f\u0370-\u03ff\u0400-\u045f\u2010-\u2027\u2030-\u2040\u2070-\u209c\u20ac\u2190-\u23cf\u25a0-\u25ff"
+    "\u27c0-\u27ff\u2900-\u2aff]"
 )
 _NEVER_ASSIGNED = "\U0010fffe"
 

@@ -558,11 +558,8 @@ def _as_it_is(parser: Parser, name: str) -> Atom:
     return parser.argument()
 
 
-# Formulas, commands and marks within text, and the words between them.
-_TEXT = re.compile(
-    r"\$((?:[^$\\]|\\.)*)\$|\\\(((?:[^\\]|\\[^)])*)\\\)|\\([A-Za-z]+\s*|.)|([{}~%]|``|''|[`'])|[^\\${}~%`']+|.",
-    re.DOTALL,
-)
+# Commands and marks within text, among them those that begin a formula, and the words between them.
+_TEXT = re.compile(r"(\$|\\\()|\\([A-Za-z]+\s*|.)|([{}~%]|``|''|[`'])|[^\\${}~%`']+|.", re.DOTALL)
 _MARKS = {"``": "“", "''": "”", "`": "‘", "'": "’", "~": "\u00a0"}
 _TEXT_SPACES = {",": "\u2009", "thinspace": "\u2009", ";": "\u2005", "quad": "\u2003", "qquad": "\u2003\u2003"}
 
@@ -585,12 +582,15 @@ def text(parser: Parser, tex: str, font: str) -> Atom:
         match = _TEXT.match(tex, at)
         assert match is not None
         at = match.end()
-        formula, name, mark = match[1] or match[2], (match[3] or "").strip() or (match[3] or "")[:1], match[4] or ""
-        if formula is not None:
+        name, mark = (match[2] or "").strip() or (match[2] or "")[:1], match[3] or ""
+        if match[1]:
             end_of_words()
-            inside = Parser(formula, style=TEXT, parent=parser)
+            reader = Reader(tex)
+            reader.at = at
+            inside = Parser(reader.up_to("$" if match[1] == "$" else "\\)"), style=TEXT, parent=parser)
             inside.font = ""
             pieces.append(inside.typst(inside.closed_by("")))
+            at = reader.at
         elif mark == "{":
             end_of_words()
             fonts.append(following or fonts[-1])

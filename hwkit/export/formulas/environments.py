@@ -34,8 +34,8 @@ class Environment:
 def _environments() -> dict[str, Environment]:
     found = {
         "array": Environment(arguments="[position] columns"),
-        "subarray": Environment(arguments="columns", style=SCRIPT),
-        "crampedsubarray": Environment(arguments="columns", style=SCRIPT),
+        "subarray": Environment(arguments="columns", style=SCRIPT, gap=0.0),
+        "crampedsubarray": Environment(arguments="columns", style=SCRIPT, gap=0.0),
     }
     for prefix, delimiters in {"": ("", ""), "p": "()", "b": "[]", "B": "{}", "v": "||", "V": "‖‖"}.items():
         matrix = Environment(delimiters=(delimiters[0], delimiters[1]))
