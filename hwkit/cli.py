@@ -150,7 +150,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from hwkit.export.convert import export_pdf, notebooks_in
+    from hwkit.export.export import export_pdf, notebooks_in
 
     failed = False
     for notebook in notebooks_in(options.notebooks):

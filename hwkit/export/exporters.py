@@ -11,7 +11,7 @@ from nbformat import NotebookNode, ValidationError
 from traitlets import Bool, Unicode, default
 
 from hwkit.export import outputs
-from hwkit.export.convert import typst_source, warnings_of
+from hwkit.export.export import typst_source, warnings_of
 from hwkit.export.notebooks import invalid, keep_shown_cells, numbered
 from hwkit.export.pandoc import TEMPLATES
 from hwkit.export.typesetting import TypstSource, compile_pdf

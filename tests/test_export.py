@@ -59,7 +59,7 @@ def test_no_grammar_of_uris_is_built_for_a_report():
 
 
 def test_nbconverts_way_leads_to_the_same_document(tmp_path):
-    from hwkit.export.convert import typst_source
+    from hwkit.export.export import typst_source
     from hwkit.export.exporters import TypstExporter
     from hwkit.export.notebooks import read_nodes, to_markdown
 
@@ -85,7 +85,7 @@ def test_nbconverts_way_leads_to_the_same_document(tmp_path):
 
 
 def test_export_starts_without_half_of_jupyter():
-    check = "import hwkit.report.bind, hwkit.export.convert, sys; assert not {'nbconvert', 'nbformat'} & {*sys.modules}"
+    check = "import hwkit.report.bind, hwkit.export.export, sys; assert not {'nbconvert', 'nbformat'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", check], check=True)
 
 
