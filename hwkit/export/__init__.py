@@ -1,10 +1,37 @@
 """Any notebook as PDF or HTML: no LaTeX, no browser.
 
-The doors are `hwkit export` and nbconvert's exporters; the package imports nothing of hwkit but its errors.
+>>> from pathlib import Path
+>>> from hwkit.export import export_pdf
+>>> pdf, warnings = export_pdf(Path("homework.ipynb"))
+
+The other doors are `hwkit export` and nbconvert's exporters. The package imports nothing of hwkit but its errors, and
+its names when they are first used.
 """
 
+from __future__ import annotations
+
+import importlib
 import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hwkit.export.export import export_pdf, notebooks_in
+    from hwkit.export.settings import ReportSettings
+
+_HOMES = {
+    "ReportSettings": "hwkit.export.settings",
+    "export_pdf": "hwkit.export.export",
+    "notebooks_in": "hwkit.export.export",
+}
+
+__all__ = ["ReportSettings", "export_pdf", "notebooks_in"]
 
 # Where JupyterLab is, jsonschema imports this package to check URIs, of which notebooks have none. Building its grammar
 # takes longer than all other imports of an export together; jsonschema does without what cannot be imported.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,30 +1,69 @@
-"""Files of a report: read from where a notebook may read only, written whole or not at all."""
+"""Files: written whole or not at all, and read only where a notebook may read."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import secrets
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from hwkit.engine import files as storage
 from hwkit.errors import ReportError
 
 LARGEST_NOTEBOOK = 2**30  # bytes; one with a hundred large figures has a tenth
+LARGEST_TEXT = 2**26
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all.
+    """Write a file whole or not at all, with the permissions that the user's umask leaves.
 
     Raises
     ------
     ReportError
         If the folder or the file cannot be written; what stood there before still does.
     """
+    # Not derived from the file's name, which may be as long as names can be.
+    temporary = path.with_name(f".hwkit-{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        storage.replace(path, lambda temporary: temporary.write_bytes(content))
+        try:
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
     except OSError as error:
+        remedy = "free some space" if error.errno in _NO_ROOM else "check its folder's permissions"
         problem = error.strerror or error
-        raise ReportError(f"{path} cannot be written: {problem}; free some space, or name another --output") from error
+        raise ReportError(f"{path} cannot be written: {problem}; {remedy}, or name another place") from error
+
+
+def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
+    """The content of a regular file: a pipe or a device would never end.
+
+    Raises
+    ------
+    OSError
+        If it is missing, not a regular file, or cannot be read.
+    ValueError
+        If it has more bytes than `largest`.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError("it is not a regular file")
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"it has more than {largest} bytes")
+    return content
 
 
 def find_inside(target: str, folders: Sequence[Path], what: str) -> Path:

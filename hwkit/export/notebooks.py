@@ -13,12 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwkit.engine import files as storage
 from hwkit.errors import ReportError
 from hwkit.export import outputs
 from hwkit.export.celloptions import option_is_off, options_from_tags, split_options
 from hwkit.export.document import Part
-from hwkit.export.files import LARGEST_NOTEBOOK
+from hwkit.export.files import LARGEST_NOTEBOOK, read_bytes
 from hwkit.export.frontmatter import FrontMatter, take_front_matter
 from hwkit.export.images import ImageStore
 
@@ -50,7 +49,7 @@ def read_nodes(path: Path) -> NotebookNode:
         If there is none that can be read.
     """
     try:
-        content = storage.read_bytes(path, LARGEST_NOTEBOOK)
+        content = read_bytes(path, LARGEST_NOTEBOOK)
         nb: Any = json.loads(content, object_hook=Node)
         if nb.nbformat != 4:
             import nbformat

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwkit.engine import files as storage
 from hwkit.errors import ReportError, did_you_mean
+from hwkit.export.files import read_bytes
 
 THEMES = ("report", "article", "handout")
 
@@ -137,7 +137,7 @@ class ReportSettings:
     def read(cls, path: Path) -> dict[str, object]:
         """The values of a TOML file, its paths taken from its folder; see `load` for the errors."""
         try:
-            text = storage.read_bytes(path).decode()
+            text = read_bytes(path).decode()
         except (OSError, ValueError) as error:
             raise ReportError(f"{path} cannot be read: {error}. Save it as UTF-8 text.") from error
         try:

@@ -18,6 +18,7 @@ from hwkit import callbacks, runs, training
 from hwkit.engine import files as storage
 from hwkit.engine import processes
 from hwkit.experiment import Experiment, named_experiment
+from hwkit.export import files as exported
 from hwkit.runs import Run
 
 # Everything that draws random numbers at once, in a network and a data set as small as they come.
@@ -113,7 +114,7 @@ def trained_elsewhere(experiment: Experiment, store: Path) -> Outcome:
 
 
 class FailingDisk:
-    """Stands in for the `os` and `tempfile` of `hwkit.engine.files`: one of the writes fails.
+    """Stands in for the `os` and `tempfile` of `hwkit.engine.files` and `hwkit.export.files`: one of the writes fails.
 
     Parameters
     ----------
@@ -136,6 +137,7 @@ class FailingDisk:
         changed = {"fsync": self._fsync, "replace": self._replace}
         monkeypatch.setattr(storage, "os", SimpleNamespace(**{**vars(os), **changed}))
         monkeypatch.setattr(storage, "tempfile", SimpleNamespace(**{**vars(tempfile), "mkstemp": self._mkstemp}))
+        monkeypatch.setattr(exported, "os", SimpleNamespace(**{**vars(os), **changed, "open": self._create}))
         self._tempfile_mkstemp = tempfile.mkstemp
         return self
 
@@ -152,6 +154,13 @@ class FailingDisk:
         if self._reached("open"):
             self._fail()
         return self._tempfile_mkstemp(*arguments, **options)
+
+    def _create(self, path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_CREAT:
+            self.writes += 1
+            if self._reached("open"):
+                self._fail()
+        return os.open(path, flags, mode)
 
     def _fsync(self, handle: int) -> None:
         if self._reached("write"):
