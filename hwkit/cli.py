@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,9 @@ from hwkit.version import __version__
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 if something failed, 2 for bad input, 130 for Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that a terminal cannot show must not end a command
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -150,19 +154,20 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from hwkit.export.export import export_pdf, notebooks_in
+    from hwkit.export.export import export_pdf, named
+    from hwkit.export.folder import planned
 
     failed = False
-    for notebook in notebooks_in(options.notebooks):
+    for one in planned(options.notebooks, options.output_dir):
         try:
             pdf, warnings = export_pdf(
-                notebook, output_dir=options.output_dir, theme=options.theme, settings=options.settings
+                one.notebook, one.pdf, root=one.root, theme=options.theme, settings=options.settings
             )
         except HwkitError as error:
-            print(f"hwkit: {notebook}: {error}", file=sys.stderr)
+            print(f"hwkit: {one.notebook}: {error}", file=sys.stderr)
             failed = True
             continue
-        for warning in warnings:
+        for warning in named(str(one.notebook), warnings):
             print(f"hwkit: {warning}", file=sys.stderr)
         print(pdf)
     return 1 if failed else 0

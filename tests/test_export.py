@@ -16,7 +16,7 @@ from hwkit.cli import main
 
 
 def write(path, text="# Hello"):
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(new_notebook(cells=[new_markdown_cell(text)]), path)
     return path
 
@@ -43,7 +43,7 @@ def test_a_notebook_that_cannot_be_read_is_named_and_the_others_are_written(tmp_
 
 def test_what_was_left_out_is_named_with_its_cell(tmp_path, capsys):
     assert main(["export", str(write(tmp_path / "a.ipynb", "![x](nowhere.png)"))]) == 0
-    assert "a, cell 1: image 'nowhere.png' was not found" in capsys.readouterr().err
+    assert "a.ipynb, cell 1: image 'nowhere.png' was not found" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "says"), [("nowhere.ipynb", "does not exist"), ("empty", "holds no notebook")])

@@ -173,7 +173,7 @@ def test_a_citation_without_entry_is_shown_and_warned_of(folder):
     reader, warnings = export(folder, *cells)
     assert "?nothing?" in text_of(reader)
     assert "@handle" in text_of(reader)
-    assert warnings[0] == "the citation @nothing has no entry in the bibliography"
+    assert warnings[0] == "study: the citation @nothing has no entry in the bibliography"
 
 
 def test_a_numeric_style_and_a_place_for_the_list(folder):

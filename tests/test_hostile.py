@@ -173,7 +173,7 @@ def test_a_picture_that_draws_without_end_is_left_out(folder, picture, problem):
 
 def test_a_picture_within_a_picture_is_no_second_svg():
     inner = base64.b64encode(bomb(9, '<use href="#a{}"/>').encode()).decode()
-    store = ImageStore("")
+    store = ImageStore()
     store.add(PICTURE.format(f'<image href="data:image/svg+xml;base64,{inner}"/>').encode(), "image/svg+xml")
     store.add(PICTURE.format(f'<image href="data:image/png;base64,{picture()}"/>').encode(), "image/svg+xml")
     first, second = store.files.values()

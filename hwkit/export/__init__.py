@@ -15,16 +15,17 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hwkit.export.export import export_pdf, notebooks_in
+    from hwkit.export.export import export_pdf
+    from hwkit.export.folder import planned
     from hwkit.export.settings import ReportSettings
 
 _HOMES = {
     "ReportSettings": "hwkit.export.settings",
     "export_pdf": "hwkit.export.export",
-    "notebooks_in": "hwkit.export.export",
+    "planned": "hwkit.export.folder",
 }
 
-__all__ = ["ReportSettings", "export_pdf", "notebooks_in"]
+__all__ = ["ReportSettings", "export_pdf", "planned"]
 
 # Where JupyterLab is, jsonschema imports this package to check URIs, of which notebooks have none. Building its grammar
 # takes longer than all other imports of an export together; jsonschema does without what cannot be imported.

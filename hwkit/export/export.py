@@ -1,4 +1,4 @@
-"""One notebook to Typst source and PDF; what `hwkit export` does, without Jupyter's own start."""
+"""One notebook to Typst source and PDF, without Jupyter's own start; `hwkit.export.folder` has many of them."""
 
 from __future__ import annotations
 
@@ -16,40 +16,27 @@ from hwkit.export.settings import ReportSettings
 from hwkit.export.typesetting import TypstSource, compile_pdf, typeset
 
 
-def notebooks_in(paths: Sequence[Path]) -> list[Path]:
-    """The notebooks that files and folders name, those of a folder and below it in the order of their names.
-
-    Raises
-    ------
-    ReportError
-        If a path does not exist or holds no notebook.
-    """
-    found: list[Path] = []
-    for path in paths:
-        inside = [path] if path.is_file() else sorted(path.rglob("*.ipynb"))
-        inside = [one for one in inside if ".ipynb_checkpoints" not in one.parts]
-        if not inside:
-            problem = "holds no notebook (.ipynb)" if path.is_dir() else "does not exist"
-            raise ReportError(f"{path} {problem}; name notebooks, or a folder with some")
-        found += inside
-    return list(dict.fromkeys(found))
-
-
 def export_pdf(
-    notebook: Path, *, output_dir: Path | None = None, theme: str = "", settings: str = ""
+    notebook: Path, pdf: Path | None = None, *, root: Path | None = None, theme: str = "", settings: str = ""
 ) -> tuple[Path, list[str]]:
-    """Write a notebook as PDF, as it is, beside it or into `output_dir`.
+    """Write a notebook as PDF, as it is: nothing is executed.
 
-    Returns the PDF's path, and a sentence on each thing that was left out or could not be set.
+    Parameters
+    ----------
+    pdf : where to; default beside the notebook.
+    root : the folder in which its pictures may lie; default the notebook's own.
+    theme, settings : the options `theme` and `settings_file` of the exporter.
 
-    `theme` and `settings` are the options `theme` and `settings_file` of the exporter.
+    Returns
+    -------
+    The PDF's path, and a sentence on each thing that was left out or could not be set, such as "cell 3: ...".
 
     Raises
     ------
     ReportError
         If the notebook cannot be read or converted, or the PDF cannot be written.
     """
-    resources: dict[str, Any] = {"metadata": {"name": notebook.stem, "path": str(notebook.parent)}}
+    resources: dict[str, Any] = {"metadata": {"name": notebook.stem, "path": str(notebook.parent)}, "hwkit_root": root}
     read = read_nodes(notebook)
     try:
         source = typst_source(to_markdown(read, resources), resources, theme=theme, settings_file=settings)
@@ -58,8 +45,7 @@ def export_pdf(
         raise
     except Exception as error:  # of a notebook that is valid and yet unlike any seen; the next ones are converted
         raise ReportError(f"it cannot be converted: {type(error).__name__}: {error}") from error
-    pdf = (output_dir or notebook.parent) / f"{notebook.stem}.pdf"
-    pdf.parent.mkdir(parents=True, exist_ok=True)
+    pdf = pdf or notebook.with_suffix(".pdf")
     replace_file(pdf, content)
     return pdf, warnings_of(source)
 
@@ -74,20 +60,24 @@ def typst_source(
     ReportError
         If the settings are wrong or the notebook cannot be converted.
     """
-    name = str(resources.get("metadata", {}).get("name") or "notebook")
     settings = _settings(resources["hwkit_front_matter"], theme, settings_file)
-    part = part_of(name, markdown, resources)
+    part = part_of("", markdown, resources)  # the only one needs no name in warnings
     document = build_document([part], settings, resources["hwkit_images"], take_title=not settings.title)
     if document.title_taken:
         settings = dataclasses.replace(settings, title=document.title)
-    document.warnings[:0] = [f"{name}, {warning}" for warning in resources["hwkit_warnings"]]
-    document.title = document.title or name
+    document.warnings[:0] = resources["hwkit_warnings"]
+    document.title = document.title or str(resources.get("metadata", {}).get("name") or "notebook")
     return typeset(document, settings, {})
 
 
 def warnings_of(source: TypstSource) -> list[str]:
     """What was left out or could not be set, each once; complete when the source is compiled."""
     return list(dict.fromkeys([*source.warnings, *source.writer.warnings]))
+
+
+def named(notebook: str, warnings: Sequence[str]) -> list[str]:
+    """Warnings with the notebook that they are of, in front of the cell: "a/hw.ipynb, cell 3: ..."."""
+    return [f"{notebook}{', ' if warning.startswith('cell ') else ': '}{warning}" for warning in warnings]
 
 
 def _settings(front: FrontMatter, theme: str, settings_file: str) -> ReportSettings:

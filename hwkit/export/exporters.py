@@ -11,10 +11,11 @@ from nbformat import NotebookNode, ValidationError
 from traitlets import Bool, Unicode, default
 
 from hwkit.export import outputs
-from hwkit.export.export import typst_source, warnings_of
+from hwkit.export.export import named, typst_source, warnings_of
 from hwkit.export.notebooks import invalid, keep_shown_cells, numbered
 from hwkit.export.pandoc import TEMPLATES
 from hwkit.export.typesetting import TypstSource, compile_pdf
+from hwkit.export.typst_writer import typst_string
 
 
 class CellOptionsPreprocessor(Preprocessor):
@@ -75,8 +76,15 @@ class TypstExporter(TemplateExporter):
         """The notebook's Typst source; `resources["outputs"]` gets the images."""
         source, resources = self.typst_source(nb, resources)
         self._warn(source, resources)
-        resources["outputs"] = {**resources.get("outputs", {}), **source.images}
-        return source.text, resources
+        # In Typst, paths have no backslashes. Images are named by their content, so that notebooks may share a folder.
+        folder = str(resources.get("output_files_dir") or "").replace("\\", "_")
+        text, images = source.text, {}
+        for name, content in source.images.items():
+            path = f"{folder}/{name}" if folder else name
+            text = text.replace(typst_string(name), typst_string(path))
+            images[path] = content
+        resources["outputs"] = {**resources.get("outputs", {}), **images}
+        return text, resources
 
     def typst_source(self, nb: NotebookNode, resources: dict[str, Any] | None) -> tuple[TypstSource, dict[str, Any]]:
         """The notebook's Typst source and images.
@@ -96,7 +104,8 @@ class TypstExporter(TemplateExporter):
 
     def _warn(self, source: TypstSource, resources: dict[str, Any]) -> None:
         """Say what was left out or could not be set: in the log, and in `resources["hwkit_warnings"]`."""
-        resources["hwkit_warnings"] = warnings_of(source)
+        name = resources.get("metadata", {}).get("name") or "notebook"
+        resources["hwkit_warnings"] = named(name, warnings_of(source))
         for warning in resources["hwkit_warnings"]:
             self.log.warning("%s", warning)
 

@@ -7,7 +7,9 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+import tempfile
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hwkit.errors import ReportError
@@ -66,8 +68,62 @@ def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
     return content
 
 
-def find_inside(target: str, folders: Sequence[Path], what: str) -> Path:
-    """The file that `target` names below one of `folders`, symbolic links followed before the check.
+def require_distinct(pairs: Iterable[tuple[Path, Path]]) -> None:
+    """Refuse to write two files to one place, or one file over another that is read: pairs are (read, written).
+
+    Raises
+    ------
+    ReportError
+        Names both files, and what they would become.
+    """
+    pairs = list(pairs)
+    read: dict[str, list[tuple[Path, Path]]] = {}
+    written: dict[str, list[tuple[Path, Path]]] = {}
+    for source, _ in pairs:
+        read.setdefault(_folded(_place(source)), []).append((source, source))
+    for source, target in pairs:
+        key = _folded(_place(target))
+        for other, place in read.get(key, []):
+            if _same_file(place, target):
+                raise ReportError(f"{other} would be overwritten by what is made of {source}; name another place")
+        for other, place in written.setdefault(key, []):
+            if _same_file(place, target):
+                remedy = "rename one, or name the folder that holds both"
+                raise ReportError(f"{other} and {source} would both be written to {target}; {remedy}")
+        written[key].append((source, target))
+
+
+def _place(path: Path) -> str:
+    return os.path.join(os.path.realpath(path.parent), path.name)
+
+
+def _folded(name: str) -> str:
+    """What all names have in common that a file system may take for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    """Whether two paths that are folded to one lead to the same file."""
+    return _place(path) == _place(other) or _folds_names(other.parent)
+
+
+def _folds_names(folder: Path) -> bool:
+    """Whether a file system takes names for one that differ in case or accents; the folder in it may not exist yet."""
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
+    try:
+        with tempfile.TemporaryDirectory(prefix="hwkit-\u00e9-", dir=there) as probe:
+            name = os.path.basename(probe)
+            others = (name.swapcase(), unicodedata.normalize("NFD", name))
+            return any(os.path.exists(os.path.join(there, other)) for other in others)
+    except OSError:
+        return True  # it cannot be written to, either
+
+
+def find_inside(target: str, folders: Sequence[Path], what: str, *, root: Path | None = None) -> Path:
+    """The file that `target` names below one of `folders`, or from there within `root`.
+
+    Symbolic links are followed before that is checked. Backslashes, and letters in the other case, are taken as on the
+    systems where such names are written.
 
     Raises
     ------
@@ -76,18 +132,33 @@ def find_inside(target: str, folders: Sequence[Path], what: str) -> Path:
     """
     outside = False
     for folder in folders:
-        root = folder.resolve()
-        try:
-            path = (root / target).resolve()
-            if not path.is_relative_to(root):
-                outside = True
-            elif path.is_file():
-                return path
-        except (OSError, ValueError, RuntimeError):
-            continue  # a name that no file can have, or links that go in circles
+        for name in dict.fromkeys([target, target.replace("\\", "/")]):
+            try:
+                start = folder.resolve()
+                within = root.resolve() if root and start.is_relative_to(root.resolve()) else start
+                path = (start / name).resolve()
+                if path.is_relative_to(within):
+                    path = path if path.is_file() else _spelt_otherwise(path, within).resolve()
+                if not path.is_relative_to(within):
+                    outside = True
+                elif path.is_file():
+                    return path
+            except (OSError, ValueError, RuntimeError):
+                continue  # a name that no file can have, or links that go in circles
     if outside:
         raise ReportError(f"{what} {shortened(target)} is outside the notebook's folder and was left out")
     raise ReportError(f"{what} {shortened(target)} was not found in the notebook's folder")
+
+
+def _spelt_otherwise(path: Path, root: Path) -> Path:
+    """The path with each name that does not exist as the one name beside it that differs in case or accents only."""
+    found = root
+    for part in path.relative_to(root).parts:
+        if not (found / part).exists():
+            alike = [name for name in os.listdir(found) if _folded(name) == _folded(part)]
+            part = alike[0] if len(alike) == 1 else part
+        found /= part
+    return found
 
 
 def shortened(target: str) -> str:

@@ -71,10 +71,11 @@ class StoredImage:
 class ImageStore:
     """All images of one document, each stored once however often it is shown.
 
-    `folder` is the prefix of the stored names ("report_files"). `files` maps each name to its content.
+    `root` is the folder in which files may lie that a notebook within it shows; None is the notebook's own.
+    `files` maps each name to its content.
     """
 
-    folder: str
+    root: Path | None = None
     # Where each image is shown, as warnings begin ("a, cell 3: ").
     places: dict[str, str] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
@@ -100,7 +101,6 @@ class ImageStore:
         else:
             content, mime, width, height = _bitmap(content, mime)
         name = f"{hashlib.sha256(content).hexdigest()[:16]}{_SUFFIX_OF_MIME[mime]}"
-        name = f"{self.folder}/{name}" if self.folder else name
         self.files[name] = content
         self._stored[name] = StoredImage(name, width, height)
         return self._stored[name]
@@ -127,7 +127,8 @@ class ImageStore:
             return self.add(*_decode_data_uri(target))
         if re.match(r"^[A-Za-z][A-Za-z0-9+.-]+:", target) or target.startswith("//"):
             raise ReportError(f"image {shortened(target)} is not in the notebook's folder and was not fetched")
-        path = find_inside(urllib.parse.unquote(target.split("?")[0].split("#")[0]), folders, "image")
+        name = urllib.parse.unquote(target.split("?")[0].split("#")[0])
+        path = find_inside(name, folders, "image", root=self.root)
         mime = MIME_OF_SUFFIX.get(path.suffix.lower())
         if mime is None:
             raise ReportError(f"image {target!r} has a format that cannot be set; save it as PNG, JPEG or SVG")

@@ -72,7 +72,7 @@ def build_book(
         If a notebook cannot be read, the document cannot be set, or a file cannot be written.
     """
     start = time.perf_counter()
-    images = ImageStore("images")
+    images = ImageStore()
     warnings: list[str] = []
     parts = [Part("opening", chunk(opening), list(image_folders))] if opening.strip() else []
     bibliography = list(settings.bibliography)
