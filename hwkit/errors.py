@@ -51,4 +51,4 @@ def did_you_mean(value: object, known: Iterable[object]) -> str:
     words = [str(word) for word in known]
     close = difflib.get_close_matches(str(value), words, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}known: {', '.join(words)}"
+    return f"{hint}known: {', '.join(words) or 'none'}"

@@ -193,10 +193,28 @@ def test_notebooks_of_one_name_and_missing_settings_are_errors(tmp_path: Path) -
     for path in paths:
         path.parent.mkdir()
         nbformat.write(new_notebook(), path)
-    with pytest.raises(ReportError, match=r"2 notebooks are named same\.ipynb"):
+    with pytest.raises(ReportError, match=r"a/same\.ipynb and .*b/same\.ipynb would both"):
         build_report("smoke", notebooks=paths, output=tmp_path / "build")
     with pytest.raises(ReportError, match="there is no settings file"):
         build_report("smoke", notebooks=paths[:1], settings=tmp_path / "no.toml", output=tmp_path / "build")
+
+
+def test_no_notebook_is_overwritten_with_what_it_shows(tmp_path: Path) -> None:
+    path = tmp_path / "notebooks" / "own.ipynb"
+    path.parent.mkdir()
+    nbformat.write(new_notebook(), path)
+    before = path.read_bytes()
+    with pytest.raises(ReportError, match=r"own\.ipynb would be overwritten"):
+        build_report("smoke", notebooks=[path], output=tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_a_notebook_that_was_executed_is_not_called_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    nbformat.write(new_notebook(cells=[new_code_cell("1 / 0")]), "failing.ipynb")
+    report = build_report("smoke", notebooks=[Path("failing.ipynb")], output=Path("build"))
+    assert [execution.notebook for execution in report.failures] == [Path("failing.ipynb")]
+    assert report.reused == ()
 
 
 def test_nothing_is_executed_for_bad_input(notebooks: list[Path], tmp_path: Path) -> None:

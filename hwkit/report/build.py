@@ -14,7 +14,6 @@ import json
 import os
 import platform
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwkit.engine import files as storage
 from hwkit.errors import HwkitError, ReportError
-from hwkit.export.files import replace_file
+from hwkit.export.files import replace_file, require_distinct
 from hwkit.export.settings import ReportSettings
 from hwkit.paths import project_root
 from hwkit.report.execute import (
@@ -103,9 +102,7 @@ def build_report(
     notebooks = list(notebooks or sorted((root / "notebooks").glob("*.ipynb")))
     if not notebooks:
         raise ReportError(f"there are no notebooks in {root / 'notebooks'}; run this in the project's folder")
-    for name, count in Counter(notebook.name for notebook in notebooks).items():
-        if count > 1:
-            raise ReportError(f"{count} notebooks are named {name}, and would overwrite each other; rename all but one")
+    require_distinct((notebook, _executed(notebook, output)) for notebook in notebooks)
     if settings and not settings.exists():
         raise ReportError(f"there is no settings file {settings}")
     report_settings = ReportSettings.load(settings or root / "report.toml")
@@ -186,7 +183,12 @@ class _Plan:
     key: str
 
     def output(self, folder: Path) -> Path:
-        return folder / "notebooks" / self.notebook.name
+        return _executed(self.notebook, folder)
+
+
+def _executed(notebook: Path, output: Path) -> Path:
+    """Where the executed notebook is written."""
+    return output / "notebooks" / notebook.name
 
 
 def _plan(notebook: Path, parameters: Mapping[str, Any], around: bytes) -> _Plan:
@@ -298,7 +300,7 @@ def _execute(
     def ended(number: int, outcome: Outcome) -> None:
         plan = plans[number]
         failed = Execution(plan.notebook, plan.output(output), 0.0, str(outcome.error))
-        execution = failed if outcome.error else outcome.value
+        execution = failed if outcome.error else dataclasses.replace(outcome.value, notebook=plan.notebook)
         _require_whole(execution.output)
         state.remember(plan, execution, output)
         executions.append(execution)
