@@ -104,7 +104,7 @@ def test_a_notebook_of_an_old_format_is_converted(tmp_path, capsys):
         (lambda nb: nb["cells"][1].update(outputs=[5]), "cell 2"),
         (lambda nb: nb["cells"][1].update(source=5), "it cannot be read"),
         (lambda nb: nb.pop("cells"), "it cannot be read"),
-        (lambda nb: nb["cells"][1].pop("metadata"), "cell 2"),
+        (lambda nb: nb["cells"][1].update(cell_type="markdown", attachments=[]), "cell 2"),
     ],
 )
 def test_a_notebook_that_breaks_the_format_is_named_with_its_cell(tmp_path, capsys, damage, says):

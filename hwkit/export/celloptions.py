@@ -30,6 +30,8 @@ def split_options(source: str) -> tuple[dict[str, Any], str]:
     if end == start:
         return {}, source
     options = _parsed([_OPTION_LINE.match(line).group(1) for line in lines[start:end]])  # type: ignore[union-attr]
+    if not options:
+        return {}, source  # comments, or another tool's directives
     rest = [*lines[:start], *lines[end:]]
     return options, "\n".join(rest).strip("\n")
 

@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 from PIL import Image as PillowImage
 
 from hwkit.errors import ReportError
+from hwkit.export.drawings import with_labels
 from hwkit.export.files import find_inside, shortened
 
 CSS_PIXELS_PER_INCH = 96.0
@@ -79,6 +80,8 @@ class ImageStore:
     # Where each image is shown, as warnings begin ("a, cell 3: ").
     places: dict[str, str] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
+    # What to show where the typesetter does not take an image: another, by their names.
+    substitutes: dict[str, str] = field(default_factory=dict)
     _stored: dict[str, StoredImage] = field(default_factory=dict)
 
     def add(self, content: bytes, mime: str) -> StoredImage:
@@ -203,7 +206,12 @@ def _safe_svg(content: bytes) -> bytes:
     start = text.find("<svg")
     if start < 0:
         raise ReportError("an SVG image is damaged: it has no <svg> element")
-    text = _SVG_OUTSIDE_REFERENCE.sub("", _SVG_SCRIPT.sub("", text))
+    try:
+        text = with_labels(_SVG_OUTSIDE_REFERENCE.sub("", _SVG_SCRIPT.sub("", text)))
+    except (ElementTree.ParseError, ValueError) as error:
+        raise ReportError(f"an SVG image is damaged: {error}") from None
+    except RecursionError:
+        raise ReportError("an SVG image is nested too deeply and was left out") from None
     for picture in _SVG_PICTURE.finditer(text):
         _check_inner_picture(html.unescape(picture[2]))
     if "#" in text and _elements_drawn(text) > MOST_ELEMENTS:

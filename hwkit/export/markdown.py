@@ -34,3 +34,8 @@ def division(content: str, kind: str, identifier: str = "", **values: object) ->
     depth = max((len(run) for run in re.findall(r"^:::+", content, re.MULTILINE)), default=2)
     colons = ":" * (depth + 1)
     return f"\n\n{colons} {attributes([kind], identifier, values)}\n{content}\n{colons}\n\n"
+
+
+def escaped(text: str) -> str:
+    """Text in which Markdown finds no markup."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)

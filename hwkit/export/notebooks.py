@@ -20,6 +20,7 @@ from hwkit.export.document import Part
 from hwkit.export.files import LARGEST_NOTEBOOK, read_bytes
 from hwkit.export.frontmatter import FrontMatter, take_front_matter
 from hwkit.export.images import ImageStore
+from hwkit.export.widgets import STATE
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -51,12 +52,12 @@ def read_nodes(path: Path) -> NotebookNode:
     try:
         content = read_bytes(path, LARGEST_NOTEBOOK)
         nb: Any = json.loads(content, object_hook=Node)
-        if nb.nbformat != 4:
+        if nb.get("nbformat", 4) != 4:
             import nbformat
 
-            return nbformat.convert(nbformat.reader.reads(content.decode()), 4)
+            nb = nbformat.convert(nbformat.reader.reads(content.decode()), 4)
         for cell in nb.cells:
-            cell.source = "".join(cell.source)  # a text, or its lines
+            cell.source = "".join(cell.get("source") or "")  # a text, or its lines
         return nb
     except json.JSONDecodeError as error:
         raise ReportError(f"it cannot be read: it is no notebook, as it is no JSON ({error})") from None
@@ -68,9 +69,10 @@ def numbered(nb: NotebookNode, resources: dict[str, Any]) -> NotebookNode:
     """A copy of the notebook whose cells know their numbers, from 1 on, and whose front matter is taken out.
 
     `resources` gets what the conversion gathers: `hwkit_images` (an `ImageStore`, unless there is one),
-    `hwkit_attachments`, `hwkit_macros`, `hwkit_warnings` (sentences) and `hwkit_front_matter`.
+    `hwkit_attachments`, `hwkit_macros`, `hwkit_warnings` (sentences), `hwkit_front_matter` and `hwkit_widgets` (their
+    models by id).
     """
-    nb = copy.deepcopy(nb)
+    nb = repaired(copy.deepcopy(nb))
     front = take_front_matter(nb, folder_of(resources))
     for number, cell in enumerate(nb.cells, start=1):
         cell.metadata["hwkit"] = {"number": number}
@@ -79,7 +81,42 @@ def numbered(nb: NotebookNode, resources: dict[str, Any]) -> NotebookNode:
     resources["hwkit_macros"] = {}
     resources["hwkit_warnings"] = list(front.warnings)
     resources["hwkit_front_matter"] = front
+    saved = nb.metadata.get("widgets") or {}
+    resources["hwkit_widgets"] = (saved.get(STATE) or {}).get("state") or {}
     return nb
+
+
+def repaired(nb: NotebookNode) -> NotebookNode:
+    """The notebook with what Jupyter does without where it is left out: metadata, outputs, the name of a stream.
+
+    Values of the wrong kind that no reader can make sense of are left, for `require_valid` to name.
+    """
+    _fill(nb, {"metadata": {}})
+    _fill(nb.metadata, {"language_info": {}, "kernelspec": {}})
+    for cell in nb.cells:
+        _fill(cell, {"metadata": {}, "source": ""})
+        _fill(cell.metadata, {"tags": []})
+        if cell.setdefault("cell_type", "code" if "outputs" in cell else "markdown") != "code":
+            continue
+        _fill(cell, {"outputs": [], "execution_count": 0})
+        for output in cell.outputs:
+            kind = output.setdefault("output_type", "stream" if "text" in output else "display_data")
+            if kind == "stream":
+                _fill(output, {"name": "stdout", "text": ""})
+            elif kind == "error":
+                _fill(output, {"ename": "", "evalue": "", "traceback": []})
+                if isinstance(output.traceback, str):
+                    output.traceback = output.traceback.split("\n")
+            else:
+                _fill(output, {"data": {}, "metadata": {}})
+    return nb
+
+
+def _fill(node: Any, values: Mapping[str, Any]) -> None:
+    """Put values in place of those that a part of a notebook lacks or has as null."""
+    for key, value in values.items():
+        if node.get(key) is None:
+            node[key] = type(node)() if value == {} else copy.copy(value)
 
 
 def folder_of(resources: Mapping[str, Any]) -> Path:

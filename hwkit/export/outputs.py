@@ -12,11 +12,14 @@ from hwkit.errors import ReportError
 from hwkit.export import terminal
 from hwkit.export.formulas import split_macros
 from hwkit.export.images import IMAGE_MIMES, ImageStore, StoredImage, image_bytes
-from hwkit.export.markdown import chunk, division, fenced
+from hwkit.export.markdown import chunk, division, escaped, fenced
+from hwkit.export.widgets import widget_parts
 from hwkit.export.words import letter_of
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
+
+    from hwkit.export.pages import Page
 
 # Best first; pictures of one output are weighed against each other in `_picture`.
 PICTURE_ORDER = ("image/svg+xml", "application/pdf", "image/png", "image/jpeg", "image/gif", "image/webp")
@@ -32,23 +35,19 @@ LINES_KEPT = (120, 30)
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _PROGRESS_WIDGET = re.compile(r"Progress\(|\d+%\|| \[[\d:]+<|it/s")
 _OBJECT_REPR = re.compile(r"^<[\w.]+ (?:object|at 0x[0-9a-f]+).*>$|^alt\.\w+\(\.\.\.\)$|^<Vega(?:Lite)? \d+ object>")
-_FIGURE_REPR = re.compile(r"^<Figure size [\d.]+x[\d.]+ with \d+ Axes>$")
-# What no page shows, and what a page says that cannot run its scripts.
-_UNSEEN = re.compile(
-    r"<(style|script)\b.*?</\1\s*>|<!--.*?-->|Make this Notebook Trusted to load map: File -> Trust Notebook",
-    re.IGNORECASE | re.DOTALL,
-)
-# Elements of tables whose end tags browsers do without and pandoc does not, and the tags that they end at.
-_OPTIONAL_ENDS = (
-    ("th|td", "th|td|tr|thead|tbody|tfoot|table"),
-    ("tr", "tr|thead|tbody|tfoot|table"),
-    ("thead|tbody|tfoot", "thead|tbody|tfoot|table"),
-)
 # Scripts that only get a library ready to draw.
 _LOADS_LIBRARY = re.compile(r"application/vnd\.\w+_load\.|Loading BokehJS")
 _LIBRARIES = re.compile(r"plotly|vega|bokeh|holoviews", re.IGNORECASE)
 # The first picture of an animation that matplotlib plays with a script.
 _FIRST_FRAME = re.compile(r'frames\[0\] = "data:image/png;base64,([^"]+)"')
+_SCRIPT = re.compile(r"<(style|script)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+# What MathJax sets within text, by the delimiters; an environment alone is a formula, too.
+_FORMULA = re.compile(
+    r"\$\$(?:(?!\$\$).)+\$\$|\$[^$]+\$|\\\[(?:(?!\\\]).)+\\\]|\\\((?:(?!\\\)).)+\\\)"
+    r"|\\begin\{(\w+\*?)\}(?:(?!\\end\{\1\}).)*\\end\{\1\}",
+    re.DOTALL,
+)
+_TABLE_OF_LATEX = re.compile(r"\\begin\{(?:tabular|table|longtable|center|itemize|enumerate)")
 
 
 def option_list(value: object) -> list[str]:
@@ -63,7 +62,8 @@ def code_input(cell: NotebookNode, notebook: NotebookNode) -> str:
     if not cell.source.strip():
         return ""
     hwkit = cell.metadata.get("hwkit", {})
-    language = cell.metadata.get("magics_language") or notebook.metadata.get("language_info", {}).get("name", "")
+    spec, info = (notebook.metadata.get(key) or {} for key in ("kernelspec", "language_info"))
+    language = cell.metadata.get("magics_language") or info.get("name") or spec.get("language") or ""
     options = hwkit.get("options", {})
     number = hwkit.get("number")
     values = {"language": language, "cell": number, "summary": options.get("code-summary"), "fold": _fold(options)}
@@ -95,15 +95,19 @@ def markdown_cell(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
 
 
 def raw_cell(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
-    """A raw cell: Markdown and HTML are set, other formats left out with a warning."""
+    """A raw cell: its text as it is, Markdown and HTML set; other formats are left out with a warning."""
     number = cell.metadata.get("hwkit", {}).get("number")
-    mime = (cell.metadata.get("raw_mimetype") or cell.metadata.get("format") or "").lower()
+    mime = (cell.metadata.get("raw_mimetype") or cell.metadata.get("format") or "text/plain").lower()
+    if not cell.source.strip():
+        return ""
     if mime == "text/markdown":
         return chunk(cell.source, cell=number)
     if mime == "text/html":
-        return chunk(cell.source, "html", cell=number)
-    if cell.source.strip() and mime:
-        resources["hwkit_warnings"].append(f"cell {number}: a raw cell of format {mime} was left out")
+        page = _page(cell.source)
+        return chunk(page.html if page else "", "html", cell=number)
+    if mime == "text/plain":
+        return fenced(cell.source, "text", cell=number)
+    resources["hwkit_warnings"].append(f"cell {number}: a raw cell of format {mime} was left out")
     return ""
 
 
@@ -126,7 +130,7 @@ class _CellOutputs:
         self.label = str(self.options.get("label", "") or "")
         self.captions = option_list(self.options.get("fig-cap"))
         self.subcaptions = option_list(self.options.get("fig-subcap"))
-        self.alts = option_list(self.options.get("fig-alt"))
+        self.alts = option_list(self.options.get("fig-alt") or _alt_of(cell.metadata))
         self.table_captions = option_list(self.options.get("tbl-cap"))
         self.table_subcaptions = option_list(self.options.get("tbl-subcap"))
         self.figures = 0
@@ -137,6 +141,7 @@ class _CellOutputs:
 
     def markdown(self) -> str:
         parts = [part for output in _streams_joined(self.cell.outputs) if (part := self._output(output))]
+        self._require_shown(("fig-cap", self.captions, self.figures), ("tbl-cap", self.table_captions, self.tables))
         if self.joined:
             content = "".join(self.joined)
             if self.side_by_side:
@@ -145,6 +150,14 @@ class _CellOutputs:
                 content = self._figure(content, self.captions[0], self.label, self._alt(0))
             parts.append(content)
         return "".join(parts)
+
+    def _require_shown(self, *given: tuple[str, Sequence[str], int]) -> None:
+        """Warn of captions that have no figure or table to stand at."""
+        if self.options.get("output") is False:
+            return
+        for option, captions, count in given:
+            for caption in captions[count:] if len(captions) > 1 or not count else ():
+                self._warn(f"{option}: {caption!r} has no output to stand at and was left out")
 
     def _columns(self) -> object:
         """How many pictures stand side by side."""
@@ -166,6 +179,7 @@ class _CellOutputs:
             except ReportError as error:
                 self._warn(str(error))
                 return self._note(f"An output was left out: {error}")
+        self._warn(f"an output of type {output.output_type!r} was left out")
         return ""
 
     def _bundle(self, data: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
@@ -176,39 +190,54 @@ class _CellOutputs:
             return self._maybe_table(chunk(data["text/markdown"], cell=self.number), data["text/markdown"], metadata)
         if "text/latex" in data and not re.search(r"<(table|pre)\b", data.get("text/html", "")):
             return self._latex(data["text/latex"])
-        if picture := self._picture(data):
-            return self._image(*picture, metadata)
+        page = _page(data.get("text/html", ""))
+        animated = _FIRST_FRAME.search(data.get("text/html", ""))
+        has_picture = animated or any(mime in data for mime in PICTURE_ORDER)
+        if page and not animated and page.says_more_than(plain) and (page.text or not has_picture):
+            return self._maybe_table(chunk(page.html, "html", cell=self.number), page.html, metadata)
+        if has_picture:
+            return self._image(*self._picture(data), metadata)
         if _WIDGET in data:
-            return self._widget(plain)
-        if "text/html" in data and (readable := _readable_html(data["text/html"], plain)):
-            return self._maybe_table(chunk(readable, "html", cell=self.number), readable, metadata)
+            return self._widget(plain, data[_WIDGET])
         if any(mime.startswith("application/vnd.hwkit.") for mime in data) or _LOADS_LIBRARY.search(" ".join(data)):
             return ""
-        if plain and not _FIGURE_REPR.match(plain) and not (_OBJECT_REPR.match(plain) and len(data) > 1):
+        if plain and not (_OBJECT_REPR.match(plain) and len(data) > 1):
             return self._text(plain, "hwkit-result")
         if "application/json" in data:
             value = data["application/json"]
             return self._text(value if isinstance(value, str) else json.dumps(value, indent=2), "hwkit-result")
         return self._left_out(data)
 
-    def _picture(self, data: Mapping[str, Any]) -> tuple[bytes, str] | None:
-        """The picture to show: vectors before bitmaps, unless the vectors are much larger."""
-        pictures = [(image_bytes(data[mime], mime), mime) for mime in PICTURE_ORDER if mime in data]
-        if not pictures:
-            frame = _FIRST_FRAME.search(data.get("text/html", ""))
-            return (image_bytes(frame[1].replace("\\\n", ""), "image/png"), "image/png") if frame else None
-        vectors = [picture for picture in pictures if picture[1] in PICTURE_ORDER[:2]]
-        bitmaps = [picture for picture in pictures if picture[1] not in PICTURE_ORDER[:2]]
-        if vectors and bitmaps:
-            limit = max(VECTOR_SIZE_FREE, VECTOR_SIZE_FACTOR * len(bitmaps[0][0]))
-            return vectors[0] if len(vectors[0][0]) <= limit else bitmaps[0]
-        return pictures[0]
+    def _picture(self, data: Mapping[str, Any]) -> tuple[StoredImage, str]:
+        """The picture to show, and its type: vectors before bitmaps, unless they are much larger or damaged."""
+        if frame := _FIRST_FRAME.search(data.get("text/html", "")):
+            data = {"image/png": frame[1].replace("\\\n", ""), **data}
+        stored: list[tuple[StoredImage, str]] = []
+        problem = None
+        for mime in PICTURE_ORDER:
+            try:
+                if mime in data:
+                    stored.append((self.store.add(image_bytes(data[mime], mime), mime), mime))
+            except ReportError as error:
+                problem = problem or error
+        if not stored:
+            raise problem or ReportError("it has no picture")
+        vectors = [found for found in stored if found[1] in PICTURE_ORDER[:2]]
+        bitmaps = [found for found in stored if found[1] not in PICTURE_ORDER[:2]]
+        if not (vectors and bitmaps):
+            return stored[0]
+        (vector, _), (bitmap, _) = vectors[0], bitmaps[0]
+        limit = max(VECTOR_SIZE_FREE, VECTOR_SIZE_FACTOR * len(self.store.files[bitmap.name]))
+        if len(self.store.files[vector.name]) > limit:
+            return bitmaps[0]
+        self.store.substitutes[vector.name] = bitmap.name
+        return vectors[0]
 
-    def _image(self, content: bytes, mime: str, metadata: Mapping[str, Any]) -> str:
-        image = self.store.add(content, mime)
+    def _image(self, image: StoredImage, mime: str, metadata: Mapping[str, Any]) -> str:
         given = metadata.get("hwkit") if isinstance(metadata.get("hwkit"), dict) else {}
+        described = metadata.get(mime) if isinstance(metadata.get(mime), dict) else {}
         index, self.figures = self.figures, self.figures + 1
-        alt = str(given.get("alt") or self._alt(index))
+        alt = str(given.get("alt") or described.get("alt") or metadata.get("alt") or self._alt(index))
         text = self._image_chunk(image, alt, self._width(mime, metadata, image))
         if given.get("caption"):
             label = str(given.get("label") or self._label(index, ("fig-",)))
@@ -274,26 +303,42 @@ class _CellOutputs:
         return self.alts[min(index, len(self.alts) - 1)]
 
     def _latex(self, text: str) -> str:
+        """LaTeX as MathJax sets it: formulas within text that is no markup. A formula alone is displayed."""
         text = text.strip()
-        is_math = text.startswith(("$", "\\[", "\\(")) or re.match(r"\\begin\{(?!tabular|table|center)", text)
-        if text.startswith("$$") or not is_math:
-            return chunk(text, "markdown" if is_math else "latex", cell=self.number)
-        if text.startswith("$"):
-            # A formula that is an output on its own is displayed, whatever delimiters it came in.
-            body = text.strip("$").strip()
+        if _TABLE_OF_LATEX.search(text):
+            return chunk(text, "latex", cell=self.number)
+        formula = _FORMULA.fullmatch(text)
+        if formula and not text.startswith("$$"):
+            body = re.sub(r"^(?:\$|\\[\[(])|(?:\$|\\[\])])$", "", text).strip()
             return chunk(f"$${body.removeprefix(chr(92) + 'displaystyle').strip()}$$", cell=self.number)
-        body = re.sub(r"^\\[\[(]|\\[\])]$", "", text)
-        return chunk(f"$${body}$$", cell=self.number)
+        if formula:
+            return chunk(text, cell=self.number)
+        position, parts = 0, []
+        for found in _FORMULA.finditer(text):
+            parts += [escaped(text[position : found.start()]), found[0]]
+            position = found.end()
+        return chunk("".join([*parts, escaped(text[position:])]), cell=self.number)
 
     def _error(self, output: NotebookNode) -> str:
-        message = terminal.plain(output.evalue)[:200].strip()
-        title = f"{output.ename}: {message}" if message else output.ename
-        trace = "\n".join(output.get("traceback") or []) or title
-        return self._text(trace, "hwkit-error", title=title)
+        message = terminal.plain(output.evalue).strip()
+        trace = "\n".join(output.get("traceback") or [])
+        if message not in terminal.plain(trace):
+            trace = f"{trace}\n{output.ename}: {message}".strip()
+        title = f"{output.ename}: {message[:200].strip()}" if message else output.ename
+        return self._text(trace or title, "hwkit-error", title=title)
 
-    def _widget(self, plain: str) -> str:
-        """A widget has no static form here; progress bars go silently, others leave a line."""
-        if not plain or _PROGRESS_WIDGET.search(plain) or self.resources.get("hwkit_quiet_widgets"):
+    def _widget(self, plain: str, view: Any) -> str:
+        """A widget by the state that the notebook has of it, if any; it has no other static form."""
+        if self.resources.get("hwkit_quiet_widgets"):
+            return ""
+        model = view.get("model_id") if isinstance(view, dict) else None
+        if parts := list(widget_parts(self.resources["hwkit_widgets"], model)):
+            shown = [
+                self._text(part, "hwkit-result") if isinstance(part, str) else self._output(part) for part in parts
+            ]
+            return "".join(shown)
+        if _PROGRESS_WIDGET.search(plain):
+            self._warn("a progress bar was left out: the notebook does not have its last state")
             return ""
         self._warn("an interactive widget was left out")
         return self._note("An interactive widget was left out; run the notebook to use it.")
@@ -310,7 +355,7 @@ class _CellOutputs:
         elif _draws(page):
             what = "An interactive output"
         else:
-            return ""
+            return ""  # a script that draws nothing
         self._warn(f"{what[0].lower()}{what[1:]} was left out: it has no static form")
         return self._note(f"{what} was left out: it has no static form.")
 
@@ -353,28 +398,21 @@ def _joined(value: Any) -> Any:
     return "".join(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
 
 
-def _readable_html(markup: str, plain: str) -> str:
-    """The HTML without styles and scripts; empty where the plain text says more than it."""
-    readable = _closed(_UNSEEN.sub("", markup))
-    drawn_by_page = 'class="xr-' in readable or 'class="sk-' in readable  # xarray's data sets, scikit-learn's models
-    if re.search(r"<(table|img|iframe|video|audio)\b", readable, re.IGNORECASE) and not drawn_by_page:
-        return readable
-    if (plain and not _OBJECT_REPR.match(plain.strip())) or _LOADS_LIBRARY.search(readable):
-        return ""
-    visible = re.sub(r"<[^>]*>|&nbsp;", "", readable).strip()
-    return readable if visible else ""
+def _page(markup: str) -> Page | None:
+    if not markup:
+        return None
+    from hwkit.export.pages import read_page  # not every notebook has HTML to parse
+
+    return read_page(markup)
 
 
-def _closed(markup: str) -> str:
-    """The HTML with the end tags of cells, rows and parts of tables where they were left out."""
-    for elements, ends in _OPTIONAL_ENDS:
-        opened, closed = (len(re.findall(rf"<{slash}(?:{elements})\b", markup, re.IGNORECASE)) for slash in ("", "/"))
-        if opened > closed:
-            unclosed = rf"(<({elements})\b(?:(?!</?(?:{ends})\b).)*)(?!</\2\b)(?=</?(?:{ends})\b)"
-            markup = re.sub(unclosed, r"\1</\2>", markup, flags=re.IGNORECASE | re.DOTALL)
-    return markup
+def _alt_of(metadata: Mapping[str, Any]) -> object:
+    """The alternative text that a cell's metadata has for its figures, as MyST and others put it."""
+    myst = metadata.get("mystnb") or metadata.get("render") or {}
+    image = myst.get("image") if isinstance(myst, dict) else None
+    return metadata.get("alt") or metadata.get("alt_text") or (image.get("alt") if isinstance(image, dict) else None)
 
 
 def _draws(markup: str) -> bool:
     """Whether a page's scripts have a place that they draw in."""
-    return "<script" in markup and re.search(r"<div\b[^>]*\bid=", _UNSEEN.sub("", markup)) is not None
+    return "<script" in markup and re.search(r"<div\b[^>]*\bid=", _SCRIPT.sub("", markup)) is not None

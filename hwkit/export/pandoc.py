@@ -67,7 +67,7 @@ def run(text: str, options: Sequence[str]) -> tuple[str, list[str]]:
     command = [executable(), "--sandbox", *options]
     try:
         result = subprocess.run(
-            command, input=text.encode(), capture_output=True, timeout=_TIMEOUT_SECONDS, check=False
+            command, input=text.encode("utf-8", "replace"), capture_output=True, timeout=_TIMEOUT_SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise ReportError(f"pandoc did not finish within {_TIMEOUT_SECONDS} seconds") from error

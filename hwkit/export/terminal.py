@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 
 _ESCAPES = re.compile(r"\x1b\[([0-9;]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]")
-# tqdm's bar: "Epoch 1:  40%|████      | 4/10 [00:01<00:02,  3.1it/s]", and keras's "[=====>....]".
-_PROGRESS = re.compile(r"\d+%\|.*\|.*\[[^\]]*(?:it/s|s/it|B/s|\?|<)[^\]]*\]|\[=+>?\.*\] - ")
+# The bars of tqdm, "Epoch 1:  40%|████      | 4/10 [00:01<00:02,  3.1it/s, loss=0.5]", and Keras, "4/10 [===>....] - ".
+_BARS = (
+    re.compile(r"^(?P<name>.*?):?\s*\d+%\|[^|]*\|\s*(?P<count>[\d.]+)\w*/(?P<total>[\d.]+\w*)\s*\[(?P<state>[^\]]*)\]"),
+    re.compile(r"^(?P<name>)\s*(?P<count>\d+)/(?P<total>\d+) (?:\[=*>?\.*\]|━+)"),
+)
+# What tqdm says of its own speed: "00:01<00:02,  3.1it/s".
+_SPEED = re.compile(r"[\d:?]+<[\d:?]+,\s*(?:\?|[\d.]+)\s*\w*/?\w*")
 # Colours that stay readable as print on a light ground, in the order of the ANSI codes.
 _COLOURS = ("#24292f", "#b3261e", "#1b6e3a", "#8a5a00", "#1f4e9e", "#7b2d8b", "#0b6b78", "#6b7280")
 
@@ -23,10 +29,45 @@ class Span:
 
 
 def printed(text: str) -> str:
-    """The text as a terminal leaves it behind, with colour codes kept and finished progress bars gone."""
-    lines = (_overwritten(line) for line in text.replace("\r\n", "\n").split("\n"))
-    kept = [line for line in lines if not _PROGRESS.search(_ESCAPES.sub("", line))]
+    """The text as a terminal leaves it behind, with colour codes kept.
+
+    Of a progress bar, the last state is kept, unless it says nothing but how fast it was.
+    """
+    kept: list[str] = []
+    before = None
+    for line in (_overwritten(line) for line in text.replace("\r\n", "\n").split("\n")):
+        bar = _bar(plain(line))
+        if bar and before and bar.follows(before):
+            kept.pop()
+        kept.append(line)
+        before = bar
+    kept = [line for line in kept if not ((bar := _bar(plain(line))) and bar.says_nothing)]
     return _CONTROLS.sub("", "\n".join(kept)).strip("\n").rstrip()
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """The state of a progress bar in one line."""
+
+    name: str
+    total: str
+    count: float
+    says_nothing: bool
+
+    def follows(self, other: _Bar) -> bool:
+        """Whether this is a later state of the bar that the other is one of."""
+        return (self.name, self.total) == (other.name, other.total) and self.count > other.count
+
+
+def _bar(line: str) -> _Bar | None:
+    found = next(filter(None, (pattern.match(line) for pattern in _BARS)), None)
+    if not found:
+        return None
+    speed_only = "state" in found.groupdict() and _SPEED.fullmatch(found["state"].strip()) is not None
+    says_nothing = speed_only and not found["name"].strip() and not line[found.end() :].strip()
+    with contextlib.suppress(ValueError):
+        return _Bar(found["name"], found["total"], float(found["count"]), says_nothing)
+    return None
 
 
 def plain(text: str) -> str:

@@ -55,6 +55,8 @@ class TypstSource:
     writer: TypstWriter
     pdf_standard: str = ""
     image_places: Mapping[str, str] = field(default_factory=dict)
+    # By the name of an image, another that shows the same.
+    substitutes: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
 
 
 def typeset(
@@ -87,7 +89,9 @@ def typeset(
         text = text.translate({ord(character): shown_instead(character) for character in missing})
     used = {name: content for name, content in document.images.files.items() if name in text}
     used |= _theme_files(settings.theme)
-    return TypstSource(text, used, warnings, writer, settings.pdf_standard, document.images.places)
+    files = document.images.files
+    others = {name: (other, files[other]) for name, other in document.images.substitutes.items() if name in used}
+    return TypstSource(text, used, warnings, writer, settings.pdf_standard, document.images.places, others)
 
 
 def _line_points(settings: ReportSettings) -> float:
@@ -190,6 +194,11 @@ def _without_bad_images(source: TypstSource, text: str, root: Path) -> str:
         try:
             typst.compile(f"#image({quoted})".encode(), root=root, format="pdf", ignore_system_fonts=True)
         except typst.TypstError as error:
+            if name in source.substitutes:
+                other, content = source.substitutes[name]
+                (root / other).write_bytes(content)
+                text = text.replace(quoted, typst_string(other))
+                continue
             problem = _shortened(str(error).split(":", 1)[-1])
             where = source.image_places.get(name, "")
             source.writer.warnings.append(f"{where}an image could not be set and was left out: {problem}")
