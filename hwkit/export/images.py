@@ -17,6 +17,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from PIL import Image as PillowImage
+from PIL import ImageOps
 
 from hwkit.errors import ReportError
 from hwkit.export.drawings import with_labels
@@ -38,6 +39,8 @@ _SUFFIX_OF_MIME = {
 }
 MIME_OF_SUFFIX = {suffix: mime for mime, suffix in _SUFFIX_OF_MIME.items()} | {".jpeg": "image/jpeg"}
 IMAGE_MIMES = tuple(_SUFFIX_OF_MIME)
+
+_ORIENTATION = 0x0112  # Exif's tag for how a photo was held
 
 # Formats that a page does not take and Pillow reads (BMP, TIFF) become PNG; a phone's MPO begins with a plain JPEG.
 _MIME_OF_FORMAT = {
@@ -85,14 +88,14 @@ class ImageStore:
     _stored: dict[str, StoredImage] = field(default_factory=dict)
 
     def add(self, content: bytes, mime: str) -> StoredImage:
-        """Store an image of a MIME type out of `IMAGE_MIMES`.
+        """Store an image; of a bitmap, the type is what its content says.
 
         Raises
         ------
         ReportError
-            If the content is not a readable image of that type.
+            If the content is not a readable image.
         """
-        if mime not in _SUFFIX_OF_MIME:
+        if not mime.startswith("image/") and mime != "application/pdf":
             raise ReportError(f"images of type {mime!r} are not supported (known: {', '.join(IMAGE_MIMES)})")
         width = height = None  # of a PDF, only the typesetter can tell
         if mime == "image/svg+xml":
@@ -132,13 +135,11 @@ class ImageStore:
             raise ReportError(f"image {shortened(target)} is not in the notebook's folder and was not fetched")
         name = urllib.parse.unquote(target.split("?")[0].split("#")[0])
         path = find_inside(name, folders, "image", root=self.root)
-        mime = MIME_OF_SUFFIX.get(path.suffix.lower())
-        if mime is None:
-            raise ReportError(f"image {target!r} has a format that cannot be set; save it as PNG, JPEG or SVG")
+        content = path.read_bytes()
         try:
-            return self.add(path.read_bytes(), mime)
+            return self.add(content, _mime_of(content))
         except ReportError as error:
-            raise ReportError(f"image {target!r}: {error}") from None
+            raise ReportError(f"image {target!r}: {error}; save it as PNG, JPEG or SVG") from None
 
 
 def image_bytes(data: str | bytes, mime: str) -> bytes:
@@ -174,6 +175,13 @@ def _decode_data_uri(uri: str) -> tuple[bytes, str]:
     return urllib.parse.unquote_to_bytes(body), mime
 
 
+def _mime_of(content: bytes) -> str:
+    """The type of an image by its content, whatever its file is named; Pillow tells bitmaps from each other."""
+    if content.startswith(b"%PDF"):
+        return "application/pdf"
+    return "image/svg+xml" if b"<svg" in content[:4096] else "image/png"
+
+
 def _bitmap(content: bytes, mime: str) -> tuple[bytes, str, float, float]:
     """A bitmap, its MIME type, and width and height in inches.
 
@@ -186,16 +194,17 @@ def _bitmap(content: bytes, mime: str) -> tuple[bytes, str, float, float]:
             image.load()
             density = float(image.info.get("dpi", (DEFAULT_PIXELS_PER_INCH,))[0])
             known = _MIME_OF_FORMAT.get(image.format or "")
+            size = image.size[::-1] if image.getexif().get(_ORIENTATION, 1) >= 5 else image.size  # a quarter turn
             if not known:
                 converted = io.BytesIO()
-                image.convert("RGBA").save(converted, "PNG")
+                ImageOps.exif_transpose(image).convert("RGBA").save(converted, "PNG")
                 content, known = converted.getvalue(), "image/png"
     except PillowImage.UnidentifiedImageError:
         raise ReportError(f"an image of type {mime} is damaged: it has no known format") from None
     except Exception as error:  # Pillow raises many kinds on damaged files; all mean the same here
         raise ReportError(f"an image of type {mime} is damaged: {error}") from error
     per_inch = density if 30 <= density <= 1200 else DEFAULT_PIXELS_PER_INCH
-    return content, known, image.size[0] / per_inch, image.size[1] / per_inch
+    return content, known, size[0] / per_inch, size[1] / per_inch
 
 
 def _safe_svg(content: bytes) -> bytes:

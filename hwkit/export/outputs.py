@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hwkit.errors import ReportError
 from hwkit.export import terminal
 from hwkit.export.formulas import split_macros
-from hwkit.export.images import IMAGE_MIMES, ImageStore, StoredImage, image_bytes
+from hwkit.export.images import ImageStore, StoredImage, image_bytes
 from hwkit.export.markdown import chunk, division, escaped, fenced
 from hwkit.export.widgets import widget_parts
 from hwkit.export.words import letter_of
@@ -86,7 +86,7 @@ def markdown_cell(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
     number = cell.metadata.get("hwkit", {}).get("number")
     for name, bundle in (cell.get("attachments") or {}).items():
         for mime, content in bundle.items():
-            if mime in IMAGE_MIMES:
+            if _is_image(mime):
                 body = "".join(content) if isinstance(content, list) else content
                 encoding = "" if mime == "image/svg+xml" else ";base64"
                 resources["hwkit_attachments"].setdefault(str(number), {})[name] = f"data:{mime}{encoding},{body}"
@@ -192,7 +192,7 @@ class _CellOutputs:
             return self._latex(data["text/latex"])
         page = _page(data.get("text/html", ""))
         animated = _FIRST_FRAME.search(data.get("text/html", ""))
-        has_picture = animated or any(mime in data for mime in PICTURE_ORDER)
+        has_picture = animated or any(map(_is_image, data))
         if page and not animated and page.says_more_than(plain) and (page.text or not has_picture):
             return self._maybe_table(chunk(page.html, "html", cell=self.number), page.html, metadata)
         if has_picture:
@@ -214,7 +214,7 @@ class _CellOutputs:
             data = {"image/png": frame[1].replace("\\\n", ""), **data}
         stored: list[tuple[StoredImage, str]] = []
         problem = None
-        for mime in PICTURE_ORDER:
+        for mime in dict.fromkeys([*PICTURE_ORDER, *filter(_is_image, data)]):
             try:
                 if mime in data:
                     stored.append((self.store.add(image_bytes(data[mime], mime), mime), mime))
@@ -396,6 +396,10 @@ def _pieces(line: str) -> list[str]:
 
 def _joined(value: Any) -> Any:
     return "".join(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
+
+
+def _is_image(mime: str) -> bool:
+    return mime.startswith("image/") or mime == "application/pdf"
 
 
 def _page(markup: str) -> Page | None:
