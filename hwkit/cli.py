@@ -10,10 +10,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwkit.errors import BenchError, HwkitError, ParameterError
 from hwkit.version import __version__
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from hwkit.export.export import Conversion, Options
+    from hwkit.export.folder import Result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -154,22 +160,58 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from hwkit.export.export import export_pdf, named
-    from hwkit.export.folder import planned
+    from hwkit.export import folder
+    from hwkit.export.export import Options
 
-    failed = False
-    for one in planned(options.notebooks, options.output_dir):
-        try:
-            pdf, warnings = export_pdf(
-                one.notebook, one.pdf, root=one.root, theme=options.theme, settings=options.settings
-            )
-        except HwkitError as error:
-            print(f"hwkit: {one.notebook}: {error}", file=sys.stderr)
-            failed = True
-            continue
-        for warning in named(str(one.notebook), warnings):
-            print(f"hwkit: {warning}", file=sys.stderr)
-        print(pdf)
+    how = Options(options.theme, options.settings, options.questions, options.execute, options.limit)
+    conversions = folder.planned(options.notebooks, options.output_dir)
+    if options.bind:
+        return _bind(conversions, options.output_dir, how)
+    if options.watch:
+        for result in folder.watch(options.notebooks, options.output_dir, how):
+            _print_export(result)
+    results = []
+    with _progress(len(conversions)) as bar:
+        for result in folder.export_all(conversions, how, on_done=bar.update):
+            with bar.external_write_mode():
+                _print_export(result)
+            results.append(result)
+    if options.report:
+        folder.write_report(results, options.report)
+    failed = [result for result in results if result.problem]
+    if len(results) > 1:
+        print(folder.summary(results), file=sys.stderr)
+        for result in failed:
+            print(f"  {result.conversion.notebook}: {result.problem}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _print_export(result: Result) -> None:
+    from hwkit.export.export import named
+
+    notebook = str(result.conversion.notebook)
+    for line in named(notebook, [result.problem] if result.problem else result.warnings):
+        print(f"hwkit: {line}", file=sys.stderr)
+    if not result.problem:
+        print(result.conversion.pdf, flush=True)
+
+
+def _progress(count: int) -> tqdm:
+    """A progress bar where somebody watches and there is more than one notebook."""
+    from tqdm import tqdm
+
+    return tqdm(total=count, unit=" notebooks", leave=False, disable=None if count > 1 else True)
+
+
+def _bind(conversions: Sequence[Conversion], output_dir: Path | None, how: Options) -> int:
+    from hwkit.export.export import bind_pdf
+
+    root = conversions[0].root.resolve()
+    pdf = (output_dir or conversions[0].root) / f"{root.name or 'notebooks'}.pdf"
+    warnings, failed = bind_pdf(conversions, pdf, options=how)
+    for line in [*warnings, *(f"{notebook}: {problem}" for notebook, problem in failed.items())]:
+        print(f"hwkit: {line}", file=sys.stderr)
+    print(pdf)
     return 1 if failed else 0
 
 
@@ -352,11 +394,17 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--force", action="store_true", help="execute every notebook again")
     report.set_defaults(run=_report)
 
-    export = commands.add_parser("export", help="set any notebooks as PDF, as they are: nothing is executed")
+    export = commands.add_parser("export", help="typeset any notebooks as PDF, as they are")
     export.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="or a folder of notebooks")
     export.add_argument("--output-dir", type=Path, help="default: beside each notebook")
     export.add_argument("--theme", default="", help="article, report, handout, or a .typ file (default: article)")
     export.add_argument("--settings", default="", help="a report.toml with title, authors, paper, font, ...")
+    export.add_argument("--questions", action="store_true", help="only the questions of otter-grader and nbgrader")
+    export.add_argument("--execute", action="store_true", help="run each notebook first; its file stays as it is")
+    export.add_argument("--bind", action="store_true", help="one PDF of all, with a chapter for each")
+    export.add_argument("--watch", action="store_true", help="go on, and export what is saved")
+    export.add_argument("--limit", type=float, default=300, help="seconds for each notebook of many (default: 300)")
+    export.add_argument("--report", type=_csv, metavar="FILE.csv", help="write a row for each notebook and warning")
     export.set_defaults(run=_export)
 
     results = commands.add_parser("results", help="show the results.csv of a report as a Markdown table")
@@ -389,6 +437,12 @@ def _parser() -> argparse.ArgumentParser:
     batch = commands.add_parser("batch", help="run grids of experiments or notebooks, here or on a cluster")
     _add_batch_commands(batch.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser))
     return parser
+
+
+def _csv(text: str) -> Path:
+    if not text.lower().endswith(".csv"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .csv")
+    return Path(text)
 
 
 def _add_batch_commands(commands: argparse._SubParsersAction) -> None:

@@ -104,7 +104,7 @@ def test_a_notebook_of_an_old_format_is_converted(tmp_path, capsys):
         (lambda nb: nb["cells"][1].update(outputs=[5]), "cell 2"),
         (lambda nb: nb["cells"][1].update(source=5), "it cannot be read"),
         (lambda nb: nb.pop("cells"), "it cannot be read"),
-        (lambda nb: nb["cells"][1].update(cell_type="markdown", attachments=[]), "cell 2"),
+        (lambda nb: nb["cells"][1].update(cell_type="markdown", attachments={"a": 5}), "cell 2"),
     ],
 )
 def test_a_notebook_that_breaks_the_format_is_named_with_its_cell(tmp_path, capsys, damage, says):
@@ -113,3 +113,32 @@ def test_a_notebook_that_breaks_the_format_is_named_with_its_cell(tmp_path, caps
     (tmp_path / "a.ipynb").write_text(json.dumps(nb))
     assert main(["export", str(tmp_path / "a.ipynb")]) == 1
     assert says in capsys.readouterr().err
+
+
+RECOVERABLE = [
+    lambda nb: nb.pop("metadata"),
+    lambda nb: nb.update(metadata={"kernelspec": None, "language_info": None}),
+    lambda nb: nb["cells"][0].pop("metadata"),
+    lambda nb: nb["cells"][1].pop("metadata"),
+    lambda nb: nb["cells"][1].update(metadata=None),
+    lambda nb: nb["cells"][1].pop("outputs"),
+    lambda nb: nb["cells"][1].pop("execution_count"),
+    lambda nb: nb["cells"][1]["outputs"][0].pop("name"),
+    lambda nb: nb["cells"][1]["outputs"][1].pop("metadata"),
+    lambda nb: nb["cells"][1]["outputs"][2].update(traceback="as one text"),
+    lambda nb: nb["cells"][1]["outputs"][2].pop("traceback"),
+    lambda nb: nb["cells"][0].update(source="lone \ud83d surrogate"),
+]
+
+
+@pytest.mark.parametrize("damage", RECOVERABLE)
+def test_a_notebook_that_lacks_what_jupyter_does_without_is_exported(tmp_path, damage):
+    error = {"output_type": "error", "ename": "E", "evalue": "e", "traceback": ["e"]}
+    shown = {"output_type": "display_data", "data": {"text/plain": "shown"}, "metadata": {}}
+    outputs = [{"output_type": "stream", "name": "stdout", "text": "printed"}, shown, error]
+    code = {"cell_type": "code", "metadata": {}, "source": "x", "execution_count": None, "outputs": outputs}
+    markdown = {"cell_type": "markdown", "metadata": {}, "source": "text"}
+    nb = {"cells": [markdown, code], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+    damage(nb)
+    (tmp_path / "a.ipynb").write_text(json.dumps(nb))
+    assert main(["export", str(tmp_path / "a.ipynb")]) == 0

@@ -15,17 +15,17 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hwkit.export.export import export_pdf
-    from hwkit.export.folder import planned
-    from hwkit.export.settings import ReportSettings
+    from hwkit.export.export import Options, export_pdf
+    from hwkit.export.folder import export_all, planned
 
 _HOMES = {
-    "ReportSettings": "hwkit.export.settings",
+    "Options": "hwkit.export.export",
+    "export_all": "hwkit.export.folder",
     "export_pdf": "hwkit.export.export",
     "planned": "hwkit.export.folder",
 }
 
-__all__ = ["ReportSettings", "export_pdf", "planned"]
+__all__ = ["Options", "export_all", "export_pdf", "planned"]
 
 # Where JupyterLab is, jsonschema imports this package to check URIs, of which notebooks have none. Building its grammar
 # takes longer than all other imports of an export together; jsonschema does without what cannot be imported.

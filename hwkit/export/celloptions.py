@@ -12,7 +12,13 @@ from hwkit.export import safeyaml
 
 _OPTION_LINE = re.compile(r"^(?:#|//|--|%%?)\|\s?(.*)$")
 _KEY_VALUE = re.compile(r"^([A-Za-z][\w.-]*):\s*(.*)$")
-_HIDING_TAGS = {"hide-input": "echo", "hide_input": "echo", "hide-output": "output", "hide_output": "output"}
+# What tags of Jupyter Book, nbconvert's examples and others hide, as options.
+_HIDING_TAGS = {
+    "input": "echo",
+    "output": "output",
+    "stderr": "warning",
+    "cell": "include",
+}
 
 
 def split_options(source: str) -> tuple[dict[str, Any], str]:
@@ -42,8 +48,11 @@ def option_is_off(options: Mapping[str, Any], key: str) -> bool:
 
 
 def options_from_tags(tags: list[str]) -> dict[str, bool]:
-    """The options that Jupyter Book's cell tags (`hide-input`, `hide-output`) stand for."""
-    return {_HIDING_TAGS[tag]: False for tag in tags if tag in _HIDING_TAGS}
+    """The options that tags stand for: `remove-` or `hide-` with cell, input, output or stderr, and `no-pdf`."""
+    names = [str(tag).replace("_", "-") for tag in tags]
+    hidden = [name.partition("-")[2] for name in names if name.startswith(("hide-", "remove-"))]
+    hidden += ["cell"] if "no-pdf" in names else []
+    return {_HIDING_TAGS[what]: False for what in hidden if what in _HIDING_TAGS}
 
 
 def _is_cell_magic(line: str) -> bool:

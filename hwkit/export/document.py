@@ -14,6 +14,7 @@ from hwkit.export import ast, tables
 from hwkit.export.ast import Element
 from hwkit.export.formulas import Macro, expanded, labels_of, number_of, tags_of_labels
 from hwkit.export.images import CSS_PIXELS_PER_INCH, ImageStore
+from hwkit.export.markdown import PAGE_BREAK
 from hwkit.export.words import Words, letter_of
 
 CROSS_REFERENCE = re.compile(r"^(fig|tbl|sec|eq|lst)-")
@@ -29,6 +30,7 @@ _FILE_NAME_CAPTION = re.compile(
     r"|.*\.(?:png|jpe?g|gif|svg|webp|pdf))$",
     re.IGNORECASE,
 )
+_BREAKS_PAGE = re.compile(r"break-(before|after)\s*:\s*(?:always|page)", re.IGNORECASE)
 # What a page would play or load from elsewhere, by the name of its tag.
 _EMBEDDED = {"iframe": "an embedded page", "video": "a video", "audio": "a sound"}
 
@@ -166,6 +168,9 @@ class DocumentBuilder:
         if "hwkit-chunk" in classes:
             self.cell = ast.attr_value(attributes, "cell")
             return self._clean(blocks)
+        if breaks := _page_breaks(attributes):
+            before, after = ([_page_break()] if side in breaks else [] for side in ("before", "after"))
+            return [*before, *self._clean(blocks), *after]
         if "hwkit-figure" in classes or "hwkit-subfigure" in classes or "hwkit-listing" in classes:
             return self._captioned_figure(attributes, *_split_caption(blocks))
         if "hwkit-abstract" in classes:
@@ -306,6 +311,8 @@ class DocumentBuilder:
 
     def _line(self, kind: str, content: list[Element]) -> list[Element] | None:
         r"""A displayed equation with a label (`$$ ... $$ {#eq-x}` or `\label`) or a `\tag` stands by itself."""
+        if PAGE_BREAK.fullmatch(ast.text_of(content).strip()):
+            return [_page_break()]
         blocks: list[Element] = []
         rest = content
         while (found := _labelled_equation(rest)) is not None:
@@ -506,6 +513,17 @@ class DocumentBuilder:
         """Notebook and cell, as warnings begin."""
         places = [self.part.name if self.part else "", f"cell {self.cell}" if self.cell else ""]
         return ", ".join(filter(None, places)) + ": " if any(places) else ""
+
+
+def _page_break() -> Element:
+    return ast.division([], ast.attr("", ("hwkit-pagebreak",)))
+
+
+def _page_breaks(attributes: Any) -> list[str]:
+    """Where a division ends the page: "before" or "after" what it holds, by its class or its style."""
+    if any(name in ("pagebreak", "page-break", "hwkit-pagebreak") for name in attributes[1]):
+        return ["after"]
+    return [found.lower() for found in _BREAKS_PAGE.findall(ast.attr_value(attributes, "style"))]
 
 
 def _describe(image: Element, alt: str) -> None:

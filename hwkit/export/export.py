@@ -1,31 +1,72 @@
-"""One notebook to Typst source and PDF, without Jupyter's own start; `hwkit.export.folder` has many of them."""
+"""Notebooks to Typst source and PDF, without Jupyter's own start; `hwkit.export.folder` has many of them at a time."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwkit.errors import ReportError
 from hwkit.export.assemble import build_document
+from hwkit.export.document import Part
 from hwkit.export.files import replace_file
 from hwkit.export.frontmatter import FrontMatter
+from hwkit.export.images import ImageStore
 from hwkit.export.notebooks import part_of, read_nodes, to_markdown
 from hwkit.export.settings import ReportSettings
 from hwkit.export.typesetting import TypstSource, compile_pdf, typeset
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A notebook to export, the PDF that it becomes, and the folder in which its pictures may lie."""
+
+    notebook: Path
+    pdf: Path
+    root: Path
+
+    @property
+    def place(self) -> str:
+        """The notebook's folder within the one that was given, such as a student's; empty for that folder itself."""
+        place = self.notebook.parent.relative_to(self.root).as_posix()
+        return "" if place == "." else place
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to export.
+
+    Attributes
+    ----------
+    theme : the name of a theme, or the path of a .typ file; default the notebook's own, or "article".
+    settings : the path of a report.toml.
+    questions : keep only what `hwkit.export.questions` finds, and put the notebook's folder into the page header.
+    execute : run the notebook first, in its own folder; the file stays as it is.
+    seconds : after which a notebook has failed, of many; one that is executed in any case.
+    """
+
+    theme: str = ""
+    settings: str = ""
+    questions: bool = False
+    execute: bool = False
+    seconds: float = 300.0
+
 
 def export_pdf(
-    notebook: Path, pdf: Path | None = None, *, root: Path | None = None, theme: str = "", settings: str = ""
+    notebook: Path, pdf: Path | None = None, *, root: Path | None = None, options: Options | None = None
 ) -> tuple[Path, list[str]]:
-    """Write a notebook as PDF, as it is: nothing is executed.
+    """Write a notebook as PDF.
 
     Parameters
     ----------
     pdf : where to; default beside the notebook.
     root : the folder in which its pictures may lie; default the notebook's own.
-    theme, settings : the options `theme` and `settings_file` of the exporter.
 
     Returns
     -------
@@ -34,24 +75,80 @@ def export_pdf(
     Raises
     ------
     ReportError
-        If the notebook cannot be read or converted, or the PDF cannot be written.
+        If the notebook cannot be read, executed or converted, or the PDF cannot be written.
     """
-    resources: dict[str, Any] = {"metadata": {"name": notebook.stem, "path": str(notebook.parent)}, "hwkit_root": root}
-    read = read_nodes(notebook)
+    one = Conversion(notebook, pdf or notebook.with_suffix(".pdf"), root or notebook.parent)
+    options = options or Options()
+    nb, warnings = _read(one, options)
     try:
-        source = typst_source(to_markdown(read, resources), resources, theme=theme, settings_file=settings)
+        resources = _resources(one)
+        markdown = to_markdown(nb, resources, questions=options.questions)
+        resources["hwkit_warnings"][:0] = warnings
+        header = {"header": one.place} if options.questions else {}
+        source = typst_source(markdown, resources, theme=options.theme, settings_file=options.settings, **header)
         content = compile_pdf(source)
     except ReportError:
         raise
     except Exception as error:  # of a notebook that is valid and yet unlike any seen; the next ones are converted
         raise ReportError(f"it cannot be converted: {type(error).__name__}: {error}") from error
-    pdf = pdf or notebook.with_suffix(".pdf")
-    replace_file(pdf, content)
-    return pdf, warnings_of(source)
+    replace_file(one.pdf, content)
+    return one.pdf, warnings_of(source)
+
+
+def bind_pdf(conversions: Sequence[Conversion], pdf: Path, *, options: Options) -> tuple[list[str], dict[Path, str]]:
+    """Write notebooks as one PDF, each a chapter that is named by its path.
+
+    Returns
+    -------
+    The warnings, and by its path the problem of each notebook that could not be read or executed.
+
+    Raises
+    ------
+    ReportError
+        If there is none left, or the document cannot be made or written.
+    """
+    images = ImageStore()
+    parts: list[Part] = []
+    warnings: list[str] = []
+    failed: dict[Path, str] = {}
+    for one in conversions:
+        images.root = one.root
+        name = (Path(one.place) / one.notebook.stem).as_posix()
+        try:
+            nb, said = _read(one, options)
+            resources = {**_resources(one), "hwkit_images": images}
+            markdown = to_markdown(nb, resources, questions=options.questions)
+        except ReportError as error:
+            failed[one.notebook] = str(error)
+            continue
+        warnings += named(str(one.notebook), [*said, *resources["hwkit_warnings"]])
+        parts.append(part_of(str(one.notebook), markdown, resources, chapter=name))
+    if not parts:
+        raise ReportError(f"no notebook could be read, so that {pdf} was not written")
+    settings = _settings(FrontMatter(settings={"title": pdf.stem}), options.theme or "report", options.settings)
+    document = build_document(parts, settings, images)
+    document.warnings[:0] = warnings
+    source = typeset(document, settings, {})
+    replace_file(pdf, compile_pdf(source))
+    return warnings_of(source), failed
+
+
+def _read(one: Conversion, options: Options) -> tuple[NotebookNode, list[str]]:
+    """The notebook, executed if that was asked for, and warnings."""
+    nb = read_nodes(one.notebook)
+    if not options.execute:
+        return nb, []
+    from hwkit.export.execution import executed
+
+    return executed(nb, one.notebook.parent, until=time.monotonic() + options.seconds)
+
+
+def _resources(one: Conversion) -> dict[str, Any]:
+    return {"metadata": {"name": one.notebook.stem, "path": str(one.notebook.parent)}, "hwkit_root": one.root}
 
 
 def typst_source(
-    markdown: str, resources: Mapping[str, Any], *, theme: str = "", settings_file: str = ""
+    markdown: str, resources: Mapping[str, Any], *, theme: str = "", settings_file: str = "", header: str = ""
 ) -> TypstSource:
     """The Typst source and images of one notebook, whose Markdown left `resources` (`hwkit.export.notebooks`).
 
@@ -61,6 +158,8 @@ def typst_source(
         If the settings are wrong or the notebook cannot be converted.
     """
     settings = _settings(resources["hwkit_front_matter"], theme, settings_file)
+    if header:
+        settings = dataclasses.replace(settings, header=header)
     part = part_of("", markdown, resources)  # the only one needs no name in warnings
     document = build_document([part], settings, resources["hwkit_images"], take_title=not settings.title)
     if document.title_taken:

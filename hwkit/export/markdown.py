@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+# What ends a page in LaTeX and in Quarto, alone in a paragraph or a raw cell.
+PAGE_BREAK = re.compile(r"\\(?:newpage|pagebreak|clearpage)|\{\{<\s*pagebreak\s*>\}\}")
+
 
 def attributes(classes: Iterable[str] = (), identifier: str = "", values: Mapping[str, object] | None = None) -> str:
     """Pandoc's `{#id .class key="value"}`; keys without a value are left out."""
@@ -34,6 +37,11 @@ def division(content: str, kind: str, identifier: str = "", **values: object) ->
     depth = max((len(run) for run in re.findall(r"^:::+", content, re.MULTILINE)), default=2)
     colons = ":" * (depth + 1)
     return f"\n\n{colons} {attributes([kind], identifier, values)}\n{content}\n{colons}\n\n"
+
+
+def page_break() -> str:
+    """The end of a page."""
+    return division("", "hwkit-pagebreak")
 
 
 def escaped(text: str) -> str:

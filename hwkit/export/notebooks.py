@@ -20,6 +20,8 @@ from hwkit.export.document import Part
 from hwkit.export.files import LARGEST_NOTEBOOK, read_bytes
 from hwkit.export.frontmatter import FrontMatter, take_front_matter
 from hwkit.export.images import ImageStore
+from hwkit.export.markdown import page_break
+from hwkit.export.questions import questions_in
 from hwkit.export.widgets import STATE
 
 if TYPE_CHECKING:
@@ -92,7 +94,6 @@ def repaired(nb: NotebookNode) -> NotebookNode:
     Values of the wrong kind that no reader can make sense of are left, for `require_valid` to name.
     """
     _fill(nb, {"metadata": {}})
-    _fill(nb.metadata, {"language_info": {}, "kernelspec": {}})
     for cell in nb.cells:
         _fill(cell, {"metadata": {}, "source": ""})
         _fill(cell.metadata, {"tags": []})
@@ -129,14 +130,14 @@ def keep_shown_cells(nb: NotebookNode, defaults: Mapping[str, Any], *, echo: boo
 
     `defaults` are the options of cells that do not say otherwise. Each cell carries its options in `metadata.hwkit`.
     """
-    nb.cells = [
-        cell for cell in nb.cells if cell.cell_type != "code" or _is_shown(cell, defaults, echo, show_parameters)
-    ]
+    nb.cells = [cell for cell in nb.cells if _is_shown(cell, defaults, echo, show_parameters)]
 
 
 def _is_shown(cell: NotebookNode, defaults: Mapping[str, Any], echo: bool, show_parameters: bool) -> bool:
-    """Whether the code cell is part of the document at all; sets what of it is shown."""
+    """Whether the cell is part of the document at all; sets what of a code cell is shown."""
     tags = list(cell.metadata.get("tags") or [])
+    if cell.cell_type != "code":
+        return not option_is_off(options_from_tags(tags), "include")
     options, source = split_options(cell.source)
     options = {**defaults, **options_from_tags(tags), **options}
     if option_is_off(options, "include"):
@@ -156,8 +157,15 @@ def _is_shown(cell: NotebookNode, defaults: Mapping[str, Any], echo: bool, show_
     return True
 
 
-def to_markdown(nb: NotebookNode, resources: dict[str, Any], *, echo: bool = True, show_parameters: bool = True) -> str:
-    """The notebook as Markdown; `resources` gets what `numbered` names.
+def to_markdown(
+    nb: NotebookNode,
+    resources: dict[str, Any],
+    *,
+    echo: bool = True,
+    show_parameters: bool = True,
+    questions: bool = False,
+) -> str:
+    """The notebook as Markdown, or only its questions; `resources` gets what `numbered` names.
 
     Raises
     ------
@@ -167,6 +175,11 @@ def to_markdown(nb: NotebookNode, resources: dict[str, Any], *, echo: bool = Tru
     try:
         shown = numbered(nb, resources)
         front: FrontMatter = resources["hwkit_front_matter"]
+        if questions:
+            found = questions_in(shown.cells)
+            if not found:
+                resources["hwkit_warnings"].append("there is no question of otter-grader or nbgrader; all is shown")
+            shown.cells = found or shown.cells
         keep_shown_cells(shown, front.cell_options, echo=echo, show_parameters=show_parameters)
         return "".join(_cell(cell, shown, resources) for cell in shown.cells)
     except ReportError:
@@ -177,6 +190,11 @@ def to_markdown(nb: NotebookNode, resources: dict[str, Any], *, echo: bool = Tru
 
 
 def _cell(cell: NotebookNode, nb: NotebookNode, resources: Mapping[str, Any]) -> str:
+    start = page_break() if cell.metadata["hwkit"].get("page_break") else ""
+    return start + _content(cell, nb, resources)
+
+
+def _content(cell: NotebookNode, nb: NotebookNode, resources: Mapping[str, Any]) -> str:
     if cell.cell_type == "markdown":
         return outputs.markdown_cell(cell, resources)
     if cell.cell_type == "raw":

@@ -12,7 +12,7 @@ from hwkit.errors import ReportError
 from hwkit.export import terminal
 from hwkit.export.formulas import split_macros
 from hwkit.export.images import ImageStore, StoredImage, image_bytes
-from hwkit.export.markdown import chunk, division, escaped, fenced
+from hwkit.export.markdown import PAGE_BREAK, chunk, division, escaped, fenced, page_break
 from hwkit.export.widgets import widget_parts
 from hwkit.export.words import letter_of
 
@@ -100,6 +100,8 @@ def raw_cell(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
     mime = (cell.metadata.get("raw_mimetype") or cell.metadata.get("format") or "text/plain").lower()
     if not cell.source.strip():
         return ""
+    if PAGE_BREAK.fullmatch(cell.source.strip()):
+        return page_break()
     if mime == "text/markdown":
         return chunk(cell.source, cell=number)
     if mime == "text/html":

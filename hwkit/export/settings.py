@@ -28,7 +28,7 @@ PAPERS = {
 PDF_STANDARDS = ("ua-1", "a-2b", "a-2a", "a-3b", "a-4")
 
 _TEXTS = ("title", "subtitle", "course", "language", "paper", "font", "theme", "abstract", "csl", "nocite")
-_TEXTS += ("pdf_standard",)
+_TEXTS += ("pdf_standard", "header")
 _LISTS = ("author", "affiliation", "bibliography")
 
 SMALLEST_FONT, LARGEST_FONT = 8.0, 14.0
@@ -42,7 +42,7 @@ class ReportSettings:
     `theme` is one of `THEMES` or the path of a Typst file. `date` is a date, or any text; left out, it is today.
     `abstract` is Markdown. `bibliography` are paths of BibTeX, CSL-JSON, CSL-YAML or RIS files, `csl` that of a
     citation style, `nocite` keys that the bibliography lists uncited ("@*" for all). `pdf_standard` is one of
-    `PDF_STANDARDS`.
+    `PDF_STANDARDS`. `header` is a line above each page, unless the theme has one of its own.
 
     Raises
     ------
@@ -68,6 +68,7 @@ class ReportSettings:
     csl: str = ""
     nocite: str = ""
     pdf_standard: str = ""
+    header: str = ""
 
     def __post_init__(self) -> None:
         for key in _TEXTS:

@@ -257,6 +257,7 @@ def _head(
         "affiliations": typst_array([typst_string(name) for name in settings.affiliation]),
         "course": typst_string(settings.course),
         "date": typst_string(settings.date_text),
+        "header": typst_string(settings.header),
         "facts": typst_array([f"({typst_string(k)}, {typst_string(str(v))})" for k, v in facts.items()]),
         "language": typst_string(settings.language.split("-")[0]),
         "region": typst_string(settings.language.split("-")[1]) if "-" in settings.language else "none",

@@ -297,6 +297,9 @@ class TypstWriter:
             for block in blocks:
                 cells += [ast.raw_block("typst", "["), *self._blocks([block]), ast.raw_block("typst", "],")]
             return [ast.raw_block("typst", start), *cells, ast.raw_block("typst", ")")]
+        if "hwkit-pagebreak" in attributes[1]:
+            # Of a column, for page breaks may not stand within a box; where there is one column, it is the same.
+            return [ast.raw_block("typst", "#colbreak(weak: true)")]
         if "hwkit-column" in attributes[1]:
             return [ast.raw_block("typst", "#align(left)["), *self._blocks(blocks), ast.raw_block("typst", "]")]
         kind = callout_kind(attributes[1])
