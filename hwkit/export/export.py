@@ -15,6 +15,7 @@ from hwkit.export.document import Part
 from hwkit.export.files import replace_file
 from hwkit.export.frontmatter import FrontMatter
 from hwkit.export.images import ImageStore
+from hwkit.export.markdown import chunk, escaped
 from hwkit.export.notebooks import part_of, read_nodes, to_markdown
 from hwkit.export.settings import ReportSettings
 from hwkit.export.typesetting import TypstSource, compile_pdf, typeset
@@ -117,7 +118,7 @@ def bind_pdf(conversions: Sequence[Conversion], pdf: Path, *, options: Options) 
         try:
             nb, said = _read(one, options)
             resources = {**_resources(one), "hwkit_images": images}
-            markdown = to_markdown(nb, resources, questions=options.questions)
+            markdown = chunk(f"# {escaped(name)}") + to_markdown(nb, resources, questions=options.questions)
         except ReportError as error:
             failed[one.notebook] = str(error)
             continue
