@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\nhwkit: {str(interrupt) or 'interrupted; run it again to continue'}", file=sys.stderr)
         return 130
     except ModuleNotFoundError as error:
-        extra = "batch" if options.run in _BATCH else "report"
+        extra = "batch" if options.run in _BATCH else _EXTRAS.get(options.run, "train")
+        extra = "report" if getattr(options, "execute", False) else extra
         print(f"hwkit: {error.name} is not installed; `pip install 'hwkit[{extra}]'` does it", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
@@ -322,6 +323,7 @@ def _batch_report(options: argparse.Namespace) -> int:
     return 0
 
 
+_EXTRAS = {_export: "export", _report: "report"}
 _BATCH = (_batch_plan, _batch_status, _batch_run, _batch_results, _batch_report)
 
 

@@ -35,7 +35,7 @@ def test_conda_and_pip_install_the_same_thing() -> None:
 
 
 def test_every_dependency_has_a_tested_minimum_version() -> None:
-    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    groups = [*PROJECT["optional-dependencies"].values()]
     for requirement in (requirement for group in groups for requirement in group):
         assert requirement.startswith("hwkit[") or ">=" in requirement
 
@@ -84,7 +84,18 @@ def test_the_first_cells_install_from_an_uploaded_zip_and_keep_torch(
     names: dict[str, object] = {}
     exec(where, names)
     # pip's line is Jupyter's, and what it is given is what counts.
-    asked = "asked = [str((wheels or [source or '..'])[-1]), *kept]"
+    asked = "asked = [what, *kept]"
     exec(re.sub(r"%pip.*", asked, install).replace("import hwkit", "import no_module_of_this_name", 1), names)
-    assert names["asked"][0] == str(Path("hwkit-colab/hwkit-0.1.0-py3-none-any.whl"))
+    assert names["asked"][0] == str(Path("hwkit-colab/hwkit-0.1.0-py3-none-any.whl")) + "[train]"
     assert f"torch=={version('torch')}" in names["asked"]
+
+
+def test_exporting_needs_none_of_what_training_needs(tmp_path: Path) -> None:
+    notebook = tmp_path / "a.ipynb"
+    notebook.write_text(json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}))
+    names = [re.split("[<>=]", one)[0] for one in PROJECT["optional-dependencies"]["train"]]
+    missing = {*names, "nbconvert", "papermill", "ipykernel", "IPython"} - {"tqdm"}
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({missing})); from hwkit.cli import main"
+    run = f"{blocked}; sys.exit(main(sys.argv[1:]))"
+    subprocess.run([sys.executable, "-c", run, "export", str(notebook)], check=True)
+    assert (tmp_path / "a.pdf").exists()

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock
-
 from hwkit.engine import files as storage
 from hwkit.errors import DataError, did_you_mean
 from hwkit.paths import data_root
@@ -347,6 +345,8 @@ def _download(name: str, folder: Path) -> str | None:
     staging = folder / f".download-{name}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        from filelock import FileLock  # exporting does without
+
         with FileLock(folder / ".download.lock"):
             missing = [
                 file.path

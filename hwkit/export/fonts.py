@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import typst
 from fontTools import unicodedata as scripts
@@ -25,6 +27,9 @@ EMBEDDED = "Libertinus Serif"
 # What to install for a script, by its ISO 15924 code: font family, and the package that Debian and Ubuntu have.
 _CJK = ("Noto Serif CJK", "fonts-noto-cjk")
 _REMEDIES = {"Hani": _CJK, "Hira": _CJK, "Kana": _CJK, "Hang": _CJK, "Bopo": _CJK}
+# Packages on PyPI that hold fonts: the extra `fonts`.
+_SCRIPTS = ("arabic", "devanagari", "khmer", "tamil", "telugu", "thai")
+_PACKAGES = ("cvttf_NotoSansCJK_Regular", *(f"fontpkg_noto_sans_{script}" for script in _SCRIPTS))
 _EMOJI_REMEDY = ("Noto Color Emoji", "fonts-noto-color-emoji")
 # Symbols inside the typesetter that look like an emoji, or mean the same.
 _LIKE_EMOJI = {
@@ -103,9 +108,15 @@ class FontSet:
 
 @cache
 def font_set(*, system: bool = True) -> FontSet:
-    """The fonts of this machine, searched once; without system fonts only those inside the typesetter."""
-    fonts = typst.Fonts(include_system_fonts=system)
+    """The fonts of this machine and of packages with fonts, searched once; else only those inside the typesetter."""
+    fonts = typst.Fonts(include_system_fonts=system, font_paths=_packaged() if system else [])
     return FontSet(fonts, frozenset(fonts.families()))
+
+
+def _packaged() -> list[str]:
+    """The folders of the packages with fonts (extra `fonts`) that are installed; looking for one takes no import."""
+    found = filter(None, map(importlib.util.find_spec, _PACKAGES))
+    return [str(Path(spec.origin).parent) for spec in found if spec.origin]
 
 
 def missing_message(characters: Iterable[str]) -> str:
@@ -117,7 +128,8 @@ def missing_message(characters: Iterable[str]) -> str:
     for (script, family, package), found in by_remedy.items():
         shown = ", ".join(f"{c} (U+{ord(c):04X})" for c in found[:8]) + (", ..." if len(found) > 8 else "")
         parts.append(f"{len(found)} of {script}: {shown}; install the font {family} (Debian, Ubuntu: {package})")
-    return "no installed font has these characters, they are shown by name or as “?”: " + "; ".join(parts)
+    message = "no installed font has these characters, they are shown by name or as “?”: " + "; ".join(parts)
+    return message + "; `pip install 'hwkit[fonts]'` brings some"
 
 
 def shown_instead(character: str) -> str:

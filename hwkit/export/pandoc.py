@@ -33,7 +33,7 @@ def executable() -> str:
     found = shutil.which(bundled) if bundled else None
     found = found or shutil.which("pandoc")
     if not found:
-        raise ReportError("pandoc was not found; run: pip install 'hwkit[report]'")
+        raise ReportError("pandoc was not found; run: pip install 'hwkit[export]'")
     return found
 
 
