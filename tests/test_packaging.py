@@ -84,9 +84,9 @@ def test_the_first_cells_install_from_an_uploaded_zip_and_keep_torch(
     names: dict[str, object] = {}
     exec(where, names)
     # pip's line is Jupyter's, and what it is given is what counts.
-    asked = "asked = [what, *kept]"
+    asked = "asked = [place, *kept]"
     exec(re.sub(r"%pip.*", asked, install).replace("import hwkit", "import no_module_of_this_name", 1), names)
-    assert names["asked"][0] == str(Path("hwkit-colab/hwkit-0.1.0-py3-none-any.whl")) + "[train]"
+    assert names["asked"][0] == (tmp_path / "hwkit-colab" / "hwkit-0.1.0-py3-none-any.whl").as_uri()
     assert f"torch=={version('torch')}" in names["asked"]
 
 
