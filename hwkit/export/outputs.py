@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwkit.errors import ReportError
 from hwkit.export import terminal
+from hwkit.export.figures import drawing
 from hwkit.export.formulas import split_macros
 from hwkit.export.images import ImageStore, StoredImage, image_bytes
 from hwkit.export.markdown import PAGE_BREAK, chunk, division, escaped, fenced, page_break
@@ -199,6 +200,10 @@ class _CellOutputs:
             return self._maybe_table(chunk(page.html, "html", cell=self.number), page.html, metadata)
         if has_picture:
             return self._image(*self._picture(data), metadata)
+        if "text/typst" in data:
+            return self._typst(str(data["text/typst"]))
+        if _LIBRARIES.search(" ".join([*data, str(data.get("text/html", ""))])) and (svg := drawing(data)):
+            return self._image(self.store.add(svg.encode(), "image/svg+xml"), "image/svg+xml", metadata)
         if _WIDGET in data:
             return self._widget(plain, data[_WIDGET])
         if any(mime.startswith("application/vnd.hwkit.") for mime in data) or _LOADS_LIBRARY.search(" ".join(data)):
@@ -320,6 +325,15 @@ class _CellOutputs:
             parts += [escaped(text[position : found.start()]), found[0]]
             position = found.end()
         return chunk("".join([*parts, escaped(text[position:])]), cell=self.number)
+
+    def _typst(self, source: str) -> str:
+        """Typst that an output is: evaluated by itself, which can reach no file, and shown as text if it fails."""
+        from hwkit.export.typesetting import problem_of
+
+        if problem := problem_of(source):
+            self._warn(f"an output in Typst could not be set and is shown as source: {problem}")
+            return self._text(source, "hwkit-result")
+        return fenced(source, "hwkit-typst", cell=self.number)
 
     def _error(self, output: NotebookNode) -> str:
         message = terminal.plain(output.evalue).strip()

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 _ESCAPES = re.compile(r"\x1b\[([0-9;]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
+_RULE = re.compile(r"\s*(?:#|//|%)?\s*[-=_*~#.+|─━═ ]*([-=_*~#─━═])\1{9}[-=_*~#.+|─━═ ]*")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]")
 # The bars of tqdm, "Epoch 1:  40%|████      | 4/10 [00:01<00:02,  3.1it/s, loss=0.5]", and Keras, "4/10 [===>....] - ".
 _BARS = (
@@ -95,6 +96,11 @@ def wrapped(text: str, width: int) -> str:
     return "\n".join(piece for line in text.split("\n") for piece in _pieces(line.expandtabs(8), width))
 
 
+def shortened_rule(line: str, width: int) -> str:
+    """The line, or of one that is nothing but a rule ("=====", "# -----") as much as has room."""
+    return line[:width] if _RULE.fullmatch(line) else line
+
+
 def _overwritten(line: str) -> str:
     """One line after its carriage returns and backspaces: what was written last stands."""
     line = line.rstrip("\r")
@@ -155,6 +161,8 @@ def _pieces(line: str, width: int) -> list[str]:
     visible = _ESCAPES.sub("", line)
     if len(visible) <= width:
         return [line]
-    line = visible
+    line = shortened_rule(visible, width)
+    if len(line) <= width:
+        return [line]
     step = width - 2
     return [line[:width], *("↪ " + line[start : start + step] for start in range(width, len(line), step))]

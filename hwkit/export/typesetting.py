@@ -206,6 +206,18 @@ def _without_bad_images(source: TypstSource, text: str, root: Path) -> str:
     return text
 
 
+def problem_of(source: str) -> str:
+    """Why Typst does not take a piece of markup that is evaluated within a document; empty if it does."""
+    start = (TEMPLATES / "typst" / "evaluated.typ").read_text(encoding="utf-8")
+    try:
+        with tempfile.TemporaryDirectory(prefix="hwkit-") as folder:
+            (main := Path(folder) / "main.typ").write_text(f"{start}#hwkit-typst({typst_string(source)})", "utf-8")
+            typst.compile(main, root=folder, format="pdf", ignore_system_fonts=True)
+    except typst.TypstError as error:
+        return _shortened(str(error))[:200]
+    return ""
+
+
 def page_count(pdf: bytes) -> int:
     """How many pages a PDF made by Typst has."""
     return len(re.findall(rb"/Type\s*/Page\b", pdf))
@@ -216,7 +228,7 @@ def _shortened(diagnosis: str) -> str:
 
 
 def _theme_source(theme: str) -> str:
-    common = (TEMPLATES / "typst" / "common.typ").read_text(encoding="utf-8")
+    common = "".join((TEMPLATES / "typst" / name).read_text("utf-8") for name in ("common.typ", "evaluated.typ"))
     path = Path(theme) if theme.endswith(".typ") else TEMPLATES / "typst" / f"{theme}.typ"
     try:
         return common + "\n" + path.read_text(encoding="utf-8")

@@ -130,11 +130,12 @@ class TypstWriter:
         kind = kinds[0] if kinds else ""
         if kind in ("stream", "result", "error"):
             return self._output(kind, attributes, text)
-        if kind == "note":
-            return f"#hwkit-note({typst_string(text)})"
+        if kind in ("note", "typst"):
+            return f"#hwkit-{kind}({typst_string(text)})"
         language = ast.attr_value(attributes, "language") if kind == "input" else (classes or [""])[0]
         language = LANGUAGES.get(language.lower(), language.lower())
-        code = "\n".join(line.rstrip() for line in text.expandtabs(4).split("\n"))
+        lines = (terminal.shortened_rule(line.rstrip(), self.code_columns) for line in text.expandtabs(4).split("\n"))
+        code = "\n".join(lines)
         summary = typst_string(ast.attr_value(attributes, "summary"))
         return f"#hwkit-code({typst_string(code)}, lang: {typst_string(language)}, summary: {summary})"
 
