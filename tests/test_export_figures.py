@@ -105,3 +105,31 @@ def test_typst_that_reaches_further_is_shown_as_source(attack):
 def test_a_rule_takes_one_line(rule):
     assert len(terminal.wrapped(rule, 80).split("\n")) == 1
     assert terminal.wrapped("word " + rule, 80).count("\n") >= 1
+
+
+STYLED = """<style>#T_a_row0_col0 {background-color: #67001f; color: #f1f1f1} #T_a td {color: green}</style>
+<table id="T_a"><tr><td id="T_a_row0_col0">1</td><td>2</td></tr></table>"""
+
+
+def test_a_styled_data_frame_keeps_its_colours():
+    source = converted(shown({"text/html": STYLED, "text/plain": "<pandas.io.formats.style.Styler at 0x7f>"}))
+    assert 'table.cell(fill: rgb("#67001f"))' in source.text
+    assert '#text(fill: rgb("#f1f1f1"))[1]' in source.text
+    assert '#text(fill: rgb("#008000"))[2]' in source.text
+    assert compile_pdf(source).startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("markup", "typst"),
+    [
+        ("<font color='red'>word</font>", '#text(fill: rgb("#ff0000"))[word]'),
+        ("<span style='color: rgb(0, 0, 255)'>word</span>", '#text(fill: rgb("#0000ff"))[word]'),
+        ("<span style='background: yellow'>word</span>", '#highlight(fill: rgb("#ffff00"))[word]'),
+        ("<span style='color: white'>word</span>", "word"),
+        ("<span style='color: nothing'>word</span>", "word"),
+    ],
+)
+def test_coloured_words_keep_what_can_be_read_on_paper(markup, typst):
+    body = converted(shown({"text/html": f"<p>{markup}</p>"})).text.split("#show: theme")[1]
+    assert typst in body
+    assert ("rgb(" in body) == ("rgb(" in typst)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
+from hwkit.export.colours import classes_of
+
 # What no page shows. Its text is for a browser that runs no scripts, or that does not trust the notebook.
 _UNSEEN = "script, style, template, noscript, [hidden], input[type=hidden]"
 _UNTRUSTED = "Make this Notebook Trusted to load map: File -> Trust Notebook"
@@ -19,6 +21,7 @@ _RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 # Of a style, what a table or a line of text on paper has as well.
 _KEPT = ("color", "background", "background-color", "font-weight", "display", "visibility")
+_BLOCKS = "p, div, ul, ol, table, pre, h1, h2, h3, h4, h5, h6, blockquote"
 _MOST_SELECTORS = 5000  # of one output: a styled table of a few thousand cells has about as many
 # Elements that have no end tag, which XML wants.
 _VOID = re.compile(r"<(br|hr|img|input|wbr)\b([^<>]*?)/?>")
@@ -58,6 +61,7 @@ def read_page(markup: str) -> Page:
         node.insert_after(" ")
     while node := tree.css_first("button[hidden]"):
         node.decompose()
+    _mark_colours(tree)
     drawings = []
     while node := tree.css_first("svg"):
         drawings.append(_drawing(node.html or ""))
@@ -72,6 +76,21 @@ def read_page(markup: str) -> Page:
     text = re.sub(r"hwkit-drawing-\d+;", "", tree.body.text(separator=" "))
     pictures = bool(drawings) or tree.css_first("img, iframe, video, audio") is not None
     return Page(html, text.strip(), pictures, table=tree.css_first("table") is not None)
+
+
+def _mark_colours(tree: LexborHTMLParser) -> None:
+    """State the colours of text as classes of spans, those of a table's cell as a span around what is in it."""
+    for node in tree.css("font, span, td, th"):
+        given = node.attributes
+        ground = given.get("bgcolor") or ""
+        classes = classes_of(given.get("style") or "", ink=given.get("color") or "", ground=ground)
+        if not classes or (node.tag in ("td", "th") and node.css_first(_BLOCKS)):
+            continue
+        around = LexborHTMLParser(f'<span class="{" ".join(classes)}"></span>').css_first("span")
+        for child in list(node.iter(include_text=True)):
+            around.insert_child(child)
+            child.remove()
+        node.insert_child(around)
 
 
 def _inline_styles(tree: LexborHTMLParser) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hwkit.export import ast
 from hwkit.export.ast import Element
+from hwkit.export.colours import of_classes
 
 _NUMBER = re.compile(
     r"^[+\-−±]?[$€£]?\s?(?:\d[\d,'  ]*\.?\d*|\.\d+)(?:[eE][+\-−]?\d+)?\s?(?:%|[a-zµ]{1,3}\b)?"
@@ -81,6 +82,21 @@ def layouts(table: Element, width: float) -> list[TableLayout]:
     fits = sum(wanted) * scale <= width
     wrapped = [not fits and wanted[column] > needed[column] + 4 for column in range(count)]
     return [TableLayout(head, body, alignments, max(scale, 0.4), wrapped)]
+
+
+def ground_of(cell: Cell) -> str:
+    """The colour of a cell's ground: that of the span that is all its content."""
+    block = cell.blocks[0] if len(cell.blocks) == 1 else {"t": ""}
+    inlines = block["c"] if block["t"] in ("Plain", "Para") else []
+    return of_classes(inlines[0]["c"][0][1])[1] if len(inlines) == 1 and inlines[0]["t"] == "Span" else ""
+
+
+def without_ground(cell: Cell) -> list[Element]:
+    """The blocks of a cell that has a ground, whose text then needs none."""
+    (block,) = cell.blocks
+    attributes, inlines = block["c"][0]["c"]
+    classes = [name for name in attributes[1] if not name.startswith("hwkit-ground-")]
+    return [{"t": "Plain", "c": [ast.span(inlines, ast.attr(attributes[0], classes))]}]
 
 
 def join_index_names(table: Element) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from hwkit.export import ast, pandoc, tables, terminal
 from hwkit.export.ast import Element
+from hwkit.export.colours import of_classes
 from hwkit.export.document import Document, callout_kind
 from hwkit.export.formulas import FormulaError, formula
 
@@ -106,6 +107,10 @@ class TypstWriter:
                 *self._blocks(content[1]),
                 ast.raw_inline("typst", "]"),
             ]
+        if kind == "Span" and any(colours := of_classes(content[0][1])):
+            start = "".join(_coloured(*colours))
+            ends = "]" * sum(map(bool, colours))
+            return [ast.raw_inline("typst", start), *self._blocks(content[1]), ast.raw_inline("typst", ends)]
         if kind == "Span" and content[0][0]:
             # An anchor of its own: of two labels on one element Typst knows only the last.
             anchor = ast.raw_inline("typst", f"#metadata(none){_label(content[0][0])}")
@@ -228,11 +233,15 @@ class TypstWriter:
         blocks: list[Element] = []
         for row in rows:
             for cell in row:
-                spans = ""
+                arguments, written = [], cell.blocks
                 if cell.rows > 1 or cell.columns > 1:
                     more = spanning if cell.columns > 1 else ""
-                    spans = f"table.cell(rowspan: {cell.rows}, colspan: {cell.columns}{more})"
-                content = self._blocks(cell.blocks)
+                    arguments.append(f"rowspan: {cell.rows}, colspan: {cell.columns}{more}")
+                if ground := tables.ground_of(cell):
+                    arguments.append(f'fill: rgb("{ground}")')
+                    written = tables.without_ground(cell)
+                spans = f"table.cell({', '.join(arguments)})" if arguments else ""
+                content = self._blocks(written)
                 if len(content) == 1 and content[0]["t"] in ("Plain", "Para"):
                     inlines = content[0]["c"]
                     blocks.append(
@@ -311,6 +320,12 @@ class TypstWriter:
             *self._blocks(blocks),
             ast.raw_block("typst", f"]{_label(attributes[0])}"),
         ]
+
+
+def _coloured(ink: str, ground: str) -> list[str]:
+    """The beginnings of calls that colour what follows in brackets."""
+    calls = (("highlight", ground), ("text", ink))
+    return [f'#{name}(fill: rgb("{colour}"))[' for name, colour in calls if colour]
 
 
 def _bool(value: bool) -> str:
