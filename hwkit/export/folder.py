@@ -18,8 +18,9 @@ from hwkit.errors import ReportError
 from hwkit.export.export import Conversion, Options, export_pdf
 from hwkit.export.files import replace_file, require_distinct
 
-# A worker ends after so many notebooks, and with it the memory that the typesetter keeps for the next document.
-NOTEBOOKS_PER_WORKER = 16
+# A worker ends after so many notebooks, and with it what the typesetter keeps of each, in case that it comes again: 20 MB
+# for a notebook of six figures. The next worker is a fork, which takes milliseconds.
+NOTEBOOKS_PER_WORKER = 4
 WATCH_SECONDS = 0.1  # between two looks at the files
 _CELL = re.compile(r"cell (\d+): (.*)", re.DOTALL)
 
