@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -18,7 +19,7 @@ from hwkit.errors import ReportError
 from hwkit.export.export import Conversion, Options, export_pdf
 from hwkit.export.files import replace_file, require_distinct
 
-# A worker ends after so many notebooks, and with it what the typesetter keeps of each, in case that it comes again: 20 MB
+# A worker ends after this many notebooks, and with it what the typesetter keeps of each in case it comes again: 20 MB
 # for a notebook of six figures. The next worker is a fork, which takes milliseconds.
 NOTEBOOKS_PER_WORKER = 4
 WATCH_SECONDS = 0.1  # between two looks at the files
@@ -137,7 +138,7 @@ class _Workers:
             return future.result()
         except concurrent.futures.TimeoutError:
             problem = f"it took longer than {options.seconds:g} seconds and was stopped; allow more with --limit"
-        except ProcessExpired as error:
+        except (ProcessExpired, BrokenProcessPool) as error:
             problem = f"its process died ({error}), perhaps for want of memory"
         return Result(one, problem=problem, seconds=options.seconds)
 
