@@ -28,7 +28,7 @@ def mount(place):
 BEFORE = """
 import os, pathlib
 import hwkit, hwkit.report.notebook
-from hwkit import training
+from hwkit import callbacks, training
 from hwkit.engine import checkpoints
 hwkit.report.notebook.COLAB_DRIVE = pathlib.Path("drive").resolve()
 callbacks.CHECKPOINT_SECONDS = 0.0
