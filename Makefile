@@ -32,7 +32,7 @@ report: $(STAMP)  ## train, run the notebooks, write build/report.pdf
 	$(PY) -m hwkit.cli report $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
 test: $(STAMP)  ## run the tests
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 test-faults: $(STAMP)  ## attack hwkit: kills, full disks, damage, fuzzing (FAULTS=full: as in docs/promises.md)
 	HWKIT_FAULTS=$(FAULTS) $(PY) -m pytest -m faults tests/faults $(ARGS)
