@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import re
@@ -53,11 +54,10 @@ def _plotly(figure: Mapping[str, Any]) -> str | None:
         return None
     if not (importlib.util.find_spec("plotly") and importlib.util.find_spec("kaleido")):
         return None
-    import plotly.io
-
+    draw = importlib.import_module("plotly.io").to_image
     try:
         chosen = {key: figure[key] for key in ("data", "layout") if key in figure}
-        return plotly.io.to_image(chosen, format="svg", validate=False).decode()
+        return draw(chosen, format="svg", validate=False).decode()
     except Exception:  # kaleido needs a browser, and has many ways to say that it has none
         return None
 

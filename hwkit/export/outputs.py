@@ -241,8 +241,8 @@ class _CellOutputs:
         return vectors[0]
 
     def _image(self, image: StoredImage, mime: str, metadata: Mapping[str, Any]) -> str:
-        given = metadata.get("hwkit") if isinstance(metadata.get("hwkit"), dict) else {}
-        described = metadata.get(mime) if isinstance(metadata.get(mime), dict) else {}
+        given = _mapping(metadata.get("hwkit"))
+        described = _mapping(metadata.get(mime))
         index, self.figures = self.figures, self.figures + 1
         alt = str(given.get("alt") or described.get("alt") or metadata.get("alt") or self._alt(index))
         text = self._image_chunk(image, alt, self._width(mime, metadata, image))
@@ -282,7 +282,7 @@ class _CellOutputs:
         return division(body, "hwkit-figure", label if label.startswith("fig-") else "", alt=alt)
 
     def _maybe_table(self, content: str, markup: str, metadata: Mapping[str, Any]) -> str:
-        given = metadata.get("hwkit") if isinstance(metadata.get("hwkit"), dict) else {}
+        given = _mapping(metadata.get("hwkit"))
         caption = str(given.get("caption") or "")
         is_table = "<table" in markup or re.search(r"^\s*\|.*\|\s*$", markup, re.MULTILINE)
         if not is_table:
@@ -347,8 +347,7 @@ class _CellOutputs:
         """A widget by the state that the notebook has of it, if any; it has no other static form."""
         if self.resources.get("hwkit_quiet_widgets"):
             return ""
-        model = view.get("model_id") if isinstance(view, dict) else None
-        if parts := list(widget_parts(self.resources["hwkit_widgets"], model)):
+        if parts := list(widget_parts(self.resources["hwkit_widgets"], _mapping(view).get("model_id"))):
             shown = [
                 self._text(part, "hwkit-result") if isinstance(part, str) else self._output(part) for part in parts
             ]
@@ -428,9 +427,13 @@ def _page(markup: str) -> Page | None:
 
 def _alt_of(metadata: Mapping[str, Any]) -> object:
     """The alternative text that a cell's metadata has for its figures, as MyST and others put it."""
-    myst = metadata.get("mystnb") or metadata.get("render") or {}
-    image = myst.get("image") if isinstance(myst, dict) else None
-    return metadata.get("alt") or metadata.get("alt_text") or (image.get("alt") if isinstance(image, dict) else None)
+    myst = _mapping(metadata.get("mystnb") or metadata.get("render"))
+    return metadata.get("alt") or metadata.get("alt_text") or _mapping(myst.get("image")).get("alt")
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """What metadata has where a mapping should be; nothing if it is none."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _draws(markup: str) -> bool:

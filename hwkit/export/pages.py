@@ -87,6 +87,7 @@ def _mark_colours(tree: LexborHTMLParser) -> None:
         if not classes or (node.tag in ("td", "th") and node.css_first(_BLOCKS)):
             continue
         around = LexborHTMLParser(f'<span class="{" ".join(classes)}"></span>').css_first("span")
+        assert around is not None
         for child in list(node.iter(include_text=True)):
             around.insert_child(child)
             child.remove()

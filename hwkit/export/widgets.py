@@ -19,9 +19,9 @@ def widget_parts(state: Mapping[str, Any], model_id: Any, depth: int = 0) -> Ite
     `state` maps the widgets' ids to their models, as `metadata.widgets` of a notebook does. Of a control, what it is
     set to is its text; a bar has none.
     """
-    model = state.get(model_id) if isinstance(model_id, str) else None
-    values = model.get("state") if isinstance(model, Mapping) else None
-    if not isinstance(values, Mapping) or depth > _DEEPEST:
+    model = _mapping(state.get(model_id) if isinstance(model_id, str) else None)
+    values = _mapping(model.get("state"))
+    if depth > _DEEPEST or not values:
         return
     if isinstance(values.get("outputs"), list):
         yield from values["outputs"]
@@ -30,13 +30,17 @@ def widget_parts(state: Mapping[str, Any], model_id: Any, depth: int = 0) -> Ite
         if text := _text(str(model.get("model_name")), values):
             yield text
         return
-    titles = values.get("titles") or list((values.get("_titles") or {}).values())
+    titles = values.get("titles") or list(_mapping(values.get("_titles")).values())
     parts: list[Any] = [str(title) for title in titles if isinstance(title, str)]
     for child in children:
         parts += widget_parts(state, str(child).removeprefix(_REFERENCE), depth + 1)
     if model.get("model_name") in _INLINE and all(isinstance(part, str) for part in parts):
         parts = [" ".join(parts)]
     yield from parts
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _text(name: str, values: Mapping[str, Any]) -> str:
