@@ -8,7 +8,7 @@ import dataclasses
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,6 @@ from hwkit.errors import BenchError, HwkitError, ParameterError
 from hwkit.version import __version__
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from hwkit.export.export import Conversion, Options
     from hwkit.export.folder import Result
 
@@ -172,11 +170,9 @@ def _export(options: argparse.Namespace) -> int:
         for result in folder.watch(options.notebooks, options.output_dir, how):
             _print_export(result)
     results = []
-    with _progress(len(conversions)) as bar:
-        for result in folder.export_all(conversions, how, on_done=bar.update):
-            with bar.external_write_mode():
-                _print_export(result)
-            results.append(result)
+    for result in _exported(conversions, how):
+        _print_export(result)
+        results.append(result)
     if options.report:
         folder.write_report(results, options.report)
     failed = [result for result in results if result.problem]
@@ -197,11 +193,19 @@ def _print_export(result: Result) -> None:
         print(result.conversion.pdf, flush=True)
 
 
-def _progress(count: int) -> tqdm:
-    """A progress bar where somebody watches and there is more than one notebook."""
+def _exported(conversions: Sequence[Conversion], how: Options) -> Iterator[Result]:
+    """The results of all notebooks, with a progress bar where somebody watches and there is more than one."""
+    from hwkit.export.folder import export_all
+
+    if len(conversions) == 1:
+        yield from export_all(conversions, how)
+        return
     from tqdm import tqdm
 
-    return tqdm(total=count, unit=" notebooks", leave=False, disable=None if count > 1 else True)
+    with tqdm(total=len(conversions), unit=" notebooks", leave=False, disable=None) as bar:
+        for result in export_all(conversions, how, on_done=bar.update):
+            with bar.external_write_mode():
+                yield result
 
 
 def _bind(conversions: Sequence[Conversion], output_dir: Path | None, how: Options) -> int:

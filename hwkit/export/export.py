@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwkit.errors import ReportError
 from hwkit.export.assemble import build_document
@@ -19,9 +20,6 @@ from hwkit.export.markdown import chunk, escaped
 from hwkit.export.notebooks import part_of, read_nodes, to_markdown
 from hwkit.export.settings import ReportSettings
 from hwkit.export.typesetting import TypstSource, compile_pdf, typeset
-
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
 
 
 @dataclass(frozen=True)
@@ -80,18 +78,12 @@ def export_pdf(
     """
     one = Conversion(notebook, pdf or notebook.with_suffix(".pdf"), root or notebook.parent)
     options = options or Options()
-    nb, warnings = _read(one, options)
-    try:
-        resources = _resources(one)
-        markdown = to_markdown(nb, resources, questions=options.questions)
-        resources["hwkit_warnings"][:0] = warnings
+    resources = _resources(one)
+    with _explained():
+        markdown = _markdown(one, resources, options)
         header = {"header": one.place} if options.questions else {}
         source = typst_source(markdown, resources, theme=options.theme, settings_file=options.settings, **header)
         content = compile_pdf(source)
-    except ReportError:
-        raise
-    except Exception as error:  # of a notebook that is valid and yet unlike any seen; the next ones are converted
-        raise ReportError(f"it cannot be converted: {type(error).__name__}: {error}") from error
     replace_file(one.pdf, content)
     return one.pdf, warnings_of(source)
 
@@ -108,21 +100,20 @@ def bind_pdf(conversions: Sequence[Conversion], pdf: Path, *, options: Options) 
     ReportError
         If there is none left, or the document cannot be made or written.
     """
-    images = ImageStore()
+    images = ImageStore(list(dict.fromkeys(one.root for one in conversions)))
     parts: list[Part] = []
     warnings: list[str] = []
     failed: dict[Path, str] = {}
     for one in conversions:
-        images.root = one.root
         name = (Path(one.place) / one.notebook.stem).as_posix()
+        resources = {**_resources(one), "hwkit_images": images}
         try:
-            nb, said = _read(one, options)
-            resources = {**_resources(one), "hwkit_images": images}
-            markdown = chunk(f"# {escaped(name)}") + to_markdown(nb, resources, questions=options.questions)
+            with _explained():
+                markdown = chunk(f"# {escaped(name)}") + _markdown(one, resources, options)
         except ReportError as error:
             failed[one.notebook] = str(error)
             continue
-        warnings += named(str(one.notebook), [*said, *resources["hwkit_warnings"]])
+        warnings += named(str(one.notebook), resources["hwkit_warnings"])
         parts.append(part_of(str(one.notebook), markdown, resources, chapter=name))
     if not parts:
         raise ReportError(f"no notebook could be read, so that {pdf} was not written")
@@ -134,18 +125,31 @@ def bind_pdf(conversions: Sequence[Conversion], pdf: Path, *, options: Options) 
     return warnings_of(source), failed
 
 
-def _read(one: Conversion, options: Options) -> tuple[NotebookNode, list[str]]:
-    """The notebook, executed if that was asked for, and warnings."""
-    nb = read_nodes(one.notebook)
-    if not options.execute:
-        return nb, []
-    from hwkit.export.execution import executed
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Whatever happens to a notebook that is valid and yet unlike any seen is an error of its own; others go on."""
+    try:
+        yield
+    except (ReportError, ModuleNotFoundError):
+        raise
+    except Exception as error:
+        raise ReportError(f"it cannot be converted: {type(error).__name__}: {error}") from error
 
-    return executed(nb, one.notebook.parent, until=time.monotonic() + options.seconds)
+
+def _markdown(one: Conversion, resources: dict[str, Any], options: Options) -> str:
+    """The notebook as Markdown, executed first if that was asked for; `resources` gets what goes with it."""
+    nb, warnings = read_nodes(one.notebook), []
+    if options.execute:
+        from hwkit.export.execution import executed
+
+        nb, warnings = executed(nb, one.notebook.parent, until=time.monotonic() + options.seconds)
+    markdown = to_markdown(nb, resources, questions=options.questions)
+    resources["hwkit_warnings"][:0] = warnings
+    return markdown
 
 
 def _resources(one: Conversion) -> dict[str, Any]:
-    return {"metadata": {"name": one.notebook.stem, "path": str(one.notebook.parent)}, "hwkit_root": one.root}
+    return {"metadata": {"name": one.notebook.stem, "path": str(one.notebook.parent)}, "hwkit_roots": [one.root]}
 
 
 def typst_source(

@@ -119,8 +119,8 @@ def _folds_names(folder: Path) -> bool:
         return True  # it cannot be written to, either
 
 
-def find_inside(target: str, folders: Sequence[Path], what: str, *, root: Path | None = None) -> Path:
-    """The file that `target` names below one of `folders`, or from there within `root`.
+def find_inside(target: str, folders: Sequence[Path], what: str, *, roots: Sequence[Path] = ()) -> Path:
+    """The file that `target` names below one of `folders`, or from there within the one of `roots` that holds it.
 
     Symbolic links are followed before that is checked. Backslashes, and letters in the other case, are taken as on the
     systems where such names are written.
@@ -135,7 +135,7 @@ def find_inside(target: str, folders: Sequence[Path], what: str, *, root: Path |
         for name in dict.fromkeys([target, target.replace("\\", "/")]):
             try:
                 start = folder.resolve()
-                within = root.resolve() if root and start.is_relative_to(root.resolve()) else start
+                within = next((root for root in map(Path.resolve, roots) if start.is_relative_to(root)), start)
                 path = (start / name).resolve()
                 if path.is_relative_to(within):
                     path = path if path.is_file() else _spelt_otherwise(path, within).resolve()

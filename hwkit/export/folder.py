@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import csv
 import io
-import multiprocessing
 import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.context import BaseContext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hwkit.errors import ReportError
 from hwkit.export.export import Conversion, Options, export_pdf
 from hwkit.export.files import replace_file, require_distinct
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from multiprocessing.context import BaseContext
 
 # A worker ends after this many notebooks, and with it what the typesetter keeps of each in case it comes again: 20 MB
 # for a notebook of six figures. The next worker is a fork, which takes milliseconds.
@@ -126,17 +127,19 @@ class _Workers:
         self.pool.stop()
         self.pool.join()
 
-    def start(self, one: Conversion, options: Options) -> concurrent.futures.Future[Result]:
+    def start(self, one: Conversion, options: Options) -> Future[Result]:
         return self.pool.schedule(_exported, args=(one, options), timeout=options.seconds)
 
     @staticmethod
-    def result(one: Conversion, future: concurrent.futures.Future[Result], options: Options) -> Result:
+    def result(one: Conversion, future: Future[Result], options: Options) -> Result:
         """How the export went, a process that was killed included."""
+        from concurrent.futures.process import BrokenProcessPool
+
         from pebble import ProcessExpired
 
         try:
             return future.result()
-        except concurrent.futures.TimeoutError:
+        except TimeoutError:
             problem = f"it took longer than {options.seconds:g} seconds and was stopped; allow more with --limit"
         except (ProcessExpired, BrokenProcessPool) as error:
             problem = f"its process died ({error}), perhaps for want of memory"
@@ -154,6 +157,8 @@ def _exported(one: Conversion, options: Options) -> Result:
 
 def _context() -> BaseContext:
     """Workers are forks of a process that has imported everything and computes nothing, where systems have that."""
+    import multiprocessing
+
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

@@ -75,11 +75,11 @@ class StoredImage:
 class ImageStore:
     """All images of one document, each stored once however often it is shown.
 
-    `root` is the folder in which files may lie that a notebook within it shows; None is the notebook's own.
+    `roots` are folders in which files may lie that notebooks within them show, beside their own folders.
     `files` maps each name to its content.
     """
 
-    root: Path | None = None
+    roots: Sequence[Path] = ()
     # Where each image is shown, as warnings begin ("a, cell 3: ").
     places: dict[str, str] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class ImageStore:
         if re.match(r"^[A-Za-z][A-Za-z0-9+.-]+:", target) or target.startswith("//"):
             raise ReportError(f"image {shortened(target)} is not in the notebook's folder and was not fetched")
         name = urllib.parse.unquote(target.split("?")[0].split("#")[0])
-        path = find_inside(name, folders, "image", root=self.root)
+        path = find_inside(name, folders, "image", roots=self.roots)
         content = path.read_bytes()
         try:
             return self.add(content, _mime_of(content))

@@ -78,7 +78,7 @@ def numbered(nb: NotebookNode, resources: dict[str, Any]) -> NotebookNode:
     front = take_front_matter(nb, folder_of(resources))
     for number, cell in enumerate(nb.cells, start=1):
         cell.metadata["hwkit"] = {"number": number}
-    resources.setdefault("hwkit_images", ImageStore(resources.get("hwkit_root")))
+    resources.setdefault("hwkit_images", ImageStore(resources.get("hwkit_roots", ())))
     resources["hwkit_attachments"] = {}
     resources["hwkit_macros"] = {}
     resources["hwkit_warnings"] = list(front.warnings)
