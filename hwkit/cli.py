@@ -100,15 +100,16 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from hwkit.datasets import sources
+    from hwkit.datasets import own, sources
     from hwkit.paths import data_root
 
-    rows = sources.status_table()
+    rows = [*sources.status_table(), *own.status_table()]
+    width = max(len(row["data set"]) for row in rows)
     print(f"data sets in {data_root()}")
     for row in rows:
-        print(f"{row['data set']:<10} {row['status']:<9} {row['images']} images, {row['source']}, in {row['location']}")
+        print(f"{row['data set']:<{width}} {row['status']:<9} {row['images']}, {row['source']}, in {row['location']}")
         for line in row["detail"].splitlines():
-            print(f"{'':<10} {line}")
+            print(f"{'':<{width}} {line}")
     return 1 if any(row["status"] == "damaged" for row in rows) else 0
 
 

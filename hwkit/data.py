@@ -1,4 +1,4 @@
-"""MNIST and CIFAR-10 as uint8 tensors: loading them, batches, and augmentation on whole batches.
+"""Data sets as uint8 tensors: loading them, making one's own, batches, and augmentation on whole batches.
 
 A data set is four tensors. They are small enough to live on the device whole (CIFAR-10: 184 MB), so a batch is an
 `index_select` and augmentation is a `torch.where`: no worker processes, no per-image Python.
@@ -6,9 +6,9 @@ A data set is four tensors. They are small enough to live on the device whole (C
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hwkit.datasets import standin
-from hwkit.datasets.sources import DATASETS, Source, folder_of_data, known_facts, read_verified, resolve_source
-from hwkit.engine import code
-from hwkit.errors import ExperimentError
+from hwkit.datasets import arrays, is_own, known_facts, own, reading, resolve_source, standin
+from hwkit.datasets.sources import Source, folder_of_data
+from hwkit.engine import code, files, run_files
+from hwkit.errors import DataError, ExperimentError
 from hwkit.experiment import Experiment, batches_per_epoch
+from hwkit.paths import store_root
 
 FLIP_PROBABILITY = 0.5  # the seed report's augmentation of CIFAR-10
 GRAYSCALE_PROBABILITY = 0.1
@@ -34,9 +35,10 @@ class Dataset:
 
     Attributes
     ----------
-    name : 'mnist' or 'cifar10'; the stand-in for a set bears the name of the set it stands in for.
+    name : one of `hwkit.datasets.DATASETS`, which a stand-in bears too; of the user's own the identity, which is a name
+        and the beginning of a checksum, such as "digits@3fa9c1d2e0b4".
     source : 'real' or 'stand-in'.
-    classes : the names of the ten classes, by label.
+    classes : the names of the classes, by label.
     train_images, test_images : uint8 (N, C, H, W).
     train_labels, test_labels : int64 (N,).
 
@@ -51,19 +53,96 @@ class Dataset:
     test_images: Tensor
     test_labels: Tensor
 
+    @classmethod
+    def from_arrays(
+        cls,
+        train_images: Any,
+        train_labels: Any,
+        test_images: Any,
+        test_labels: Any,
+        *,
+        name: str = "own",
+        classes: Sequence[str] | None = None,
+    ) -> Dataset:
+        """A data set of your own from arrays, which are copied; training keeps it in the run store.
+
+        Parameters
+        ----------
+        train_images, test_images : NumPy arrays, tensors or lists, uint8 or float in [0, 1]; (N, H, W), (N, H, W, C) or
+            (N, C, H, W), with 1 or 3 channels. Experiments take the first images where they take a part: mix them.
+        train_labels, test_labels : whole numbers from 0, (N,).
+        name : what runs and figures call it.
+        classes : 2 to 1000 names, by label; None numbers them.
+
+        Raises
+        ------
+        DataError : for anything else; the message says what was found and what is needed.
+
+        Examples
+        --------
+        >>> images, labels = np.random.rand(60, 20, 20), np.arange(60) % 2
+        >>> digits = Dataset.from_arrays(images[10:], labels[10:], images[:10], labels[:10], name="digits")
+        >>> hwkit.train(Experiment(dataset=digits, epochs=3), model=Net)  # doctest: +SKIP
+        """
+        return _own(name, classes, arrays.from_arrays(train_images, train_labels, test_images, test_labels))
+
+    @classmethod
+    def from_folder(
+        cls,
+        path: str | Path,
+        *,
+        size: int | tuple[int, int] | None = None,
+        test_fraction: float = 0.2,
+        name: str | None = None,
+    ) -> Dataset:
+        """A data set of your own from image files, one folder per class; training keeps it in the run store.
+
+        Parameters
+        ----------
+        path : holds the folders, or two folders `train` and `test` that do. Images are grey if all of them are.
+        size : height and width, or one number for both, to which images are cut, around their centres, and scaled;
+            None takes them as they are, all of one size.
+        test_fraction : of each class, where there are no folders `train` and `test`; the same images each time.
+        name : what runs and figures call it; None is the folder's name.
+
+        Raises
+        ------
+        DataError : a file cannot be read, an image is of another size, a class is empty, ...; the message names it.
+
+        Examples
+        --------
+        >>> pets = hwkit.Dataset.from_folder("pets", size=64)  # pets/cat/1.jpg, pets/dog/7.png, ... # doctest: +SKIP
+        """
+        folder = Path(path).expanduser()
+        tensors, classes = arrays.from_folder(folder, size, test_fraction)
+        return _own(arrays.name_of(folder) if name is None else name, classes, tensors)
+
+    @property
+    def identity(self) -> str:
+        """What an experiment names a data set of the user's own by; ExperimentError for any other, or for a part."""
+        facts = known_facts(self.name)
+        if not is_own(self.name) or (len(self.train_labels), len(self.test_labels)) != facts.sizes:
+            raise ExperimentError(
+                f"{facts.title} must be given {'whole' if is_own(self.name) else f'by its name, {self.name!r}'}; data, "
+                "train_size, test_size and holdout choose the stand-in or a part"
+            )
+        return self.name
+
     @property
     def title(self) -> str:
         """The name for tables and title pages; a stand-in says that it is one."""
-        title = DATASETS[self.name].title
+        title = known_facts(self.name).title
         return title if self.source == "real" else f"{title} stand-in (drawn, not the real data)"
 
     @cached_property
     def checksum(self) -> str:
         """Hex sha256 over the bytes of the four tensors, in the order of the fields."""
-        digest = hashlib.sha256()
-        for tensor in (self.train_images, self.train_labels, self.test_images, self.test_labels):
-            digest.update(tensor.cpu().contiguous().numpy().data)
-        return digest.hexdigest()
+        return _checksum(self.tensors)
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Training images and labels, test images and labels."""
+        return self.train_images, self.train_labels, self.test_images, self.test_labels
 
     def to(self, device: str | torch.device) -> Dataset:
         """The same data set on `device`."""
@@ -92,7 +171,7 @@ def load(
 
     Parameters
     ----------
-    name : 'mnist' or 'cifar10'.
+    name : one of `hwkit.datasets.DATASETS`, or the identity of a data set of the user's own.
     source : 'real'; 'stand-in'; or 'auto', the real set if it is there or can be downloaded, else the stand-in.
     root : the folder of the data sets; default `hwkit.paths.data_root()`.
     train_size, test_size : keep the first so many images only; default all.
@@ -105,13 +184,15 @@ def load(
     ExperimentError : a size that the data set does not have.
     """
     source = resolve_source(name, source, root)
-    facts = DATASETS[name]
+    facts = known_facts(name)
     available = facts.train_size - _checked_size("holdout", holdout, 0, facts.train_size - 1)
     train_size = _checked_size("train_size", available if train_size is None else train_size, 1, available)
     largest_test = holdout or facts.test_size
     test_size = _checked_size("test_size", largest_test if test_size is None else test_size, 1, largest_test)
 
-    if source == "real":
+    if is_own(name):
+        dataset = _whole(name)
+    elif source == "real":
         folder = folder_of_data(root).resolve()
         test = _read(name, folder, train=False)
         dataset = Dataset(name, "real", facts.classes, *_read(name, folder, train=True), *test)
@@ -134,7 +215,7 @@ def load(
 
 def of(experiment: Experiment, device: str | torch.device = "cpu") -> Dataset:
     """The images and labels that an experiment trains and tests on; errors as of `load`."""
-    return load(
+    dataset = load(
         experiment.dataset,
         experiment.data,
         device=device,
@@ -142,6 +223,13 @@ def of(experiment: Experiment, device: str | torch.device = "cpu") -> Dataset:
         test_size=experiment.test_size,
         holdout=experiment.holdout,
     )
+    first = dataset.train_labels[0]
+    if is_own(dataset.name) and bool((dataset.train_labels == first).all()):  # arrays may be sorted by class
+        raise DataError(
+            f"the {len(dataset.train_labels)} training images are all of the class {dataset.classes[first]}; mix the "
+            "images before Dataset.from_arrays, or take more of them"
+        )
+    return dataset
 
 
 def load_test(
@@ -151,7 +239,7 @@ def load_test(
 
     Reads, and checks, only the files that hold them, which is a sixth of CIFAR-10. Parameters and errors as of `load`.
     """
-    if holdout or resolve_source(name, source, root) == "stand-in":
+    if holdout or is_own(name) or resolve_source(name, source, root) == "stand-in":
         dataset = load(name, source, root, train_size=1, test_size=test_size, holdout=holdout)
         return dataset.test_images, dataset.test_labels
     images, labels = _read(name, folder_of_data(root).resolve(), train=False)
@@ -161,25 +249,9 @@ def load_test(
 
 @lru_cache(maxsize=4)
 def _read(name: str, folder: Path, *, train: bool) -> tuple[Tensor, Tensor]:
-    """Images and labels of one half of the real set, uint8 (N, C, H, W) and int64 (N,), on the CPU.
-
-    What is parsed, and for CIFAR-10 unpickled, are the very bytes whose checksum matched. torchvision could read them
-    too, but takes longer to import than all this.
-    """
-    facts = DATASETS[name]
-    images, labels = [], []
-    for file in facts.files:
-        if file.train if train else file.test:
-            content = read_verified(name, folder, file)
-            if name == "cifar10":
-                batch = pickle.loads(content, encoding="bytes")
-                images.append(batch[b"data"])
-                labels.append(np.array(batch[b"labels"], np.uint8))
-            else:
-                part = images if "images" in file.path else labels
-                part.append(np.frombuffer(content, np.uint8, offset=len(file.header)))
-    pixels = np.concatenate(images).reshape(-1, *facts.shape)
-    return torch.from_numpy(pixels), torch.from_numpy(np.concatenate(labels)).long()
+    """Images and labels of one half of the real set, uint8 (N, C, H, W) and int64 (N,), on the CPU."""
+    images, labels = reading.read(name, folder, train=train)
+    return torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels).long()
 
 
 @lru_cache(maxsize=2)
@@ -192,6 +264,68 @@ def _checked_size(option: str, value: int, smallest: int, largest: int) -> int:
     if not isinstance(value, int) or not smallest <= value <= largest:
         raise ExperimentError(f"{option}={value!r}: must be a whole number from {smallest} to {largest}")
     return value
+
+
+# ------------------------------------------------------------------------------------------ data of the user's own
+
+_held: dict[str, Dataset] = {}  # by identity: those that this process made or read
+
+
+TENSORS = ("train_images", "train_labels", "test_images", "test_labels")  # of a data set in a store
+
+
+def _own(name: str, classes: Sequence[str] | None, tensors: arrays.Tensors) -> Dataset:
+    """The data set of these tensors, which experiments of this process know from now on."""
+    facts = arrays.facts_of(name, classes, tensors)
+    identity = own.register(facts, _checksum(tensors))
+    return _held.setdefault(identity, Dataset(identity, "real", facts.classes, *tensors))
+
+
+def _whole(name: str) -> Dataset:
+    """A data set of the user's own, by its identity; DataError if no store has it, or it is damaged there."""
+    return _held.get(name) or read_own(own.find(name))
+
+
+def keep(name: str, store: Path | None = None) -> None:
+    """Keep a data set in a store, once, if it is one of the user's own; there, every process finds it.
+
+    Raises
+    ------
+    DataError : it is neither known to this process nor in another store.
+    RunError : the store cannot be written.
+    """
+    if not is_own(name):
+        return
+    path = own.path_in(store or store_root(), name)
+    with contextlib.suppress(DataError):
+        own.read_facts(path)
+        return
+    dataset = _whole(name)
+    about = own.description(known_facts(name), dataset.checksum)
+    run_files.make_folder(path.parent)
+    run_files.write_tensors(path, dict(zip(TENSORS, dataset.tensors, strict=True)), about)
+
+
+def read_own(path: Path) -> Dataset:
+    """The data set in a file that `keep` wrote; DataError unless it is the one that the file's name tells."""
+    facts = own.read_facts(path)
+    wanted = {name: ((size, *facts.shape), torch.uint8) for name, size in zip(TENSORS[::2], facts.sizes, strict=True)}
+    wanted |= {name: ((size,), torch.int64) for name, size in zip(TENSORS[1::2], facts.sizes, strict=True)}
+    try:
+        found = files.require_tensors(files.read_tensors(path)[0], wanted)
+        dataset = _own(facts.title, facts.classes, tuple(found[name] for name in TENSORS))
+        if dataset.name != own.identity_of(path):
+            raise ValueError("it holds another data set than its name tells")
+    except (DataError, OSError, ValueError) as error:
+        raise own.damaged(path, error) from None
+    return dataset
+
+
+def _checksum(tensors: Sequence[Tensor]) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 # --------------------------------------------------------------------------------- from images to training batches

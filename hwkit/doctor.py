@@ -14,8 +14,8 @@ from pathlib import Path
 
 import filelock
 
-from hwkit import models, runs
-from hwkit.datasets import sources
+from hwkit import data, datasets, models, runs
+from hwkit.datasets import own, sources
 from hwkit.engine import checkpoints, run_files
 from hwkit.engine import files as storage
 from hwkit.errors import DataError, HwkitError, RunError
@@ -77,10 +77,26 @@ def examine_store(store: Path) -> Iterator[Finding]:
             f"cannot be written ({problem}): finished runs can be read, but nothing can be trained. Free some space, "
             "change its permissions, or point HWKIT_HOME at another folder",
         )
-    for folder in sorted(path for path in store.iterdir() if path.is_dir() and path.name != SET_ASIDE):
+    yield from _examine_own_data(store / own.FOLDER)
+    for folder in sorted(path for path in store.iterdir() if path.is_dir()):
+        if folder.name in (SET_ASIDE, own.FOLDER):
+            continue
         with _held(folder) as ours:
             if ours:  # else it is being trained, and none of our business
                 yield from _examine_folder(folder)
+
+
+def _examine_own_data(folder: Path) -> Iterator[Finding]:
+    """What is wrong with the data sets of the user's own that a store keeps."""
+    if not folder.is_dir():
+        return
+    for path in storage.leftovers(folder):
+        yield Finding(path, "was left behind by a process that was killed", "delete it", path.unlink)
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            data.read_own(path)
+        except DataError as error:
+            yield Finding(path, str(error).removeprefix(f"{path} "), *_set_aside(path))
 
 
 def _examine_folder(folder: Path) -> Iterator[Finding]:
@@ -119,6 +135,10 @@ def _examine_run(folder: Path) -> Iterator[Finding]:
         else:
             yield Finding(folder, problem, f"rename it to {right.name}", lambda: folder.replace(right) and None)
         return
+    if datasets.facts(run.experiment.dataset) is None:
+        name = run.experiment.dataset_name
+        problem = f"was trained on data of your own, {name}, which no store keeps: pass it where images are needed"
+        yield Finding(folder, problem, alarming=False)
     if run.training_version != TRAINING_VERSION:
         yield Finding(
             folder,

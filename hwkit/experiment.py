@@ -50,9 +50,13 @@ AUGMENTED = ("cifar10", "cifar100")  # data sets whose images may be mirrored an
 
 
 def _dataset(field: str, value: Any) -> str:
-    if not isinstance(value, str):  # a hwkit.Dataset of the user's own
-        value = getattr(value, "identity", None) or repr(value)
-    return value if code.is_identity(value) else check_choice(field, value, datasets.DATASETS)
+    if not isinstance(value, str):
+        identity = getattr(value, "identity", None)
+        if not isinstance(identity, str):
+            known = ", ".join(datasets.DATASETS)
+            raise ExperimentError(f"{field} must be a hwkit.Dataset or a name ({known}), not {value!r:.80}")
+        value = identity
+    return value if datasets.is_own(value) else check_choice(field, value, datasets.DATASETS)
 
 
 def _model(field: str, value: Any) -> str:
@@ -129,12 +133,9 @@ class Experiment:
         _check_subset("test_size", self.test_size, self.holdout or facts.test_size)
         if self.augment is True and facts.shape[0] == 1:
             raise ExperimentError(
-                f"augment=True does not fit {self.dataset}: mirrored digits are other digits, and grey images have "
-                "no colour to drop; leave augment out, or pass a function of your own"
+                f"augment=True does not fit {self.dataset_name}: mirrored digits are other digits, and grey images "
+                "have no colour to drop; leave augment out, or pass a function of your own"
             )
-        if code.is_identity(self.dataset):  # so that a stored run tells its size without its data
-            self._fill("train_size", facts.train_size - self.holdout)
-            self._fill("test_size", self.holdout or facts.test_size)
 
     def _fill(self, field: str, value: Any) -> None:
         if getattr(self, field) is None:
@@ -142,20 +143,16 @@ class Experiment:
 
     def _fit_network(self, facts: datasets.Facts | None) -> None:
         """Fill in the options of the report's network for these images, and check those that depend on it."""
-        network = NETWORKS.get(facts.shape) if facts else None
-        if network is None:
-            if facts is None:
-                return
-            shape = " x ".join(map(str, facts.shape))
-            raise ExperimentError(f"no network of hwkit takes images of {shape} ({self.dataset}); pass model=")
-        for field, value in NETWORK_DEFAULTS[network].items():
+        network = _network(facts)
+        for field, value in _network_defaults(facts).items():
             self._fill(field, value)
-        check_choice(f"kernel_size of {network}", self.kernel_size, KERNEL_SIZES[network])
+        if network:
+            check_choice(f"kernel_size of {network}", self.kernel_size, KERNEL_SIZES[network])
 
     def _clear_network_options(self) -> None:
         """Refuse options of the report's networks beside a network of the user's own; their defaults do not count."""
         facts = datasets.facts(self.dataset)
-        defaults = NETWORK_DEFAULTS.get(NETWORKS.get(facts.shape, ""), {}) if facts else {}
+        defaults = _network_defaults(facts)
         for field in marked(Experiment, "network"):
             value, default = getattr(self, field), Experiment.__dataclass_fields__[field].default
             if value not in (default, defaults.get(field, default)):
@@ -175,6 +172,11 @@ class Experiment:
     def own_code(self) -> list[str]:
         """The identities of the user's own code in this experiment; see `hwkit.engine.code`."""
         return [value for value in (self.model, self.augment) if code.is_identity(value)]
+
+    @property
+    def dataset_name(self) -> str:
+        """The name of its data set: "digits" of "digits@3fa9c1d2e0b4"."""
+        return self.dataset.partition("@")[0]
 
     @property
     def train_count(self) -> int:
@@ -231,8 +233,14 @@ class Experiment:
         return cls(**fields)
 
     def replace(self, **changes: Any) -> Experiment:
-        """The same experiment with some fields changed; an unknown field is an ExperimentError."""
+        """The same experiment with some fields changed; an unknown field is an ExperimentError.
+
+        With another data set, what was left to the defaults for the first one has those for the other.
+        """
         check_options(changes)
+        left = {"augment": self.dataset in AUGMENTED, **_network_defaults(datasets.facts(self.dataset))}
+        if changes.get("dataset", self.dataset) != self.dataset:
+            changes = {**{field: None for field, value in left.items() if getattr(self, field) == value}, **changes}
         return dataclasses.replace(self, **changes)
 
     def varied(self, **changes: Any) -> Experiment:
@@ -247,8 +255,17 @@ class Experiment:
         if not shown:
             return changed
         name, _, before = self.name.removesuffix("]").partition("[")
-        name = self.dataset.partition("@")[0] if name == "custom" else name
+        name = self.dataset_name if name == "custom" else name
         return changed.replace(name=f"{name}[{', '.join([*filter(None, [before]), described(shown)])}]")
+
+
+def _network(facts: datasets.Facts | None) -> str:
+    """The report's network that takes a data set's images; "" if there is none, or nothing is known of them."""
+    return NETWORKS.get(facts.shape, "") if facts else ""
+
+
+def _network_defaults(facts: datasets.Facts | None) -> dict[str, Any]:
+    return NETWORK_DEFAULTS.get(_network(facts), {})
 
 
 def batches_per_epoch(count: int, batch_size: int) -> int:
@@ -341,13 +358,14 @@ def named_experiment(name: str, profile: str = "quick", **overrides: Any) -> Exp
     check_options(overrides)
     changes = {option: value for option, value in overrides.items() if value is not None}
     definition = {**EXPERIMENTS[name], **changes}
-    return _unchanged(name, profile, definition["dataset"], bool(definition.get("l2"))).varied(**changes)
+    dataset = _dataset("dataset", definition["dataset"])
+    return _unchanged(name, profile, dataset, bool(definition.get("l2"))).varied(**changes)
 
 
 @functools.cache  # a batch asks for it once for each of its tasks
 def _unchanged(name: str, profile: str, dataset: str, regularised: bool) -> Experiment:
-    """A named experiment, trained as a profile says a data set's network is, with or without L2."""
-    schedules = PROFILES[profile]
+    """A named experiment, trained as a profile says the report's network for its images is, with or without L2."""
+    schedules, network = PROFILES[profile], _network(datasets.facts(dataset))
     # Only the seed report trained its regularised MNIST network otherwise than the plain one.
-    schedule = (regularised and schedules.get(f"{dataset} with l2")) or schedules.get(dataset, {})
+    schedule = (regularised and schedules.get(f"{network} with l2")) or schedules.get(network, {})
     return Experiment.from_dict({**schedule, **EXPERIMENTS[name], "name": name, "profile": profile})

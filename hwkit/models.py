@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwkit.datasets import known_facts
+from hwkit.datasets import facts, known_facts
 from hwkit.engine import code
 from hwkit.errors import ExperimentError, RunError
 from hwkit.experiment import NETWORKS, Experiment
@@ -142,6 +142,9 @@ def build(experiment: Experiment) -> nn.Module:
             model = _build_own(experiment)
         else:
             facts = known_facts(experiment.dataset)
+            if facts.shape not in NETWORKS:
+                shape = " x ".join(map(str, facts.shape))
+                raise ExperimentError(f"no network of hwkit takes images of {shape} ({facts.title}); pass model=")
             network = MODELS[NETWORKS[facts.shape]]
             model = network(**experiment.network_options, classes=len(facts.classes))
         if experiment.initialisation == "truncated-normal":
@@ -151,6 +154,13 @@ def build(experiment: Experiment) -> nn.Module:
                 elif name.endswith("bias"):
                     nn.init.constant_(parameter, 0.1)
     return model
+
+
+def known(experiment: Experiment) -> bool:
+    """Whether this process can build the experiment's network: it may be the user's own, or be for their own data."""
+    if experiment.model:
+        return code.recall(experiment.model) is not None
+    return facts(experiment.dataset) is not None
 
 
 def require(experiment: Experiment) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from tqdm.auto import tqdm
 
-from hwkit import callbacks, runs, training
+from hwkit import callbacks, data, runs, training
 from hwkit.callbacks import Callback
 from hwkit.engine import code
 from hwkit.engine.devices import resolve_device
@@ -107,6 +107,9 @@ def train_all(
         longest_first = sorted(range(len(missing)), key=lambda number: -seconds[number])
         missing, seconds = [missing[n] for n in longest_first], [seconds[n] for n in longest_first]
         threads = threads_each(workers)
+        for one in missing:
+            if isinstance(one, Experiment):
+                data.keep(one.dataset)  # where the processes find it
         with _bar(seconds, shown=progress) as show:
 
             def ended(number: int, outcome: Outcome) -> None:

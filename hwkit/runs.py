@@ -35,7 +35,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from hwkit import models
+from hwkit import datasets, models
 from hwkit.engine import catalogue, code, files, provenance, run_files
 from hwkit.engine.run_files import SNAPSHOT, UNREADABLE, damaged, exists, is_finished
 from hwkit.errors import RunError, did_you_mean
@@ -145,7 +145,7 @@ class Run:
             found = _parse_tensors(content)
             classes = found["logits"].shape[1]
             wanted = {"logits": ((count, classes), torch.float32), "labels": ((count,), torch.int64)}
-            return _require(found, wanted)
+            return files.require_tensors(found, wanted)
 
         found = self._parsed("predictions.safetensors", parse)
         right = int((found["logits"].argmax(dim=1) == found["labels"]).sum())
@@ -175,10 +175,11 @@ class Run:
     def _weights(self, name: str) -> dict[str, Tensor]:
         def parse(content: bytes) -> dict[str, Tensor]:
             found = _parse_tensors(content)
-            if self.experiment.model and code.recall(self.experiment.model) is None:
+            if not models.known(self.experiment):
                 return found  # what shapes a network of the user's own has, only the network knows
             built = models.build(self.experiment).state_dict()
-            return _require(found, {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in built.items()})
+            wanted = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in built.items()}
+            return files.require_tensors(found, wanted)
 
         return self._parsed(name, parse)
 
@@ -190,7 +191,7 @@ class Run:
         source = "" if e.data == "real" else f", {e.data} data"
         return (
             f"{e.name} ({e.profile}{source}): test accuracy {self.test_accuracy:.4f}, "
-            f"{e.iterations} iterations in {self.metrics['seconds']:.0f} s, {self.folder.name}"
+            f"{self.metrics['iterations']} iterations in {self.metrics['seconds']:.0f} s, {self.folder.name}"
         )
 
     __repr__ = __str__
@@ -203,7 +204,7 @@ def folder_of(experiment: Experiment, root: Path | None = None) -> Path:
 
 def folder_name(experiment: Experiment, fingerprint: str) -> str:
     """The name of a run's folder: its data set and its fingerprint."""
-    return f"{experiment.dataset.partition('@')[0]}-{fingerprint}"
+    return f"{experiment.dataset_name}-{fingerprint}"
 
 
 def find(experiment: Experiment, root: Path | None = None) -> Run | None:
@@ -248,6 +249,7 @@ def load_folder(folder: Path) -> Run:
             f"{folder} was trained by a newer hwkit (training version {metrics['training_version']}, this one has "
             f"{TRAINING_VERSION}); update hwkit"
         )
+    datasets.own.look_in(folder.parent)
     described = Run(folder, None, metrics)  # type: ignore[arg-type]
     try:
         experiment = described._parsed(
@@ -307,7 +309,7 @@ def load(reference: str | Path, *, model: Any = None, dataset: Any = None, root:
         of older versions have to be named by their folder.
     model : the class or function of the network, if it is one of your own: a run folder holds its weights and, as text
         to be read, its source. Without it there is everything but `Run.model`.
-    dataset : the `hwkit.Dataset`, if it is one of your own.
+    dataset : the `hwkit.Dataset`, if it is one of your own and not kept in the store, where training keeps it.
 
     Raises
     ------
@@ -324,7 +326,7 @@ def load(reference: str | Path, *, model: Any = None, dataset: Any = None, root:
     for field, given in (("model", model), ("dataset", dataset)):
         stored = getattr(run.experiment, field)
         if given is not None:
-            identity = code.remember(given, field) if field == "model" else given.identity
+            identity = Experiment.__dataclass_fields__[field].metadata["check"](field, given)
             if identity != stored:
                 raise RunError(
                     f"{run.folder} was trained with another {field} than {identity.partition('@')[0]} as it is now: "
@@ -468,11 +470,4 @@ def _parse_tensors(content: bytes) -> dict[str, Tensor]:
     tensors = files.parse_tensors(content)
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise ValueError("its numbers are not all finite")
-    return tensors
-
-
-def _require(tensors: dict[str, Tensor], wanted: dict[str, tuple[tuple[int, ...], torch.dtype]]) -> dict[str, Tensor]:
-    """The tensors; ValueError unless they have the wanted names, shapes and types."""
-    if {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()} != wanted:
-        raise ValueError("its tensors have other names, shapes or types")
     return tensors

@@ -102,6 +102,7 @@ def train(
     finished = runs.find(experiment)
     if finished:
         return finished
+    data.keep(experiment.dataset)
 
     def on_wait() -> None:
         if progress:

@@ -110,7 +110,7 @@ def cifar_run(store: Path) -> Run:
 def real_data_root() -> Path:
     """The folder of the real data sets; skips the test where they are not."""
     root = data_root()
-    for name in sources.DATASETS:
+    for name in ("mnist", "cifar10"):  # the report's
         if any(check.status != "ok" for check in sources.check(name, root, checksums=False)):
             pytest.skip(f"the real {sources.DATASETS[name].title} is not in {root}; set HWKIT_DATA")
     return root

@@ -111,13 +111,12 @@ def _expected_seconds(task: Task) -> float:
 
 
 def _expected_bytes(task: Task) -> float:
-    """Of a run: its weights before and after training, float32, and ten float32 logits for each test image."""
+    """Of a run: its weights before and after training, and the logits, all float32, and the labels of test images."""
     if task.variant.experiment is None:
         return EXECUTED_BYTES
     from hwkit import models
-    from hwkit.datasets import sources
+    from hwkit.datasets import known_facts
 
     experiment = task.experiment
     weights = sum(parameter.numel() for parameter in models.build(experiment).parameters())
-    images = experiment.holdout or experiment.test_size or sources.DATASETS[experiment.dataset].test_size
-    return 8 * weights + 48 * images
+    return 8 * weights + (4 * len(known_facts(experiment.dataset).classes) + 8) * experiment.test_count

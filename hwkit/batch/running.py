@@ -82,9 +82,11 @@ def run_batch(
 
 
 def upload_sources(store: Store, tasks: Sequence[Task]) -> None:
-    """Put the notebooks into the store, where every worker finds them."""
+    """Put the notebooks, and data of the user's own, into the store, where every worker finds them."""
     for notebook in {task.variant.notebook for task in tasks if task.variant.notebook}:
         store.write(store.own("sources", f"{notebook.digest}.ipynb"), notebook.path.read_bytes())
+    for dataset in {task.variant.experiment.dataset for task in tasks if task.variant.experiment}:
+        store.take_dataset(dataset)
 
 
 def run_tasks(

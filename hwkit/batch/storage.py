@@ -1,6 +1,7 @@
 """Where results go: a folder, or an object store by any address that fsspec knows (s3://, gs://, ...).
 
     STORE/DATASET-FINGERPRINT/                  a run; finished once it has metrics.json
+    STORE/datasets/NAME-DIGEST.safetensors      data of the user's own that runs are trained on
     STORE/batches/NAME/sources/DIGEST.ipynb     the batch's notebooks, as they are executed
     STORE/batches/NAME/notebooks/KEY.ipynb      an executed notebook, which appears whole and only if it succeeded
     STORE/batches/NAME/failed/KEY.ipynb         one that failed, up to the failing cell
@@ -22,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from hwkit.batch.tasks import Task
+from hwkit.datasets import is_own, own
 from hwkit.engine import files as storage
 from hwkit.errors import BatchError
-from hwkit.paths import CHECKPOINT
+from hwkit.paths import CHECKPOINT, store_root
 
 MARKER = "metrics.json"  # what makes a run folder a finished run
 
@@ -124,6 +126,29 @@ class Store:
         with _explained(self.address):
             found = self._fresh.glob(self.path("*", MARKER))
         return {path.split("/")[-2] for path in found}.intersection(keys)
+
+    # --- Data of the user's own ----------------------------------------------------------------------------------
+
+    def take_dataset(self, name: str) -> None:
+        """Put a data set into the store, where every worker finds it, if it is one of the user's own."""
+        if not is_own(name):
+            return
+        from hwkit import data
+
+        if self.folder:
+            data.keep(name, self.folder)
+            return
+        data.keep(name)
+        file = own.path_in(store_root(), name)
+        if file.name not in self.names(self.path(own.FOLDER)):
+            self.write(self.path(own.FOLDER, file.name), file.read_bytes())
+
+    def give_dataset(self, name: str, folder: Path) -> None:
+        """Fetch a data set that `take_dataset` put into an object store into the store `folder`."""
+        file = own.path_in(folder, name)
+        content = self.read(self.path(own.FOLDER, file.name)) if is_own(name) and not file.exists() else None
+        if content is not None:
+            Store(str(folder), self.batch).write(str(file), content)
 
     # --- Runs in an object store ---------------------------------------------------------------------------------
 

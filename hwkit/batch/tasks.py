@@ -105,7 +105,7 @@ def tasks_of(batch: Batch) -> list[Task]:
 def _seeded(variant: Variant, seeds: Sequence[int] | None) -> Iterator[Task]:
     if variant.experiment is not None:
         seeds = seeds or (variant.experiment.seed,)
-        dataset = variant.experiment.dataset
+        dataset = variant.experiment.dataset_name
         for seed, fingerprint in zip(seeds, variant.experiment.fingerprints(seeds), strict=True):
             yield Task(variant, seed, f"{dataset}-{fingerprint}")
     else:

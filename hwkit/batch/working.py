@@ -197,6 +197,7 @@ class _Training(_Work):
 
     def prepare(self) -> None:
         if not self.store.folder:
+            self.store.give_dataset(self.task.experiment.dataset, self.home)
             self.store.download_run(self.task.key, self.home)
         self.uploaded_at = self.checkpoint_time()
 

@@ -7,6 +7,7 @@ once.
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import socket
 import struct
@@ -14,7 +15,7 @@ import threading
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from hwkit.engine import files as storage
 from hwkit.errors import DataError, did_you_mean
@@ -24,6 +25,14 @@ Source = Literal["real", "stand-in"]
 
 SOURCES = ("auto", "real", "stand-in")
 NETWORK_TIMEOUT = 10.0  # seconds without an answer before the network counts as absent
+
+
+_IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}@[0-9a-f]{12}")
+
+
+def is_own(name: str) -> bool:
+    """Whether a name is the identity of a data set of the user's own, such as "digits@3fa9c1d2e0b4"."""
+    return bool(_IDENTITY.fullmatch(name))
 
 
 @dataclass(frozen=True)
@@ -43,15 +52,16 @@ class DataFile:
     @property
     def test(self) -> bool:
         """Whether it holds images or labels for the test."""
-        return Path(self.path).name.startswith(("t10k", "test_batch"))
+        return Path(self.path).name.startswith(("t10k", "test"))
 
 
 @dataclass(frozen=True)
 class Facts:
     """What is known of a data set before reading it.
 
-    `mean` and `std` hold for every channel, on pixels scaled to [0, 1]. `loader` is the class in
-    `torchvision.datasets`; `archives` are the compressed files it can unpack in place of downloading them.
+    `mean` and `std` hold for every channel, on pixels scaled to [0, 1]. `drawn` says whether hwkit draws a stand-in for
+    it. `loader` is the class in `torchvision.datasets`; `archives` are the compressed files it can unpack in place of
+    downloading them.
     """
 
     title: str
@@ -61,10 +71,16 @@ class Facts:
     test_size: int
     mean: float
     std: float
+    drawn: bool = False
     loader: str = ""
     files: tuple[DataFile, ...] = ()
     archives: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()  # asked before a download, to learn quickly that there is no network
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many images there are for training and for the test."""
+        return self.train_size, self.test_size
 
     @property
     def channels(self) -> int:
@@ -82,14 +98,37 @@ def idx_header(*shape: int) -> bytes:
     return struct.pack(f">{1 + len(shape)}I", 0x800 + len(shape), *shape)
 
 
-_PICKLE = b"\x80\x02}"  # pickle protocol 2, an empty dict: how each batch of CIFAR-10 begins
+_PICKLE = b"\x80\x02}"  # pickle protocol 2, an empty dict: how each file of CIFAR-10 and CIFAR-100 begins
+_CIFAR100 = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
+flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
+motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate
+poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider
+squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+wardrobe whale willow_tree wolf woman worm
+"""
+_GZIP = b"\x1f\x8b\x08"
+_MATLAB = b"MATLAB 5.0 MAT-file"
+_IDX_ARCHIVES = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
+_IDX_ARCHIVES += ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
 
-# The sizes and checksums are those of the unpacked files, after their archives matched the checksums in torchvision.
+
+def _archives(folder: str, *known: tuple[int, str]) -> dict[str, Any]:
+    """Files and archives of a set that is read from what MNIST's successors are published as, with size and sha256."""
+    paths = [f"{folder}/raw/{name}" for name in _IDX_ARCHIVES]
+    files = tuple(DataFile(path, size, _GZIP, sha256) for path, (size, sha256) in zip(paths, known, strict=True))
+    return {"files": files, "archives": tuple(paths)}
+
+
+# The sizes and checksums of MNIST and CIFAR-10 are those of the unpacked files, after their archives matched the
+# checksums in torchvision; those of the others are as torchvision's prototypes and several archives give them.
 # fmt: off
 DATASETS: dict[str, Facts] = {
     "mnist": Facts(
         title="MNIST", shape=(1, 28, 28), classes=tuple("0123456789"), train_size=60000, test_size=10000,
         mean=0.0, std=1.0,  # the seed's TensorFlow reader gave pixel / 255 and no more
+        drawn=True,
         loader="MNIST",
         files=(
             DataFile("MNIST/raw/train-images-idx3-ubyte", 47040016, idx_header(60000, 28, 28),
@@ -111,6 +150,7 @@ DATASETS: dict[str, Facts] = {
         classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         train_size=50000, test_size=10000,
         mean=0.5, std=0.5,
+        drawn=True,
         loader="CIFAR10",
         files=(
             DataFile("cifar-10-batches-py/data_batch_1", 31035704, _PICKLE,
@@ -131,30 +171,65 @@ DATASETS: dict[str, Facts] = {
         archives=("cifar-10-python.tar.gz",),
         addresses=("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",),
     ),
+    "fashion-mnist": Facts(
+        title="Fashion-MNIST", shape=(1, 28, 28),
+        classes=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+                 "Ankle boot"),
+        train_size=60000, test_size=10000, mean=0.5, std=0.5,
+        loader="FashionMNIST",
+        **_archives(
+            "FashionMNIST",
+            (26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+            (29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+            (4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+            (5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+        ),
+        addresses=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-labels-idx1-ubyte.gz",),
+    ),
+    "kmnist": Facts(
+        title="KMNIST", shape=(1, 28, 28), classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+        train_size=60000, test_size=10000, mean=0.5, std=0.5,
+        loader="KMNIST",
+        **_archives(
+            "KMNIST",
+            (18165135, "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4"),
+            (29497, "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17"),
+            (3041136, "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5"),
+            (5120, "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c"),
+        ),
+        addresses=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/train-labels-idx1-ubyte.gz",),
+    ),
+    "svhn": Facts(
+        title="SVHN", shape=(3, 32, 32), classes=tuple("0123456789"), train_size=73257, test_size=26032,
+        mean=0.5, std=0.5,
+        loader="SVHN",
+        files=(
+            DataFile("train_32x32.mat", 182040794, _MATLAB,
+                     "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8"),
+            DataFile("test_32x32.mat", 64275384, _MATLAB,
+                     "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b"),
+        ),
+        archives=("train_32x32.mat", "test_32x32.mat"),
+        addresses=("http://ufldl.stanford.edu/housenumbers/test_32x32.mat",),
+    ),
+    "cifar100": Facts(
+        title="CIFAR-100", shape=(3, 32, 32),
+        classes=tuple(_CIFAR100.split()),
+        train_size=50000, test_size=10000, mean=0.5, std=0.5,
+        loader="CIFAR100",
+        files=(
+            DataFile("cifar-100-python/train", 155249918, _PICKLE,
+                     "735e79b04f092ca3d2e6d07f368c0a7d70d48c48d28865950cc24454cf45129b"),
+            DataFile("cifar-100-python/test", 31049707, _PICKLE,
+                     "4b67687d9933c4db8f0831104447f15b93774f4f464bd0516f0f0f2ac83b7864"),
+            DataFile("cifar-100-python/meta", 1473, _PICKLE,
+                     "a5d4786345c961390f865e93b434dbd5c6904ce880667e0cb888c97d449f28b9"),
+        ),
+        archives=("cifar-100-python.tar.gz",),
+        addresses=("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",),
+    ),
 }
 # fmt: on
-
-
-_registered: dict[str, Facts] = {}  # of the user's own data sets, by identity
-
-
-def register(identity: str, facts: Facts) -> None:
-    """Make the facts of a data set of the user's own known to this process."""
-    _registered[identity] = facts
-
-
-def facts(name: str) -> Facts | None:
-    """The facts of a data set by name, or of the user's own by identity; None for one that is not known here."""
-    return DATASETS.get(name) or _registered.get(name)
-
-
-def known_facts(name: str) -> Facts:
-    """As `facts`, with a DataError where there are none."""
-    found = facts(name)
-    if found is None:
-        own = f"{name.partition('@')[0]} is a data set of your own; make it again with hwkit.Dataset.from_..."
-        raise DataError(own if "@" in name else f"unknown data set {name!r}: {did_you_mean(name, DATASETS)}")
-    return found
 
 
 def resolve_source(name: str, source: str = "auto", root: str | Path | None = None, download: bool = True) -> Source:
@@ -166,11 +241,15 @@ def resolve_source(name: str, source: str = "auto", root: str | Path | None = No
     ------
     DataError : an unknown name or source; the real set is damaged, in part missing, or asked for and not to be had.
     """
-    if "@" in name:  # of the user's own
-        return "real"
-    known_facts(name)
     if source not in SOURCES:
         raise DataError(f"unknown data source {source!r}: {did_you_mean(source, SOURCES)}")
+    if not is_own(name) and name not in DATASETS:
+        raise DataError(f"unknown data set {name!r}: {did_you_mean(name, DATASETS)}")
+    drawn = [known for known, facts in DATASETS.items() if facts.drawn]
+    if source == "stand-in" and name not in drawn:
+        raise DataError(f"hwkit draws no stand-in for {name.partition('@')[0]}, only for {' and '.join(drawn)}")
+    if is_own(name):
+        return "real"
     if source == "stand-in":
         return "stand-in"
 
@@ -186,15 +265,16 @@ def resolve_source(name: str, source: str = "auto", root: str | Path | None = No
     if reason is None:
         return "real"
     archive_there = any((folder / archive).exists() for archive in DATASETS[name].archives)
-    if source == "auto" and len(missing) == len(files) and not archive_there:
+    if source == "auto" and name in drawn and len(missing) == len(files) and not archive_there:
         return "stand-in"
     # A set of which a part is there was meant to be used: the stand-in would be a surprise even for 'auto'.
     title, archives = DATASETS[name].title, " and ".join(DATASETS[name].archives)
     found = "is not" if len(missing) == len(files) else f"is incomplete ({missing[0].name} is missing)"
+    or_stand_in = "; or take data='stand-in'" if name in drawn else ""
     raise DataError(
         f"{title} {found} in {folder} and could not be downloaded: {reason}. Run again with a network; or set "
         f"HWKIT_DATA to a folder that holds {files[0].path.relative_to(folder)} and so on, as torchvision lays them "
-        f"out; or put {archives} into {folder}; or take data='stand-in'"
+        f"out; or put {archives} into {folder}{or_stand_in}"
     )
 
 
@@ -268,10 +348,10 @@ def raise_if_damaged(name: str, files: list[FileCheck]) -> None:
     damaged = [file for file in files if file.status == "damaged"]
     if damaged:
         found = "; ".join(f"{file.path} {file.detail}" for file in damaged)
+        or_stand_in = ". data='stand-in' does without" if DATASETS[name].drawn else ""
         raise DataError(
             f"{DATASETS[name].title} is damaged: {found}. Delete {'it' if len(damaged) == 1 else 'them'} and run "
-            f"again to download a fresh copy, or copy the set anew; `hwkit data` checks all files. "
-            f"data='stand-in' does without"
+            f"again to download a fresh copy, or copy the set anew; `hwkit data` checks all files{or_stand_in}"
         )
 
 
@@ -308,7 +388,7 @@ def status_table(root: str | Path | None = None) -> list[dict[str, str]]:
         if damaged:
             source, status = "none until repaired", "damaged"
         elif len(missing) == len(files):
-            source, status = "stand-in, if it cannot be downloaded", "missing"
+            source, status = f"{'stand-in' if facts.drawn else 'none'}, if it cannot be downloaded", "missing"
         elif missing:
             source, status = "none until complete", "incomplete"
         else:
@@ -320,7 +400,7 @@ def status_table(root: str | Path | None = None) -> list[dict[str, str]]:
             {
                 "data set": facts.title,
                 "source": source,
-                "images": f"{facts.train_size} + {facts.test_size}",
+                "images": f"{facts.train_size} + {facts.test_size} images",
                 "location": str(folder_of_data(root) / Path(facts.files[0].path).parent),
                 "status": status,
                 "detail": detail,
@@ -384,7 +464,12 @@ def _fetch(facts: Facts, folder: Path, staging: Path) -> None:
     usual_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(NETWORK_TIMEOUT)  # torchvision gives none, and would wait for a dead connection for ever
     try:
-        getattr(torchvision.datasets, facts.loader)(staging, train=False, download=True)
+        loader = getattr(torchvision.datasets, facts.loader)
+        if facts.loader == "SVHN":  # the one that downloads each half on its own
+            loader(staging, split="train", download=True)
+            loader(staging, split="test", download=True)
+        else:
+            loader(staging, train=False, download=True)
     finally:
         socket.setdefaulttimeout(usual_timeout)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 LARGEST_TEXT = 64 * 2**20  # bytes; a record of half a million rows has about as many
@@ -141,6 +142,25 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, parse_object(text)
 
 
+def read_about(path: Path) -> tuple[dict[str, Any], int]:
+    """What `write_tensors` was told, and how many bytes of tensors follow it; the tensors are not read or checked.
+
+    Raises
+    ------
+    OSError
+        If the file is missing or cannot be read.
+    ValueError
+        If it was not written by `write_tensors`.
+    """
+    with open_plain(path) as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(min(length, LARGEST_TEXT))
+        size = os.fstat(file.fileno()).st_size
+    metadata = parse_object(header).get("__metadata__")
+    text = metadata.get("about") if isinstance(metadata, dict) else None
+    return parse_object(text or ""), size - 8 - length
+
+
 def parse_tensors(content: bytes) -> dict[str, Tensor]:
     """The tensors of a safetensors file's content, on the CPU; ValueError if it is none.
 
@@ -152,6 +172,15 @@ def parse_tensors(content: bytes) -> dict[str, Tensor]:
         return safetensors.torch.load(content)
     except Exception as error:  # its own, and whatever torch raises on types that it does not have
         raise ValueError(f"it is no whole safetensors file ({error})") from None
+
+
+def require_tensors(
+    tensors: dict[str, Tensor], wanted: dict[str, tuple[tuple[int, ...], torch.dtype]]
+) -> dict[str, Tensor]:
+    """The tensors; ValueError unless they have the wanted names, shapes and types."""
+    if {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()} != wanted:
+        raise ValueError("its tensors have other names, shapes or types")
+    return tensors
 
 
 def _digest(tensors: dict[str, Tensor], about: str) -> str:

@@ -83,6 +83,14 @@ def tidy(folder: Path) -> None:
             path.unlink()
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder of the store; RunError if the disk is full or read-only."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make a file beside `path`, then move it there in one step.
 

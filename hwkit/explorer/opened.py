@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hwkit import analysis, data, runs
-from hwkit.data import DATASETS
+from hwkit.datasets import known_facts
 from hwkit.explorer import index
 from hwkit.explorer.index import Index
 from hwkit.runs import Run
@@ -178,7 +178,7 @@ class OpenRun:
         )
 
     def __repr__(self) -> str:
-        return f"{self.run.name} on {DATASETS[self.run.experiment.dataset].title}"
+        return f"{self.run.name} on {known_facts(self.run.experiment.dataset).title}"
 
 
 class Openings:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from hwkit.data import DATASETS
+from hwkit.datasets import known_facts
 from hwkit.errors import DataError
 
 MOST_PIXELS = 80_000_000  # 320 MB in memory
@@ -36,7 +36,7 @@ def as_test_image(content: bytes, dataset: str) -> Tensor:
     except Exception as error:  # Pillow raises many kinds on damaged files; all mean the same here
         raise DataError(f"this is no picture that can be read ({error}); take a PNG or JPEG file") from None
     image = Image.alpha_composite(Image.new("RGBA", turned.size, "white"), turned).convert("RGB")
-    facts = DATASETS[dataset]
+    facts = known_facts(dataset)
     if facts.channels == 1:
         return _centred_digit(np.asarray(image.convert("L")), facts.size)
     square = ImageOps.fit(image, (facts.size, facts.size), Image.Resampling.BOX)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from hwkit.analysis import wilson_interval
-from hwkit.datasets.sources import DATASETS
+from hwkit.datasets import known_facts
 from hwkit.engine import provenance as environments
 from hwkit.errors import ReportError
 from hwkit.experiment import Experiment
@@ -194,7 +194,7 @@ def accuracy_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(list(rows))
     return pd.DataFrame(
         {
-            "dataset": frame["dataset"].map(lambda dataset: DATASETS[dataset].title),
+            "dataset": frame["dataset"].map(lambda dataset: known_facts(dataset).title),
             "accuracy": frame["test_accuracy"],
             "low": frame["test_accuracy_low"],
             "high": frame["test_accuracy_high"],

@@ -13,7 +13,7 @@ from hwkit.chapters import penalty_bug as penalty
 from hwkit.chapters import tensorflow_graph
 from hwkit.chapters.penalty_bug import PenaltyRun
 from hwkit.data import Dataset
-from hwkit.datasets.sources import DATASETS
+from hwkit.datasets import known_facts
 from hwkit.findings.reference import result_row
 from hwkit.formats import duration
 from hwkit.runs import Run
@@ -23,11 +23,12 @@ SMALL_GAP = 0.01  # a difference of train and test accuracy below one point is c
 
 def data_summary(dataset: Dataset) -> Markdown:
     """What is in a data set and, for the stand-in, that it is one."""
-    facts = DATASETS[dataset.name]
+    facts = known_facts(dataset.name)
     kind = "grey" if facts.channels == 1 else "colour"
     text = (
         f"{dataset.title} holds {len(dataset.train_labels)} training and {len(dataset.test_labels)} test images, "
-        f"{kind} pictures of {facts.size}×{facts.size} pixels in ten classes: {', '.join(dataset.classes)}."
+        f"{kind} pictures of {facts.shape[2]}×{facts.shape[1]} pixels in {len(dataset.classes)} classes: "
+        f"{', '.join(dataset.classes)}."
     )
     if dataset.source == "stand-in":
         text += (

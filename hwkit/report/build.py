@@ -196,7 +196,7 @@ def _plan(notebook: Path, parameters: Mapping[str, Any], around: bytes) -> _Plan
 
     The notebook's metadata lists, under hwkit.datasets, the data sets that it needs.
     """
-    from hwkit.datasets import sources
+    from hwkit.datasets import known_facts, resolve_source
 
     content = read_notebook(notebook)
     declared = declared_parameters(content)
@@ -204,10 +204,10 @@ def _plan(notebook: Path, parameters: Mapping[str, Any], around: bytes) -> _Plan
     datasets = content["metadata"].get("hwkit", {}).get("datasets", [])
     stand_ins = []
     if datasets and "data" in declared:
-        found = [sources.resolve_source(name, given.get("data", "auto")) for name in datasets]
+        found = [resolve_source(name, given.get("data", "auto")) for name in datasets]
         given["data"] = "stand-in" if "stand-in" in found else "real"
         if given["data"] == "stand-in":
-            titles = " and ".join(sources.DATASETS[name].title for name in datasets)
+            titles = " and ".join(known_facts(name).title for name in datasets)
             stand_ins = [f"{titles}: a drawn stand-in set takes the place of the real data, and the report says so"]
     return _Plan(notebook, given, tuple(datasets), tuple(stand_ins), _key(notebook, given, around))
 
@@ -408,12 +408,12 @@ def _export(
 
 def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """What the title page says of the runs: data, device, training time."""
-    from hwkit.datasets.sources import DATASETS
+    from hwkit.datasets import known_facts
     from hwkit.formats import duration
 
     if not rows:
         return {}
-    sources = {DATASETS[row["dataset"]].title: row["data"] for row in rows}
+    sources = {known_facts(row["dataset"]).title: row["data"] for row in rows}
     data = [
         title if source == "real" else f"{title}: drawn stand-in, not the real data"
         for title, source in sources.items()

@@ -181,7 +181,7 @@ def miniature(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     cifar = []
     for file in DATASETS["cifar10"].files:
         images = torch.frombuffer(bytearray(pixels(4 * 3072)), dtype=torch.uint8).view(4, 3072).numpy()
-        content = {b"data": images, b"labels": [1, 2, 3, 4]}
+        content = {"data": images, "labels": [1, 2, 3, 4]}
         cifar.append((file.path, pickle.dumps(content, protocol=2)))
     keep("cifar10", cifar, 20, 4)
     monkeypatch.setattr(sources, "_require_network", lambda _: (_ for _ in ()).throw(OSError("no network here")))
@@ -191,12 +191,12 @@ def miniature(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_every_damaged_file_of_a_data_set_is_named(
     times: Callable[[int, int], int], dice: random.Random, miniature: Path, tmp_path: Path
 ) -> None:
-    whole = {name: data.load(name, root=miniature).checksum for name in DATASETS}
+    whole = {name: data.load(name, root=miniature).checksum for name in ("mnist", "cifar10")}
     count = times(40, 100)
     for number in range(count):
         root = tmp_path / f"copy-{number}"
         shutil.copytree(miniature, root)
-        name = dice.choice(sorted(DATASETS))
+        name = dice.choice(sorted(whole))
         file = dice.choice(DATASETS[name].files)
         path = root / file.path
         damage, before = dice.choice(DAMAGES), path.read_bytes()
