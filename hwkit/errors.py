@@ -18,6 +18,10 @@ class DataError(HwkitError):
     """A data set is missing, damaged or cannot be downloaded."""
 
 
+class StatisticsError(HwkitError, ValueError):
+    """Too few seeds for a verdict, or numbers that no interval can be made of."""
+
+
 class RunError(HwkitError):
     """A run folder is damaged, cannot be written or cannot be found."""
 
