@@ -6,41 +6,28 @@ Everything here is a function of a run and of the images it was tested on; nothi
 
 from __future__ import annotations
 
-import math
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Literal, Protocol
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwkit import data
+from hwkit import data, runs, statistics
 from hwkit.data import Dataset
 from hwkit.datasets import sources, standin
+from hwkit.engine.devices import resolve_device, resolve_precision
 from hwkit.errors import RunError, did_you_mean
-from hwkit.inference import BATCH_SIZE
+from hwkit.inference import BATCH_SIZE, predict
 from hwkit.runs import Run, differences_note
 
 # A weight smaller than this counts as near zero. One absolute number for every tensor, because two runs are compared
 # by it and their initial weights need not be of one scale. Before training, between 0.5 % (conv1 of MNIST) and 6 %
 # (fc1 of MNIST) of PyTorch's initial weights are as small as that.
 NEAR_ZERO = 1e-3
-
-Expectation = Literal["higher", "lower", "same"]
-Verdict = Literal["confirmed", "not distinguishable at this sample size", "contradicted"]
-
-
-class HasInterval(Protocol):
-    """Anything whose true value lies between `low` and `high`: a `Comparison`, for one."""
-
-    @property
-    def low(self) -> float: ...
-
-    @property
-    def high(self) -> float: ...
+TRAIN_INDEX = "train-correct.safetensors"  # in a run's folder: which training images it classifies correctly
 
 
 # --- Predictions over the test set ------------------------------------------------------------------------------
@@ -118,6 +105,33 @@ def probabilities(run: Run) -> Tensor:
 def predicted(run: Run) -> Tensor:
     """The class with the largest logit for each test image, int64 (N,)."""
     return run.logits.argmax(dim=1)
+
+
+def correct(run: Run) -> Tensor:
+    """Whether each test image is classified correctly, bool (N,)."""
+    return predicted(run) == run.labels
+
+
+def train_correct(run: Run) -> Tensor:
+    """Whether each image that the network was trained on is classified correctly, as it is: bool (training images,).
+
+    Computed once for each run, and kept in its folder.
+
+    Raises
+    ------
+    RunError, DataError
+        As `test_set` does.
+    """
+    kept = runs.read_index(run, TRAIN_INDEX)
+    if kept is not None:
+        return kept["correct"]
+    dataset, device = test_set(run), resolve_device("auto")
+    model = run.model().to(device, memory_format=torch.channels_last)
+    logits = predict(model, dataset.train_images, dataset, precision=resolve_precision("auto", device))
+    correct = (logits.argmax(dim=1) == dataset.train_labels.to(device)).cpu()
+    with contextlib.suppress(RunError):  # a store that cannot be written is no reason to go without
+        runs.write_index(run, {"correct": correct}, TRAIN_INDEX)
+    return correct
 
 
 def predictions(run: Run) -> pd.DataFrame:
@@ -418,6 +432,12 @@ def neighbour_correlation(maps: Tensor) -> Tensor:
     return correlations.sum(dim=1) / responds.sum(dim=1).clamp_min(1)
 
 
+def smoothness(run: Run, layer: str) -> float:
+    """The `neighbour_correlation` of a layer's maps, averaged over all test images."""
+    values = [neighbour_correlation(activations(run, chunk)[layer]) for chunk in test_images(run).split(500)]
+    return torch.cat(values).mean().item()
+
+
 def hidden_features(run: Run, images: Tensor) -> Tensor:
     """What the convolutions hand on to the first fully connected layer: pooled and flattened, float32 (N, features).
 
@@ -509,46 +529,24 @@ def compare_weights(a: Run, b: Run, near_zero: float = NEAR_ZERO) -> pd.DataFram
 # --- Accuracies and their uncertainty ---------------------------------------------------------------------------
 
 
-def wilson_interval(successes: int, count: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval for a proportion (Wilson, 1927, J. Am. Stat. Assoc. 22, 209-212).
-
-    Unlike the normal interval it stays within [0, 1] and is right for proportions near 1, as accuracies are.
-
-    Raises
-    ------
-    RunError
-        If there are no trials, more successes than trials, or the level is not between 0 and 1.
-    """
-    if count < 1 or not 0 <= successes <= count:
-        raise RunError(f"{successes} successes in {count} trials: there must be a trial, and successes among them only")
-    z = _quantile(level)
-    share = successes / count
-    centre = share + z**2 / (2 * count)
-    margin = z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    low, high = ((centre + side * margin) / (1 + z**2 / count) for side in (-1, 1))
-    # Rounding would leave 1e-19 where the formula gives exactly 0 or 1.
-    return (0.0 if successes == 0 else low), (1.0 if successes == count else high)
-
-
 def accuracy_interval(run: Run, level: float = 0.95) -> tuple[float, float]:
     """Wilson's interval for the run's test accuracy: how far chance in the choice of test images may have moved it.
 
     It says nothing of how the accuracy would move with another seed.
     """
-    correct = predicted(run) == run.labels
-    return wilson_interval(int(correct.sum()), len(correct), level)
+    return statistics.wilson_interval(int(correct(run).sum()), len(run.labels), level)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs, a and b, on the same test images.
+    """Two runs, a and b, on the same test images; of what other seeds would give it says nothing.
 
     Attributes
     ----------
     a_name, b_name : of the experiments.
     count : test images.
     a_accuracy, b_accuracy : shares of them classified correctly.
-    difference : a_accuracy - b_accuracy, which lies in the interval from `low` to `high` at `level`.
+    difference : a_accuracy - b_accuracy; `low` to `high` is what sampling of the test images alone gives at `level`.
     only_a, only_b : images that only the one run gets right.
     p_value : of McNemar's exact test that neither run is better.
     note : what the runs differ in beside their experiments, as a sentence; "" if that is nothing.
@@ -585,26 +583,23 @@ def compare_accuracies(a: Run, b: Run, level: float = 0.95) -> Comparison:
         If the runs were tested on different images.
     """
     require_same_test_images(a, b)
-    a_correct, b_correct = predicted(a) == a.labels, predicted(b) == b.labels
-    both = int((a_correct & b_correct).sum())
+    a_correct, b_correct = correct(a), correct(b)
     only_a = int((a_correct & ~b_correct).sum())
     only_b = int((b_correct & ~a_correct).sum())
-    neither = len(a_correct) - both - only_a - only_b
-    low, high = paired_interval(both, only_a, only_b, neither, level)
-    count = len(a_correct)
+    pair = statistics.one_pair(a_correct.int() - b_correct.int(), level=level)
     return Comparison(
         a_name=a.name,
         b_name=b.name,
-        count=count,
-        a_accuracy=(both + only_a) / count,
-        b_accuracy=(both + only_b) / count,
-        difference=(only_a - only_b) / count,
-        low=low,
-        high=high,
+        count=len(a_correct),
+        a_accuracy=a_correct.double().mean().item(),
+        b_accuracy=b_correct.double().mean().item(),
+        difference=pair.value,
+        low=pair.low,
+        high=pair.high,
         level=level,
         only_a=only_a,
         only_b=only_b,
-        p_value=mcnemar_p_value(only_a, only_b),
+        p_value=statistics.mcnemar_p_value(only_a, only_b),
         note=differences_note([a, b]),
     )
 
@@ -627,83 +622,6 @@ def require_same_test_images(a: Run, b: Run) -> None:
         )
 
 
-def paired_interval(both: int, only_a: int, only_b: int, neither: int, level: float = 0.95) -> tuple[float, float]:
-    """Newcombe's interval for the difference of two proportions measured on the same images.
-
-    Method 10 of Newcombe (1998, Statistics in Medicine 17, 2635-2650): the Wilson intervals of the two proportions,
-    squared and added with regard to their correlation phi, which is continuity-corrected where it is positive.
-
-    Parameters
-    ----------
-    both, only_a, only_b, neither : counts of images that both runs, only one, or neither gets right.
-    """
-    count = both + only_a + only_b + neither
-    a_share, b_share = (both + only_a) / count, (both + only_b) / count
-    a_low, a_high = wilson_interval(both + only_a, count, level)
-    b_low, b_high = wilson_interval(both + only_b, count, level)
-    margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
-    covariance = both * neither - only_a * only_b
-    if covariance > 0:
-        covariance = max(covariance - count / 2, 0)
-    phi = covariance / math.sqrt(margins) if margins else 0.0
-
-    def distance(a_side: float, b_side: float) -> float:
-        return math.sqrt(max(a_side**2 - 2 * phi * a_side * b_side + b_side**2, 0))
-
-    difference = a_share - b_share
-    return (
-        difference - distance(a_share - a_low, b_high - b_share),
-        difference + distance(a_high - a_share, b_share - b_low),
-    )
-
-
-def mcnemar_p_value(only_a: int, only_b: int) -> float:
-    """McNemar's exact test: how often chance makes two equally good runs differ at least as much as these.
-
-    Under that assumption each image that only one run gets right is a toss of a fair coin; the value is two-sided
-    (McNemar, 1947, Psychometrika 12, 153-157; in its binomial form, which holds for small counts too).
-    """
-    tosses = only_a + only_b
-    tail, term = 0, 1
-    for heads in range(min(only_a, only_b) + 1):
-        tail += term
-        term = term * (tosses - heads) // (heads + 1)  # from C(n, k) to C(n, k + 1), in whole numbers
-    return min(1.0, 2 * tail / 2**tosses)
-
-
-def verdict(comparison: HasInterval, expected: Expectation, *, margin: float = 0.01) -> Verdict:
-    """What a difference a - b says of the expectation that a is higher than, lower than or the same as b.
-
-    "higher" and "lower" are confirmed if the whole interval of the difference lies on the expected side of 0, and
-    contradicted if it lies on the other. "same" is confirmed if it lies within -margin to margin (a test of
-    equivalence: not finding a difference is not enough), and contradicted if it lies outside. Anything else cannot be
-    told at this sample size.
-
-    Parameters
-    ----------
-    margin : the largest difference that "same" puts up with; the default is one percentage point.
-
-    Raises
-    ------
-    RunError
-        If the expectation is none of the three, or the margin is not positive.
-    """
-    if margin <= 0:
-        raise RunError(f"margin must be above 0, not {margin!r}: two accuracies are never known to be exactly equal")
-    low, high = comparison.low, comparison.high
-    if expected == "higher":
-        confirmed, contradicted = low > 0, high < 0
-    elif expected == "lower":
-        confirmed, contradicted = high < 0, low > 0
-    elif expected == "same":
-        confirmed, contradicted = -margin <= low and high <= margin, low > margin or high < -margin
-    else:
-        raise RunError(f"unknown expectation {expected!r}; {did_you_mean(expected, ('higher', 'lower', 'same'))}")
-    if confirmed:
-        return "confirmed"
-    return "contradicted" if contradicted else "not distinguishable at this sample size"
-
-
 def changed_mismatches(a: Run, b: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The mistakes that b adds to those of a, and those that it removes.
 
@@ -722,10 +640,3 @@ def changed_mismatches(a: Run, b: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     added = b_mismatches[~b_mismatches["index"].isin(a_mismatches["index"])]
     removed = a_mismatches[~a_mismatches["index"].isin(b_mismatches["index"])]
     return added.reset_index(drop=True), removed.reset_index(drop=True)
-
-
-def _quantile(level: float) -> float:
-    """The number of standard deviations within which a normal variable lies with probability `level`."""
-    if not 0 < level < 1:
-        raise RunError(f"level must be between 0 and 1, such as 0.95, not {level!r}")
-    return NormalDist().inv_cdf(0.5 + level / 2)

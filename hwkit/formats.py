@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 LONGEST_LABEL = 200  # characters of a name
 
@@ -29,3 +30,19 @@ def size(count: float) -> str:
 def is_label(text: str) -> bool:
     """Whether a text can stand in tables, titles and notebooks as it is: one printable line without markup."""
     return len(text) <= LONGEST_LABEL and text.isprintable() and not re.search(r"[<>`\\]|\]\(", text)
+
+
+def percent(fraction: float, decimals: int = 1) -> str:
+    """A fraction as a percentage: 80.4 %."""
+    return f"{100 * fraction:.{decimals}f} %".replace("-", "−")
+
+
+def points(difference: float, *, sign: bool = False) -> str:
+    """A difference of two fractions in percentage points: −1.50 points."""
+    return f"{100 * difference:{'+' if sign else ''}.2f} points".replace("-", "−")
+
+
+def mean_and_all(counts: Sequence[float]) -> str:
+    """The mean of counts, one for each seed, and all of them: 4.3 (3, 5, 5). Of one, that one."""
+    mean = f"{sum(counts) / len(counts):.4g}"
+    return mean if len(counts) == 1 else f"{mean} ({', '.join(f'{count:g}' for count in counts)})"

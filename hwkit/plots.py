@@ -779,7 +779,7 @@ def _draw_image(ax: Axes, image: Tensor) -> None:
 def ablation_curves(ablations: Sequence[Ablation]) -> Figure:
     """Accuracy over the share of a layer's weights that is zeroed, a panel per layer and a line per choice of weights.
 
-    Lines are means over the draws of the random choice, and its band runs from the worst draw to the best.
+    Lines are means over seeds and, of the random choice, draws; bands run from the worst of these to the best.
 
     Raises
     ------
@@ -832,7 +832,7 @@ def class_effects(effects: pd.DataFrame) -> Figure:
             zip(effects.groupby("choice", sort=False), _CHOICE_STYLES, strict=True)
         ):
             heights = np.arange(len(names)) + 0.27 * (place - 1)
-            values = 100 * part.set_index("class")[column].reindex(names)
+            values = 100 * part.groupby("class")[column].mean().reindex(names)
             ax.barh(heights, values, height=0.25, color=colour, label=choice)
         ax.axvline(0, color="black", linewidth=0.6)
         ax.set_title(title, loc="left", fontweight="bold")
@@ -865,7 +865,7 @@ def capacity_maps(table: pd.DataFrame) -> Figure:
         "gap": ("gap, train − test", "PuOr", -table["gap"].abs().max(), table["gap"].abs().max()),
     }
     for ax, (column, (title, colours, low, high)) in zip(panels, styles.items(), strict=True):
-        values = table.pivot(index="lambda", columns="width", values=column)
+        values = table.pivot_table(index="lambda", columns="width", values=column)  # means over seeds
         ax.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto", alpha=0.85)
         for row, column_number in np.ndindex(values.shape):
             value = values.iloc[row, column_number]
@@ -888,6 +888,8 @@ def capacity_maps(table: pd.DataFrame) -> Figure:
 def capacity_lines(table: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
     """Accuracy over the width, red on test and blue on training images, with a marker for each lambda.
 
+    Lines are means over the seeds, and small dots are the seeds.
+
     Parameters
     ----------
     table : as `capacity.table` gives it.
@@ -895,8 +897,11 @@ def capacity_lines(table: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
     ax = ax or theme.new_axes(height=5.6)
     handles = [Line2D([], [], label=f"{kind} images", **style) for kind, style in (("training", TRAIN), ("test", TEST))]
     for (l2, part), marker in zip(table.groupby("lambda"), itertools.cycle("os^Dv")):
+        means = part.groupby("width")[["train", "test"]].mean()
         for column, style in (("train", TRAIN), ("test", TEST)):
-            ax.plot(part["width"], part[column], marker=marker, **style)
+            ax.plot(means.index, means[column], marker=marker, **style)
+            if len(part) > len(means):
+                ax.plot(part["width"], part[column], ".", color=style["color"], markersize=3)
         handles.append(Line2D([], [], color=NEUTRAL, marker=marker, linestyle="", label=f"λ = {l2:g}"))
     widths = sorted(table["width"].unique())
     ax.set_xscale("log")
@@ -951,47 +956,6 @@ def penalty_effects(groups: Sequence[Sequence[PenaltyRun]]) -> Figure:
         row[0].set_ylabel(runs[0].framework, fontweight="bold")
     handles = [Line2D([], [], **style) for style in PENALTY_STYLES.values()]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-    return figure
-
-
-# --- Summary ----------------------------------------------------------------------------------------------------
-
-
-@_themed
-def accuracy_comparison(rows: pd.DataFrame) -> Figure:
-    """Measured accuracies (filled, with their intervals) beside the seed report's (hollow), a panel per data set.
-
-    Parameters
-    ----------
-    rows : as `results.accuracy_frame` gives them: by name, with columns `dataset`, `accuracy`, `low`, `high` and
-        `seed`, NaN where the seed report has none.
-
-    Raises
-    ------
-    RunError
-        If there are no rows, or a column is missing.
-    """
-    missing = [column for column in ("dataset", "accuracy", "low", "high", "seed") if column not in rows]
-    if missing or rows.empty:
-        problem = f"lack the column {missing[0]!r}" if missing else "are none"
-        raise RunError(f"the rows {problem}; results.accuracy_frame makes them")
-    parts = list(rows.groupby("dataset", sort=False))
-    counts = [len(part) for _, part in parts]
-    figure = theme.new_figure(height=2.2 + 0.65 * sum(counts) + 1.1 * len(parts))
-    panels = figure.subplots(len(parts), 1, height_ratios=[count + 0.6 for count in counts], squeeze=False).flatten()
-    for ax, (title, part) in zip(panels, parts, strict=True):
-        places = np.arange(len(part))
-        errors = [part["accuracy"] - part["low"], part["high"] - part["accuracy"]]
-        ax.errorbar(part["accuracy"], places, xerr=errors, fmt="o", color="black", linewidth=1.2, label="measured")
-        ax.plot(part["seed"], places, "D", color=RUN_COLOURS[1], markerfacecolor="none", label="seed report")
-        ax.set_yticks(places, part.index)
-        ax.set_ylim(len(part) - 0.4, -0.6)
-        ax.set_title(title, loc="left", fontweight="bold")
-        ax.tick_params(axis="y", length=0)
-    panels[-1].set_xlabel("accuracy over the test images")
-    seed, measured = panels[0].get_legend_handles_labels()[0]
-    labels = ["measured, with its 95 % interval", "seed report"]
-    figure.legend([measured, seed], labels, loc="outside upper center", ncols=2)
     return figure
 
 

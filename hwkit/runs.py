@@ -12,8 +12,9 @@ A run folder holds
 - `code.txt`, where the network or augmentation is the user's own: its source, to be read and never executed;
 - `weights-ITERATION.safetensors`: the weights on the way, where the training was asked to keep some;
 - `checkpoint.safetensors`: while training is under way, and never afterwards; it vouches for itself;
-- `index.safetensors`, once someone has explored the run: what can be computed again from the rest, with a checksum of
-  its own. It is no part of the run, and one that is missing or damaged is made anew.
+- `index.safetensors`, once someone has explored the run, and `train-correct.safetensors`, once its training accuracy
+  was compared: what can be computed again from the rest, with a checksum of its own. They are no part of the run, and
+  one that is missing or damaged is made anew.
 
 Every file is written beside its place and moved there, so that a crash or a full disk leaves the old one whole. A
 checksum tells that a file is as it was written, not who wrote it: what a run says is also checked for being possible,
@@ -195,6 +196,14 @@ class Run:
         )
 
     __repr__ = __str__
+
+
+Runs = Run | Sequence[Run]  # of one recipe: one seed, or several in a list
+
+
+def as_list(runs: Runs) -> list[Run]:
+    """The runs of a recipe as a list, which one run alone makes too."""
+    return [runs] if isinstance(runs, Run) else list(runs)
 
 
 def folder_of(experiment: Experiment, root: Path | None = None) -> Path:
@@ -393,7 +402,7 @@ def lock(
         yield folder
 
 
-def write_index(run: Run, tensors: dict[str, Tensor]) -> None:
+def write_index(run: Run, tensors: dict[str, Tensor], name: str = "index.safetensors") -> None:
     """Keep tensors that were computed from a run in its folder, with checksums of them and of the run.
 
     Raises
@@ -401,13 +410,13 @@ def write_index(run: Run, tensors: dict[str, Tensor]) -> None:
     RunError
         If the folder was deleted or cannot be written.
     """
-    run_files.write_tensors(run.folder / "index.safetensors", tensors, {"run": run_files.digest_of(run.metrics)})
+    run_files.write_tensors(run.folder / name, tensors, {"run": run_files.digest_of(run.metrics)})
 
 
-def read_index(run: Run) -> dict[str, Tensor] | None:
+def read_index(run: Run, name: str = "index.safetensors") -> dict[str, Tensor] | None:
     """What `write_index` kept; None if there is nothing, or it is damaged or belongs to another run."""
     try:
-        tensors, about = files.read_tensors(run.folder / "index.safetensors")
+        tensors, about = files.read_tensors(run.folder / name)
     except (OSError, *UNREADABLE):
         return None
     return tensors if about == {"run": run_files.digest_of(run.metrics)} else None

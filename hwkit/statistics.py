@@ -189,6 +189,17 @@ def run_spread(values: ArrayLike) -> float:
     return math.sqrt(max(0.0, of_seeds - of_rest) / values.shape[1])
 
 
+def spread_interval(spread: float, count: int, level: float = 0.95) -> tuple[float, float]:
+    """The interval of a standard deviation that was estimated from so many normal values, from chi squared.
+
+    >>> "{:.2f} to {:.2f}".format(*spread_interval(1.0, 5))
+    '0.60 to 2.87'
+    """
+    tails = (1 - level) / 2, (1 + level) / 2
+    low, high = (spread * math.sqrt((count - 1) / float(special.chdtri(count - 1, tail))) for tail in tails)
+    return low, high
+
+
 def require_seeds(count: int) -> None:
     """Raise StatisticsError if so many seeds are too few for a verdict."""
     if count < MINIMUM_SEEDS:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import torch
@@ -11,9 +15,10 @@ from hwkit import analysis, data
 from hwkit.chapters import negative_weights as ablation
 from hwkit.chapters.negative_weights import CHOICES, Ablation
 from hwkit.errors import RunError
+from hwkit.experiment import named_experiment
+from hwkit.findings.verdicts import Claim
 from hwkit.runs import Run
 
-OPEN = "not distinguishable at this sample size"
 WEIGHTS = torch.tensor([[-4.0, 3.0, -2.0, 1.0], [0.5, -0.5, -1.0, 2.0]])
 
 
@@ -86,46 +91,76 @@ def test_what_cannot_be_ablated_is_an_error(trained_run: Run) -> None:
         ablation.ablate(trained_run, "fc2", images=1001)
 
 
-def made_up(right: dict[str, float], count: int = 2000) -> Ablation:
-    """An ablation after which so large a share of images is right by each choice; without it, all are."""
+MORE = Claim("negative weights matter more", "higher")
+
+
+def made_up(right: dict[str, float], seed: int = 0, draws: int = ablation.DRAWS, count: int = 2000) -> Ablation:
+    """An ablation after which about so large a fraction of images is right by each choice; without it, all are."""
+    generator = torch.Generator().manual_seed(seed)
     labels = torch.zeros(count, dtype=torch.int64)
     rows, predicted = [], []
     for choice in CHOICES:
         for share, correct in ((0.0, 1.0), (0.1, right[choice])):
-            rows.append({"choice": choice, "share": share, "draw": 0, "magnitude": share})
-            predicted.append((torch.arange(count) >= correct * count).long())
+            for draw in range(draws if choice == "random" and share else 1):
+                rows.append({"choice": choice, "share": share, "draw": draw, "magnitude": share})
+                predicted.append((torch.rand(count, generator=generator) >= correct).long())
     return Ablation("fc3", pd.DataFrame(rows), torch.stack(predicted), labels)
+
+
+def networks(count: int) -> list[Run]:
+    """The runs of so many seeds, of which nothing but the experiment matters."""
+    experiment = named_experiment("cifar10", "full", data="stand-in")
+    return [Run(Path("nowhere"), experiment.replace(seed=seed), {}) for seed in range(count)]
 
 
 @pytest.mark.parametrize(
     ("negative", "positive", "verdict"),
-    [(0.5, 0.8, "confirmed"), (0.8, 0.5, "contradicted"), (0.8, 0.8, OPEN)],
+    [(0.5, 0.8, "supported"), (0.8, 0.5, "opposite"), (0.8, 0.8, "open")],
 )
-def test_the_idea_is_judged_by_what_was_measured(negative: float, positive: float, verdict: str) -> None:
-    found = made_up({"most negative": negative, "most positive": positive, "random": 0.95})
-    finding = ablation.finding("negative weights matter more", found, "most positive")
+def test_the_idea_is_judged_over_seeds(negative: float, positive: float, verdict: str) -> None:
+    right = {"most negative": negative, "most positive": positive, "random": 0.95}
+    found = [made_up(right, seed) for seed in range(3)]
+    finding = ablation.finding(MORE, found, networks(3), "most positive")
     assert finding.verdict == verdict
-    assert finding.estimate.value == pytest.approx(positive - negative)
-    assert f"Verdict: {verdict}" in str(finding)
-    row = ablation.effect_table([found]).loc["fc3"]
-    assert row["idea"] == verdict.replace(" at this sample size", "")
+    assert finding.estimate.value == pytest.approx(positive - negative, abs=0.03)
+    assert "(3 seeds, 10 epochs of Adam)" in str(finding)
+    row = ablation.effect_table([ablation.together(found)]).loc["fc3"]
     assert row["nothing zeroed"] == "100.0 %"
-    assert row["random"] == "95.0 % (0.100)"
+    assert float(row["random"].split()[0]) == pytest.approx(95, abs=0.5)
 
 
-def test_the_idea_needs_both_controls() -> None:
+def test_the_spread_of_random_draws_is_part_of_the_error() -> None:
+    right = {"most negative": 0.8, "most positive": 0.8, "random": 0.9}
+    alike = made_up(right)
+    apart = made_up(right)
+    draws = apart.variants.index[(apart.variants["choice"] == "random") & (apart.variants["share"] > 0)]
+    for number, row in enumerate(draws):
+        apart.predicted[row] = (torch.arange(2000) >= (0.8 + 0.02 * number) * 2000).long()
+    errors = [ablation.finding(MORE, [one], networks(1), "random").estimate.image_se for one in (alike, apart)]
+    assert errors[1] > 0.06 / math.sqrt(10) > 2 * errors[0]
+    with pytest.raises(RunError, match="3 random draws are too few to compare with; take at least 10"):
+        ablation.finding(MORE, [made_up(right, draws=3)], networks(1), "random")
+
+
+def test_one_network_gives_no_verdict_on_the_idea() -> None:
     found = made_up({"most negative": 0.7, "most positive": 0.8, "random": 0.6})
-    assert ablation.effect_table([found]).loc["fc3", "idea"] == "contradicted"
+    for against in CHOICES[1:]:
+        finding = ablation.finding(MORE, [found], networks(1), against)
+        assert finding.verdict == "one pair"
+        assert finding.estimate.runs == 1
 
 
-def test_several_seeds_are_judged_by_their_spread() -> None:
-    seeds = [made_up({"most negative": 0.6 + step, "most positive": 0.8, "random": 0.9}) for step in (0, 0.01, 0.02)]
-    assert ablation.finding("x", seeds, "most positive").verdict == "confirmed"
-    assert "3 seeds" in str(ablation.finding("x", seeds, "random"))
+def test_networks_of_other_seeds_lose_other_random_weights(trained_run: Run) -> None:
+    other = dataclasses.replace(trained_run, experiment=trained_run.experiment.replace(seed=1))
+    vars(other).update(_predictions=trained_run._predictions, final_weights=trained_run.final_weights)
+    one, two = (ablation.ablate(run, "fc2", shares=(0.5,), draws=1, images=200) for run in (trained_run, other))
+    assert torch.equal(one.predicted[0], two.predicted[0])
+    assert not torch.equal(one.predicted[2], two.predicted[2])
 
 
 def test_a_class_without_its_negative_weights_is_chosen_more_often(cifar_run: Run) -> None:
-    effects = ablation.class_effects(cifar_run, share=0.3, images=200).set_index(["choice", "class"])
+    effects = ablation.class_effects([cifar_run], share=0.3, draws=1).set_index(["choice", "class"])
+    effects = effects[["recall", "false_alarms"]]
     # The features come from a ReLU, so the sign of the change is arithmetic.
     assert (effects.loc["most negative"] >= 0).all(axis=None)
     assert (effects.loc["most positive"] <= 0).all(axis=None)

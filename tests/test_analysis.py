@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
-from hwkit import analysis, inference, models
-from hwkit.analysis import Comparison
+from hwkit import analysis, inference, models, runs, statistics
+from hwkit.datasets import sources
 from hwkit.errors import HwkitError, RunError
 from hwkit.experiment import Experiment
 from hwkit.runs import Run
@@ -281,81 +280,9 @@ def test_networks_of_different_layers_can_be_compared(trained_run: Run, cifar_ru
 # --- Accuracies and their uncertainty ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("successes", "count", "low", "high"),
-    [
-        # Table I of Newcombe (1998), Statistics in Medicine 17, 857-872, method 3.
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0000, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ],
-)
-def test_wilson_intervals_are_the_published_ones(successes: int, count: int, low: float, high: float) -> None:
-    assert analysis.wilson_interval(successes, count) == pytest.approx((low, high), abs=5e-5)
-
-
-@given(count=st.integers(1, 20000), share=st.floats(0, 1), level=st.floats(0.5, 0.999))
-def test_a_wilson_interval_holds_the_proportion_and_stays_within_zero_and_one(
-    count: int, share: float, level: float
-) -> None:
-    successes = round(share * count)
-    low, high = analysis.wilson_interval(successes, count, level)
-    assert 0 <= low <= successes / count <= high <= 1
-
-
-@pytest.mark.parametrize(("successes", "count", "level"), [(1, 0, 0.95), (3, 2, 0.95), (-1, 2, 0.95), (1, 2, 95)])
-def test_impossible_proportions_are_errors(successes: int, count: int, level: float) -> None:
-    with pytest.raises(RunError):
-        analysis.wilson_interval(successes, count, level)
-
-
 def test_the_interval_of_a_run_holds_its_accuracy(trained_run: Run) -> None:
     low, high = analysis.accuracy_interval(trained_run)
     assert low < trained_run.test_accuracy < high
-
-
-@pytest.mark.parametrize(
-    ("counts", "low", "high"),
-    [
-        # Altman et al. (2000), "Statistics with confidence", table 6.2, and Fagerland et al. (2014), Statistics in
-        # Medicine 33, 2850-2875, on the data of Bentur et al.
-        ((14, 5, 0, 22), 0.011, 0.226),
-        ((1, 1, 7, 12), -0.507, -0.026),
-    ],
-)
-def test_paired_intervals_are_the_published_ones(counts: tuple[int, ...], low: float, high: float) -> None:
-    assert analysis.paired_interval(*counts) == pytest.approx((low, high), abs=6e-4)
-
-
-@given(st.lists(st.integers(0, 3000), min_size=4, max_size=4).filter(lambda counts: sum(counts) > 0))
-def test_a_paired_interval_holds_the_difference_and_mirrors_when_the_runs_change_places(counts: list[int]) -> None:
-    both, only_a, only_b, neither = counts
-    low, high = analysis.paired_interval(both, only_a, only_b, neither)
-    assert low - 1e-12 <= (only_a - only_b) / sum(counts) <= high + 1e-12
-    assert analysis.paired_interval(both, only_b, only_a, neither) == pytest.approx((-high, -low))
-
-
-@pytest.mark.parametrize(
-    ("only_a", "only_b", "expected"),
-    [
-        (0, 0, 1.0),
-        (5, 5, 1.0),
-        (5, 0, 2 / 2**5),
-        (1, 7, 2 * (1 + 8) / 2**8),
-        (9, 3, 2 * (1 + 12 + 66 + 220) / 2**12),
-    ],
-)
-def test_mcnemar_is_a_coin_toss_worked_out_by_hand(only_a: int, only_b: int, expected: float) -> None:
-    assert analysis.mcnemar_p_value(only_a, only_b) == pytest.approx(expected)
-    assert analysis.mcnemar_p_value(only_b, only_a) == pytest.approx(expected)
-
-
-def test_mcnemar_copes_with_thousands_of_images() -> None:
-    assert analysis.mcnemar_p_value(1500, 1500) == 1
-    # The normal approximation with continuity correction, good to a percent at this size.
-    z = (1600 - 1500 - 1) / math.sqrt(3100)
-    assert analysis.mcnemar_p_value(1600, 1500) == pytest.approx(math.erfc(z / math.sqrt(2)), rel=0.01)
 
 
 def test_a_comparison_counts_the_images_that_only_one_run_gets_right() -> None:
@@ -367,7 +294,8 @@ def test_a_comparison_counts_the_images_that_only_one_run_gets_right() -> None:
     assert (found.only_a, found.only_b) == (7, 2)
     assert (found.a_accuracy, found.b_accuracy) == pytest.approx((0.97, 0.92))
     assert found.difference == pytest.approx(0.05)
-    assert (found.low, found.high) == analysis.paired_interval(90, 7, 2, 1)
+    pair = statistics.one_pair([1] * 7 + [-1] * 2 + [0] * 91)
+    assert (found.low, found.high) == pytest.approx((pair.low, pair.high))
     assert found.p_value == pytest.approx(2 * (1 + 9 + 36) / 2**9)
     assert "+5.00 points" in str(found)
 
@@ -393,42 +321,16 @@ def test_runs_tested_on_other_labels_cannot_be_compared(small_run: Run) -> None:
         analysis.compare_accuracies(small_run, made_up_run(LABELS.flip(0), PREDICTED))
 
 
-def comparison(low: float, high: float) -> Comparison:
-    return Comparison("a", "b", 10000, 0.9, 0.9, (low + high) / 2, low, high, 0.95, 1, 1, 0.5)
-
-
-UNKNOWN = "not distinguishable at this sample size"
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "higher", "lower", "same"),
-    [
-        (0.02, 0.03, "confirmed", "contradicted", "contradicted"),
-        (-0.03, -0.02, "contradicted", "confirmed", "contradicted"),
-        (-0.002, 0.003, UNKNOWN, UNKNOWN, "confirmed"),
-        (0.001, 0.004, "confirmed", "contradicted", "confirmed"),
-        (-0.02, 0.03, UNKNOWN, UNKNOWN, UNKNOWN),
-        (0.005, 0.02, "confirmed", "contradicted", UNKNOWN),
-        (0.0, 0.01, UNKNOWN, UNKNOWN, "confirmed"),
-    ],
-)
-def test_the_interval_decides_the_verdict(low: float, high: float, higher: str, lower: str, same: str) -> None:
-    found = comparison(low, high)
-    assert analysis.verdict(found, "higher") == higher
-    assert analysis.verdict(found, "lower") == lower
-    assert analysis.verdict(found, "same") == same
-
-
-def test_the_margin_decides_what_counts_as_the_same() -> None:
-    assert analysis.verdict(comparison(-0.002, 0.003), "same", margin=0.001) == UNKNOWN
-    assert analysis.verdict(comparison(0.002, 0.003), "same", margin=0.001) == "contradicted"
-
-
-def test_wrong_expectations_are_errors() -> None:
-    with pytest.raises(RunError, match="known: higher, lower, same"):
-        analysis.verdict(comparison(0, 1), "better")
-    with pytest.raises(RunError, match="margin must be above 0"):
-        analysis.verdict(comparison(0, 1), "same", margin=0)
+def test_the_training_images_that_a_network_knows_are_computed_once(
+    trained_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = runs.load(shutil.copytree(trained_run.folder, tmp_path / trained_run.folder.name))
+    correct = analysis.train_correct(copy)
+    assert correct.dtype == torch.bool
+    assert len(correct) == copy.experiment.train_count == copy.metrics["train_images"]
+    assert correct.double().mean().item() == pytest.approx(copy.metrics["train_accuracy"], abs=0.002)
+    monkeypatch.setattr(analysis, "predict", None)
+    assert torch.equal(analysis.train_correct(copy), correct)
 
 
 def test_changed_mismatches_are_those_of_one_run_only(small_run: Run) -> None:

@@ -143,6 +143,39 @@ def test_the_results_hold_the_runs_and_what_reproduces_them(report: Report) -> N
     assert {"l2", "epochs", "batch_size", "seed", "fingerprint", "environment_torch"} <= set(results.columns)
 
 
+def test_every_finding_is_in_the_verdicts_file_and_one_seed_makes_none(report: Report) -> None:
+    verdicts = pd.read_csv(report.verdicts)
+    assert verdicts["chapter"].tolist() == ["01_mnist"] * 2 + ["02_cifar10"] * 2
+    assert set(verdicts["verdict"]) == {"one pair"}
+    assert set(verdicts["schedule"]) == {"2 epochs of Adam on 2000 images"}
+    sentence = f"{100 * verdicts['low'].iloc[0]:.2f} to {100 * verdicts['high'].iloc[0]:.2f} points"
+    assert sentence.replace("-", "−") in text_of(report.pdf).replace("+", "")
+
+
+def test_the_summary_is_made_of_the_primary_claims_of_the_chapters(tmp_path: Path) -> None:
+    code = """
+from hwkit.findings.verdicts import Claim, Finding
+from hwkit.statistics import student_interval
+
+claim = Claim("CLAIM is so", "higher", primary=True, reference="stated")
+display(Finding(claim, student_interval(VALUES), "accuracy", "a", "b", (0, 1, 2), "9 epochs of Adam", "It is measured"))
+"""
+    values = {"One": "[0.011, 0.012, 0.013]", "Two": "[-0.02, 0.01, 0.02]"}
+    paths = [tmp_path / f"{name}.ipynb" for name in values]
+    run = "display(hwkit.compare_with_seed(hwkit.train(hwkit.named_experiment('mnist', 'smoke', data='stand-in'))))"
+    for path, (name, listed) in zip(paths, values.items(), strict=True):
+        cells = [new_markdown_cell(f"# {name}"), new_code_cell(code.replace("CLAIM", name).replace("VALUES", listed))]
+        nbformat.write(new_notebook(cells=[*cells, new_code_cell(f"import hwkit\n{run}")]), path)
+    report = build_report("smoke", notebooks=paths, output=tmp_path / "build")
+    verdicts = pd.read_csv(report.verdicts)
+    assert verdicts["verdict"].tolist() == ["supported", "open"]
+    assert verdicts["p_holm"].tolist() == pytest.approx([2 * verdicts["p_value"][0], verdicts["p_value"][1]])
+    text = text_of(report.pdf)
+    assert "One is so 3 seeds, 9 epochs of Adam +1.20" in text
+    assert "Table 1: The primary claims" in text
+    assert not [warning for warning in report.warnings if "primary" in warning]
+
+
 def test_a_second_build_executes_only_what_failed(
     report: Report, notebooks: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +253,7 @@ def test_a_notebook_that_was_executed_is_not_called_up_to_date(tmp_path: Path, m
 def test_nothing_is_executed_for_bad_input(notebooks: list[Path], tmp_path: Path) -> None:
     for error, parameters in (
         (ParameterError, {"epoch": 3}),
+        (ParameterError, {"seeds": 2}),
         (ExperimentError, {"epochs": 0}),
         (ExperimentError, {"seed": -1}),
         (ExperimentError, {"l2": -1}),

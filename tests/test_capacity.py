@@ -59,11 +59,12 @@ def test_places_in_the_grid_are_the_reports_own_experiments(l2: float, width: fl
 
 
 def test_the_table_holds_train_test_and_gap(cifar_run: Run) -> None:
-    row = capacity.table({(0.0, 1.0): cifar_run}).iloc[0]
+    row = capacity.table({(0.0, 1.0): [cifar_run]}).iloc[0]
     assert row["test"] == cifar_run.test_accuracy
+    assert row["seed"] == 0
     assert row["gap"] == pytest.approx(row["train"] - row["test"])
 
 
 def test_the_grid_loads_what_is_trained(cifar_run: Run) -> None:
     runs = capacity.train_grid(Grid((0.0,), (1.0,)), "smoke", device="cpu", data="stand-in")
-    assert runs[0.0, 1.0].folder == cifar_run.folder
+    assert [run.folder for run in runs[0.0, 1.0]] == [cifar_run.folder]

@@ -102,9 +102,21 @@ def test_a_number_of_seeds_that_is_none_is_an_error(seeds: object) -> None:
         train_seeds(named_experiment("mnist", "smoke"), seeds, device="cpu")
 
 
-def test_a_gpu_gets_five_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "resolve_device", lambda device: torch.device("cuda"))
-    assert [one.seed for one in training.with_seeds([named_experiment("mnist", "smoke")])] == [0, 1, 2, 3, 4]
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        ("cpu", {"smoke": 1, "quick": 1, "full": 3, "seed": 3, "custom": 1}),
+        ("cuda", {"smoke": 1, "quick": 1, "full": 5, "seed": 5, "custom": 1}),
+    ],
+)
+def test_long_profiles_train_the_seeds_of_a_verdict_and_short_ones_one(
+    device: str, expected: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "resolve_device", lambda _: torch.device(device))
+    assert {profile: training.seed_count(profile) for profile in expected} == expected
+    assert training.seed_count("smoke", 7) == 7
+    (one, *others) = training.with_seeds([named_experiment("mnist", "full", seed=4)])
+    assert [run.seed for run in (one, *others)] == list(range(4, 4 + expected["full"]))
 
 
 def test_longer_trainings_are_expected_to_take_longer() -> None:

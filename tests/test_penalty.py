@@ -17,6 +17,7 @@ from hwkit.chapters.penalty_bug import WEIGHTS, PenaltyRun, PenaltyTraining
 from hwkit.errors import ExperimentError, ParameterError, RunError, TrainingError
 from hwkit.findings import reference as results
 from hwkit.findings import sentences as prose
+from hwkit.findings.verdicts import Claim
 from hwkit.runs import Run
 
 TINY = {"data": "stand-in", "train_size": 300, "test_size": 100, "iterations": 8, "record_every": 4}
@@ -38,6 +39,14 @@ def initial() -> torch.Tensor:
 
 def altered(run: PenaltyRun, **changes: object) -> PenaltyRun:
     return dataclasses.replace(run, **changes)
+
+
+def with_seed(runs: list[PenaltyRun], seed: int) -> list[PenaltyRun]:
+    """The same runs as if another seed had given them."""
+    return [
+        altered(run, training=dataclasses.replace(run.training, experiment=run.experiment.replace(seed=seed)))
+        for run in runs
+    ]
 
 
 # --- The mistake and its repair ---------------------------------------------------------------------------------
@@ -190,11 +199,24 @@ def test_every_schedule_has_the_iterations_that_it_states(framework: str, profil
 def test_the_mistake_is_confirmed(three: list[PenaltyRun]) -> None:
     found = penalty.judge(*three)
     assert found.outcome == "confirmed"
-    assert found.gradient == 0
+    assert found.gradient is None
     assert found.faulty_change == 0
     assert found.repaired_gradient == pytest.approx(found.expected_gradient, rel=1e-3)
     assert "the library was not at fault" in prose.penalty_verdict([three]).data
     assert "digit for digit" in prose.penalty_verdict([three]).data
+
+
+def test_the_chapter_is_concluded_from_all_seeds(three: list[PenaltyRun]) -> None:
+    claim = Claim("the penalty was on the initial value", primary=True)
+    of_seeds = [with_seed(three, seed) for seed in range(3)]
+    found = prose.penalty_conclusion(claim, of_seeds)
+    assert found.verdict == "supported"
+    assert [part.verdict for part in found.parts] == ["the same", "supported"]
+    assert found.deciding.estimate.value < -0.01
+    assert prose.penalty_conclusion(claim, [three]).verdict == "one pair"
+    none, faulty, repaired = three
+    idle = [none, faulty, altered(repaired, record=none.record)]
+    assert prose.penalty_conclusion(claim, [with_seed(idle, seed) for seed in range(3)]).verdict == "open"
 
 
 def test_a_gradient_of_the_faulty_penalty_contradicts(three: list[PenaltyRun]) -> None:

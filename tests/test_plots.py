@@ -17,7 +17,6 @@ from matplotlib.image import AxesImage
 from hwkit import analysis, data, plots, theme
 from hwkit.chapters import negative_weights as ablation
 from hwkit.errors import DataError, RunError
-from hwkit.findings import reference as results
 from hwkit.runs import Run
 
 GRID = pd.DataFrame(
@@ -49,21 +48,14 @@ def titles(figure: Figure) -> list[str]:
     return [ax.get_title() for ax in figure.axes if ax.get_title()]
 
 
-def accuracies(runs: list[Run], seed: dict[str, float]) -> pd.DataFrame:
-    """The rows of a summary, with the seed report's accuracies as if the runs were on real data."""
-    rows = results.accuracy_frame([results.result_row(run) for run in runs])
-    return rows.assign(seed=rows.index.map(seed).astype(float))
-
-
 @pytest.fixture
 def figures(trained_run: Run, trained_run_l2: Run, cifar_run: Run) -> dict[str, Callable[[], Figure]]:
     """Every figure of the report, by name."""
     pair = analysis.pairs(trained_run, 1)[0]
     cifar_pair = analysis.pairs(cifar_run, 1)[0]
     digits, colours = analysis.test_set(trained_run), analysis.test_set(cifar_run)
-    rows = accuracies([trained_run, trained_run_l2, cifar_run], {"mnist": 0.9896})
     ablated = ablation.ablate(trained_run, "fc2", shares=(0.0, 0.1), draws=2, images=50)
-    effects = ablation.class_effects(cifar_run, draws=1, images=50)
+    effects = ablation.class_effects([cifar_run], draws=1)
     return {
         "learning_curve": lambda: plots.learning_curve([trained_run, trained_run_l2]),
         "accuracy_curves": lambda: plots.accuracy_curves(trained_run),
@@ -77,7 +69,6 @@ def figures(trained_run: Run, trained_run_l2: Run, cifar_run: Run) -> dict[str, 
         "mismatch_changes": lambda: plots.mismatch_changes(trained_run, trained_run_l2, count=8),
         "samples": lambda: plots.samples(digits),
         "augmentations": lambda: plots.augmentations(colours),
-        "accuracy_comparison": lambda: plots.accuracy_comparison(rows),
         "activations_beside": lambda: plots.activations_beside(trained_run, trained_run_l2, 3, channels=8),
         "first_layer_filters": lambda: plots.first_layer_filters(trained_run),
         "first_layer_filters of colour": lambda: plots.first_layer_filters(cifar_run),
@@ -113,7 +104,7 @@ def test_figures_look_the_same_whatever_the_user_has_set(trained_run: Run) -> No
 
 
 def test_letters_are_eight_to_ten_points_in_print(figures: dict[str, Callable[[], Figure]]) -> None:
-    for name in ("accuracy_curves", "weight_distributions", "confusion_matrix", "accuracy_comparison"):
+    for name in ("accuracy_curves", "weight_distributions", "confusion_matrix"):
         figure = figures[name]()
         figure.draw_without_rendering()
         for ax in figure.axes:
@@ -355,27 +346,6 @@ def test_augmentations_show_original_mirrored_grey_and_trained_images(cifar_run:
 def test_digits_are_not_augmented(trained_run: Run) -> None:
     with pytest.raises(DataError, match="not augmented"):
         plots.augmentations(analysis.test_set(trained_run))
-
-
-# --- Summary ----------------------------------------------------------------------------------------------------
-
-
-def test_the_summary_has_a_panel_per_data_set_and_a_hollow_mark_for_the_seed(
-    trained_run: Run, trained_run_l2: Run, cifar_run: Run
-) -> None:
-    rows = accuracies([trained_run, trained_run_l2, cifar_run], {"mnist": 0.9896, "cifar10": 0.7901})
-    figure = plots.accuracy_comparison(rows)
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["MNIST", "CIFAR-10"]
-    (seed,) = [line for line in figure.axes[0].get_lines() if line.get_label() == "seed report"]
-    assert seed.get_xdata()[0] == 0.9896
-    assert seed.get_markerfacecolor() == "none"
-    measured = figure.axes[0].containers[0].lines[0]
-    assert measured.get_xdata().tolist() == [trained_run.test_accuracy, trained_run_l2.test_accuracy]
-
-
-def test_the_summary_says_what_is_missing() -> None:
-    with pytest.raises(RunError, match="accuracy_frame makes them"):
-        plots.accuracy_comparison(pd.DataFrame({"dataset": ["MNIST"]}))
 
 
 # --- Ablation and capacity --------------------------------------------------------------------------------------

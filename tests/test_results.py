@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from hwkit.errors import ReportError
+from hwkit.errors import ReportError, RunError
+from hwkit.experiment import named_experiment
+from hwkit.findings import figures
 from hwkit.findings import reference as results
 from hwkit.findings.reference import RESULTS_MIME
 from hwkit.runs import Run
@@ -20,16 +23,39 @@ def with_seed(run: Run, seed: int) -> Run:
     return dataclasses.replace(run, experiment=run.experiment.replace(seed=seed))
 
 
-def test_of_several_seeds_the_first_is_shown_and_all_are_carried(trained_run: Run, trained_run_l2: Run) -> None:
-    table = results.compare_with_seed([trained_run, with_seed(trained_run, 1)], trained_run_l2)
+def test_of_several_seeds_the_mean_and_spread_are_shown_and_all_are_carried(
+    trained_run: Run, trained_run_l2: Run
+) -> None:
+    better = dataclasses.replace(with_seed(trained_run, 1), metrics={**trained_run.metrics, "test_accuracy": 1.0})
+    table = results.compare_with_seed([trained_run, better], trained_run_l2)
     assert list(table.frame.index) == ["mnist (stand-in data)", "mnist-l2 (stand-in data)"]
+    assert list(table.frame["seeds"]) == ["2", "1"]
+    mean, spread = (trained_run.test_accuracy + 1) / 2, (1 - trained_run.test_accuracy) / math.sqrt(2)
+    assert table.frame["test accuracy"].iloc[0] == f"{100 * mean:.2f} % ± {100 * spread:.2f}"
     carried = table._repr_mimebundle_()[RESULTS_MIME]
     assert sorted((row["name"], row["seed"]) for row in carried) == [("mnist", 0), ("mnist", 1), ("mnist-l2", 0)]
 
 
-def test_the_summary_takes_the_lowest_seed_of_each_run(trained_run: Run, trained_run_l2: Run) -> None:
-    rows = [results.result_row(run) for run in (with_seed(trained_run, 2), trained_run_l2, with_seed(trained_run, 1))]
-    assert [(row["name"], row["seed"]) for row in results.first_seeds(rows)] == [("mnist-l2", 0), ("mnist", 1)]
+def test_a_difference_to_the_seed_report_has_the_errors_of_both(trained_run: Run) -> None:
+    metrics = {**trained_run.metrics, "test_accuracy": 0.99, "test_images": 10000}
+    run = dataclasses.replace(trained_run, experiment=named_experiment("mnist-l2", data="real"), metrics=metrics)
+    row = results.compare_with_seed(run).frame.iloc[0]
+    assert (row["seed report"], row["difference (points)"]) == ("99.27 %", "−0.27")
+    low, high = (float(end.replace("−", "-")) for end in row["95 % interval"].split(" to "))
+    assert (high - low) / 2 == pytest.approx(0.26, abs=0.01)
+    assert results.seed_difference("mnist-3x3", "mnist-l2") == "−0.25 points"
+
+
+def test_the_accuracies_are_drawn_seed_by_seed_beside_the_seed_report(trained_run: Run, cifar_run: Run) -> None:
+    rows = [results.result_row(run) for run in (trained_run, with_seed(trained_run, 1), cifar_run)]
+    figure = figures.accuracies([{**row, "seed_accuracy": 0.9} for row in rows])
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["MNIST", "CIFAR-10"]
+    seeds, means, published = figure.axes[0].get_lines()
+    assert list(seeds.get_xdata()) == [trained_run.test_accuracy] * 2
+    assert list(means.get_xdata()) == [trained_run.test_accuracy]
+    assert list(published.get_xdata()) == [0.9]
+    with pytest.raises(RunError, match="no run to show"):
+        figures.accuracies([])
 
 
 def test_a_results_file_comes_back_as_the_table_it_was_made_of(trained_run: Run, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_finished_result_needs_no_tensorflow(three: list[PenaltyRun], monkeypa
 
 
 def test_the_report_shows_it(three: list[PenaltyRun]) -> None:
-    assert "TensorFlow, confirmed" in prose.penalty_verdict([three]).data
+    assert "TensorFlow: the penalty was in the loss" in prose.penalty_verdict([three]).data
     assert "12 iterations" in prose.tensorflow_summary(three[0]).data
     assert len(plots.training_curves(three[0]).axes) == 2
     assert plots.penalty_effects([three]).axes[1].get_xlim() == (0, 8)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from hwkit import analysis
 from hwkit.engine.devices import resolve_device
 from hwkit.errors import ExperimentError, did_you_mean
 from hwkit.experiment import EXPERIMENTS, Experiment, named_experiment
-from hwkit.findings.verdicts import gap_of
 from hwkit.parallel import train_all
 from hwkit.runs import Run
+from hwkit.training import with_seeds
 
 
 @dataclass(frozen=True)
@@ -78,23 +79,26 @@ def experiment(profile: str, l2: float, width: float, **options: Any) -> Experim
 _OF_THE_GRID = ("cifar10", "cifar10-l2", "cifar10-l2-strong")
 
 
-def train_grid(grid: Grid, profile: str, *, device: str = "auto", **options: Any) -> dict[tuple[float, float], Run]:
-    """The runs of a grid by (lambda, width); those that are finished are loaded."""
-    places = grid.places
-    trained = train_all([experiment(profile, *place, **options) for place in places], device=device)
-    return dict(zip(places, trained, strict=True))
+def train_grid(
+    grid: Grid, profile: str, seeds: int | None = None, *, device: str = "auto", **options: Any
+) -> dict[tuple[float, float], list[Run]]:
+    """The runs of a grid by (lambda, width), of each seed; those that are finished are loaded.
+
+    Parameters
+    ----------
+    seeds : how many, as in `training.with_seeds`.
+    """
+    by_place = {place: with_seeds([experiment(profile, *place, **options)], seeds, device) for place in grid.places}
+    trained = iter(train_all([one for of_seeds in by_place.values() for one in of_seeds], device=device))
+    return {place: [next(trained) for _ in of_seeds] for place, of_seeds in by_place.items()}
 
 
-def table(runs: dict[tuple[float, float], Run]) -> pd.DataFrame:
-    """Train and test accuracy and their gap, a row per run with its `lambda` and `width`."""
-    rows = [
-        {
-            "lambda": l2,
-            "width": width,
-            "train": run.metrics["train_accuracy"],
-            "test": run.test_accuracy,
-            "gap": gap_of(run),
-        }
-        for (l2, width), run in runs.items()
-    ]
+def table(runs: Mapping[tuple[float, float], Sequence[Run]]) -> pd.DataFrame:
+    """Accuracy on all training images and on all test images and their gap, a row per run with `lambda` and `width`."""
+    rows = []
+    for (l2, width), of_seeds in runs.items():
+        for run in of_seeds:
+            train = analysis.train_correct(run).double().mean().item()
+            accuracies = {"train": train, "test": run.test_accuracy, "gap": train - run.test_accuracy}
+            rows.append({"lambda": l2, "width": width, "seed": run.experiment.seed, **accuracies})
     return pd.DataFrame(rows)

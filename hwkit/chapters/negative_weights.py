@@ -10,21 +10,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwkit import analysis, data
+from hwkit import analysis, data, statistics
 from hwkit.engine.devices import autocast, resolve_precision
 from hwkit.errors import RunError, did_you_mean
 from hwkit.findings import verdicts
-from hwkit.findings.verdicts import Estimate, Finding
+from hwkit.findings.verdicts import Claim, Finding
+from hwkit.formats import percent
 from hwkit.runs import Run
+from hwkit.statistics import OnePair
 
 CHOICES = ("most negative", "most positive", "random")
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2)
 REFERENCE_SHARE = 0.1  # at which the choices are compared; one of SHARES
+DRAWS = 10  # of random weights: their spread is part of a comparison's error
 # Outputs of all ablated copies of a layer for so many images are held at once: 23 MB for CIFAR-10's first layer.
 BATCH_SIZE = 10
 CPU = torch.device("cpu")  # where a loaded run's network lives
@@ -55,7 +59,7 @@ class Ablation:
         return self.variants.assign(accuracy=accuracies.numpy())
 
     def correct(self, choice: str, share: float) -> Tensor:
-        """For each image the share of a choice's draws that classify it correctly, float64 (N,).
+        """What each draw of a choice classifies correctly, float64 (draws, N).
 
         Raises
         ------
@@ -66,7 +70,7 @@ class Ablation:
         if rows.empty:
             tried = sorted(set(self.variants["share"]))
             raise RunError(f"{choice!r} at share {share!r} was not tried; tried: {', '.join(CHOICES)} at {tried}")
-        return (self.predicted[list(rows)] == self.labels).double().mean(dim=0)
+        return (self.predicted[list(rows)] == self.labels).double()
 
 
 def zeroed(weights: Tensor, share: float, choice: str, *, generator: torch.Generator | None = None) -> Tensor:
@@ -104,9 +108,8 @@ def ablate(
     layer: str,
     *,
     shares: Sequence[float] = SHARES,
-    draws: int = 3,
+    draws: int = DRAWS,
     images: int | None = None,
-    seed: int = 0,
 ) -> Ablation:
     """Zero growing shares of a layer's weights by each choice, and predict the test images with each copy.
 
@@ -114,7 +117,6 @@ def ablate(
     ----------
     draws : how often the random choice is drawn.
     images : use the first so many test images; None is all.
-    seed : of the random choice.
 
     Raises
     ------
@@ -124,7 +126,7 @@ def ablate(
     weights = layer_weights(run, layer)
     if draws < 1:
         raise RunError(f"draws must be 1 or more, not {draws}")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(run.experiment.seed)  # so that the draws of other seeds are others
     rows, copies, positions = [], [weights], []
     for choice in CHOICES:
         for share in shares:
@@ -138,6 +140,12 @@ def ablate(
                 copies += [copy] if share else []
     logits, labels = predict_with(run, layer, torch.stack(copies), images=images)
     return Ablation(layer, pd.DataFrame(rows), logits.argmax(dim=2)[positions], labels)
+
+
+def together(ablations: Sequence[Ablation]) -> Ablation:
+    """The ablations of one layer in networks of several seeds as one, whose variants are those of all."""
+    variants = pd.concat([one.variants for one in ablations], ignore_index=True)
+    return Ablation(ablations[0].layer, variants, torch.cat([one.predicted for one in ablations]), ablations[0].labels)
 
 
 def layer_weights(run: Run, layer: str) -> Tensor:
@@ -194,72 +202,75 @@ def predict_with(run: Run, layer: str, weights: Tensor, *, images: int | None = 
 # --- Does the idea hold? ----------------------------------------------------------------------------------------
 
 
-def loss_difference(ablations: Ablation | Sequence[Ablation], against: str, share: float = REFERENCE_SHARE) -> Estimate:
-    """How much more accuracy zeroing the most negative weights costs than zeroing as many by another choice.
+def finding(
+    claim: Claim, ablations: Sequence[Ablation], runs: Sequence[Run], against: str, share: float = REFERENCE_SHARE
+) -> Finding:
+    """By how much more accuracy it costs to zero a layer's most negative weights than as many of another choice.
 
     Parameters
     ----------
-    ablations : of one layer, for one or several seeds.
+    ablations : of one layer, for each of the runs, which differ in their seed.
     against : "most positive" or "random".
+
+    Raises
+    ------
+    RunError
+        If there are fewer than `DRAWS` random draws to compare with.
     """
-    ablations = [ablations] if isinstance(ablations, Ablation) else list(ablations)
-    values = [one.correct(against, share) - one.correct("most negative", share) for one in ablations]
-    if len(values) > 1:
-        return verdicts.over_seeds([value.mean().item() for value in values])
-    return verdicts.over_images(values[0])
-
-
-def finding(
-    claim: str, ablations: Ablation | Sequence[Ablation], against: str, share: float = REFERENCE_SHARE
-) -> Finding:
-    """Does zeroing a layer's most negative weights cost more accuracy than zeroing as many by another choice?"""
-    ablations = [ablations] if isinstance(ablations, Ablation) else list(ablations)
-    accuracies = [
-        sum(one.correct(choice, share).mean().item() for one in ablations) / len(ablations)
-        for choice in ("most negative", against)
-    ]
+    right = [[one.correct(choice, share) for one in ablations] for choice in ("most negative", against)]
+    if against == "random" and len(right[1][0]) < DRAWS:
+        raise RunError(f"{len(right[1][0])} random draws are too few to compare with; take at least {DRAWS}")
+    # Of one network the draws vary beside the images; over seeds, they are part of what makes networks differ.
+    differences = [(others - own).numpy() for own, others in zip(*right, strict=True)]
+    if len(differences) > 1:
+        estimate = statistics.crossed_interval(np.stack([one.mean(axis=0) for one in differences]))
+    elif against == "random":
+        crossed = statistics.crossed_interval(differences[0])
+        estimate = OnePair(crossed.value, crossed.se, runs=1)
+    else:
+        estimate = statistics.one_pair(differences[0][0], runs=1)
+    means = [percent(torch.stack([one.mean() for one in side]).mean().item(), 2) for side in right]
     what = "as many random ones" if against == "random" else f"the {against}"
-    estimate = loss_difference(ablations, against, share)
     evidence = (
-        f"Without the {100 * share:g} % most negative weights of `{ablations[0].layer}` the network classifies "
-        f"{verdicts.percent(accuracies[0], 2)} correctly, without {what} {verdicts.percent(accuracies[1], 2)}. "
-        f"What the most negative cost beyond these: {estimate}."
+        f"Without the {100 * share:g} % most negative weights of `{ablations[0].layer}`, {means[0]} of the test images "
+        f"are classified correctly, and without {what} {means[1]}"
     )
-    return Finding(claim, "higher", estimate, evidence)
+    quantity = f"accuracy lost with the most negative weights beyond that lost with {what}"
+    return verdicts.finding(claim, estimate, quantity, runs, runs, evidence)
 
 
-def effect_table(by_layer: Sequence[Ablation | Sequence[Ablation]], share: float = REFERENCE_SHARE) -> pd.DataFrame:
-    """Accuracy with nothing and with a share of weights zeroed by each choice, and what that says; a row per layer."""
+def effect_table(by_layer: Sequence[Ablation], share: float = REFERENCE_SHARE) -> pd.DataFrame:
+    """Accuracy with nothing and with a share of weights zeroed by each choice, means of all draws; a row per layer."""
     rows = {}
-    for ablations in by_layer:
-        ablations = [ablations] if isinstance(ablations, Ablation) else list(ablations)
-        table = pd.concat([one.table for one in ablations])
+    for ablation in by_layer:
+        table = ablation.table
         means: Any = table[table["share"] == share].groupby("choice")[["accuracy", "magnitude"]].mean()
-        row = {"nothing zeroed": verdicts.percent(table.loc[table["share"] == 0, "accuracy"].mean())}
+        row = {"nothing zeroed": percent(table.loc[table["share"] == 0, "accuracy"].mean())}
         for choice in CHOICES:
-            row[choice] = f"{verdicts.percent(means.loc[choice, 'accuracy'])} ({means.loc[choice, 'magnitude']:.3f})"
-        parts = [finding(f"more than {against}", ablations, against, share) for against in CHOICES[1:]]
-        row["idea"] = verdicts.conclude("the idea", *parts).verdict.replace(" at this sample size", "")
-        rows[ablations[0].layer] = row
+            row[choice] = f"{percent(means.loc[choice, 'accuracy'])} ({means.loc[choice, 'magnitude']:.3f})"
+        rows[ablation.layer] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
 
 
 # --- Class by class ---------------------------------------------------------------------------------------------
 
 
-def class_effects(
-    run: Run, *, share: float = REFERENCE_SHARE, draws: int = 3, images: int | None = None, seed: int = 0
-) -> pd.DataFrame:
-    """What becomes of each class when a share of the last layer's weights to that class alone are zeroed.
+def class_effects(runs: Sequence[Run], *, share: float = REFERENCE_SHARE, draws: int = DRAWS) -> pd.DataFrame:
+    """The effect on each class of zeroing a share of the last layer's weights to that class alone.
 
     Returns
     -------
-    A row per class and choice: `class`, `choice`, and the changes of `recall` (share of the class's images recognised)
-    and of `false_alarms` (share of the other classes' images taken for it), the mean over the draws
+    A row per run, class and choice: `seed`, `class`, `choice`, and the changes of `recall` (fraction of the class's
+    test images that are recognised) and of `false_alarms` (fraction of the other classes' that are taken for it),
+    means over the draws.
     """
+    return pd.concat([_class_effects(run, share, draws).assign(seed=run.experiment.seed) for run in runs])
+
+
+def _class_effects(run: Run, share: float, draws: int) -> pd.DataFrame:
     layer = last_layer(run)
     weights = layer_weights(run, layer)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(run.experiment.seed)
     names = analysis.class_names(run)
     keys, copies = [], [weights]
     for label, name in enumerate(names):
@@ -269,7 +280,7 @@ def class_effects(
                 copy[label] = zeroed(weights[label], share, choice, generator=generator)
                 keys.append((name, label, choice))
                 copies.append(copy)
-    logits, labels = predict_with(run, layer, torch.stack(copies), images=images)
+    logits, labels = predict_with(run, layer, torch.stack(copies))
     found = logits.argmax(dim=2)
     rows = []
     for (name, label, choice), one in zip(keys, found[1:], strict=True):

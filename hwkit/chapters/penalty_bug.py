@@ -634,7 +634,7 @@ class Judgement:
         "not shown": the faulty one does nothing, but nor does the repaired one do what it should.
     iteration : up to which all three were trained.
     value : of the faulty penalty before training; and `cross_entropy` of the first batch.
-    gradient : norm of its gradient with respect to all weights; 0 where there is none.
+    gradient : norm of its gradient with respect to all weights; None where there is none.
     repaired_gradient, expected_gradient : of the repaired one, and lambda times the norm of all weights.
     faulty_change : the largest relative difference of a weight norm between faulty and none, over the record.
     norms : of all weights at `iteration`, by version; and `start`, before training.
@@ -644,7 +644,7 @@ class Judgement:
     iteration: int
     value: float
     cross_entropy: float
-    gradient: float
+    gradient: float | None
     repaired_gradient: float
     expected_gradient: float
     faulty_change: float
@@ -664,10 +664,11 @@ def judge(none: PenaltyRun, faulty: PenaltyRun, repaired: PenaltyRun) -> Judgeme
     plain, wrong = none.norms.loc[common], faulty.norms.loc[common]
     faulty_change = float(np.max(((wrong - plain).abs() / plain).to_numpy()))
     norms = {run.version: overall_norm(run.norms.loc[common[-1]]) for run in (none, faulty, repaired)}
-    gradient = overall_norm(faulty.penalties["gradient"].fillna(0.0))
+    gradients = faulty.penalties["gradient"]
+    gradient = None if gradients.isna().all() else overall_norm(gradients.fillna(0.0))
     repaired_gradient = overall_norm(repaired.penalties["gradient"].fillna(0.0))
     expected = repaired.experiment.l2 * overall_norm(repaired.penalties["norm"])
-    if gradient > 0 or faulty_change > SAME:
+    if gradient or faulty_change > SAME:
         outcome = "contradicted"
     elif math.isclose(repaired_gradient, expected, rel_tol=SAME) and norms["repaired"] < (1 - SHRUNK) * norms["none"]:
         outcome = "confirmed"

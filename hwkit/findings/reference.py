@@ -6,15 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any, Protocol
 
 import pandas as pd
 
-from hwkit.analysis import wilson_interval
 from hwkit.datasets import known_facts
 from hwkit.engine import provenance as environments
 from hwkit.errors import ReportError
 from hwkit.experiment import Experiment
+from hwkit.formats import percent, points
+from hwkit.statistics import published_difference, wilson_interval
 
 # Rides along in a notebook's outputs, so that the report finds the numbers of the runs a notebook shows.
 RESULTS_MIME = "application/vnd.hwkit.results+json"
@@ -106,40 +108,46 @@ def result_row(run: Trained) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """Result rows as a table that shows itself in a notebook and carries the rows along for the report.
-
-    `others` are carried along and not shown: the rows of further seeds.
-    """
+    """Result rows, of each run and seed one, as a table that shows itself and carries the rows along for the report."""
 
     rows: tuple[dict[str, Any], ...]
-    others: tuple[dict[str, Any], ...] = ()
 
     @property
     def frame(self) -> pd.DataFrame:
-        """What a reader wants to see of the rows, as text. The seed's column is there if any row has a seed result."""
-        frame = pd.DataFrame([_readable(row) for row in self.rows]).set_index("run")
+        """What a reader wants to see, as text: a row per name, with the mean over its seeds.
+
+        The columns on the seed report are there if it has a result of any row.
+        """
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for row in self.rows:
+            groups.setdefault(row["name"], []).append(row)
+        frame = pd.DataFrame([_readable(group) for group in groups.values()]).set_index("run")
         if all(row["seed_accuracy"] is None for row in self.rows):
-            frame = frame.drop(columns=["seed report", "difference"])
+            frame = frame.drop(columns=["seed report", "difference (points)", "95 % interval"])
         return frame
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         return {
             "text/plain": self.frame.to_string(),
             "text/html": self.frame.to_html(),
-            RESULTS_MIME: json.loads(json.dumps(self.rows + self.others)),
+            RESULTS_MIME: json.loads(json.dumps(self.rows)),
         }
 
 
 def compare_with_seed(*runs: Trained | Sequence[Trained]) -> ResultTable:
-    """The closing table of a notebook: the seed report against these runs; of a list of seeds, the first is shown."""
+    """The closing table of a notebook: the seed report against these runs, each of one seed or a list of several."""
     lists = [list(run) if isinstance(run, Sequence) else [run] for run in runs]
-    rows = tuple(result_row(of_seeds[0]) for of_seeds in lists)
-    return ResultTable(rows, tuple(result_row(run) for of_seeds in lists for run in of_seeds[1:]))
+    return ResultTable(tuple(result_row(run) for of_seeds in lists for run in of_seeds))
+
+
+def seed_difference(a: str, b: str) -> str:
+    """The difference of the seed report's accuracies of two named experiments, as text."""
+    return points(SEED_RESULTS[a].accuracy - SEED_RESULTS[b].accuracy, sign=True)
 
 
 def seed_notes(rows: Sequence[dict[str, Any]]) -> str:
     """What has to be known about the seed report's numbers for these rows, as a sentence; empty if nothing."""
-    notes = [f"{row['name']}: {row['seed_note']}" for row in rows if row["seed_note"]]
+    notes = dict.fromkeys(f"{row['name']}: {row['seed_note']}" for row in rows if row["seed_note"])
     return f"On the seed report's numbers: {'; '.join(notes)}." if notes else ""
 
 
@@ -153,7 +161,11 @@ def environment_note(rows: Sequence[dict[str, Any]]) -> str:
 
 def pipe_table(rows: Sequence[dict[str, Any]]) -> str:
     """Result rows as a Markdown table."""
-    frame = ResultTable(tuple(rows)).frame.reset_index()
+    return markdown_table(ResultTable(tuple(rows)).frame.reset_index())
+
+
+def markdown_table(frame: pd.DataFrame) -> str:
+    """A frame of texts as a Markdown table whose columns but the first are set right."""
     lines = [
         "| " + " | ".join(frame.columns) + " |",
         "|" + "|".join([":--", *["--:"] * (len(frame.columns) - 1)]) + "|",
@@ -186,21 +198,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
     profiles = sorted({row["profile"] for row in rows})
     finished = max(row["finished"] for row in rows)[:10]
     trained = f"Profile {', '.join(profiles)}, finished {finished}, trained on: {'; '.join(devices)}."
-    return f"{trained}\n\n{pipe_table(first_seeds(rows))}"
-
-
-def accuracy_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Result rows as `plots.accuracy_comparison` takes them: dataset, accuracy, low, high and seed, by name."""
-    frame = pd.DataFrame(list(rows))
-    return pd.DataFrame(
-        {
-            "dataset": frame["dataset"].map(lambda dataset: known_facts(dataset).title),
-            "accuracy": frame["test_accuracy"],
-            "low": frame["test_accuracy_low"],
-            "high": frame["test_accuracy_high"],
-            "seed": frame["seed_accuracy"].astype(float),
-        }
-    ).set_index(frame["name"])
+    return f"{trained}\n\n{pipe_table(rows)}"
 
 
 def unique_rows(tables: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -209,24 +207,24 @@ def unique_rows(tables: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, An
     return list(rows.values())
 
 
-def first_seeds(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of the rows that differ in nothing but their seed, the one with the lowest, in the order of `rows`."""
-    first: dict[str, dict[str, Any]] = {}
-    for row in sorted(rows, key=lambda row: row["seed"]):
-        first.setdefault(row["name"], row)
-    return [row for row in rows if row is first[row["name"]]]
-
-
-def _readable(row: dict[str, Any]) -> dict[str, str]:
-    accuracy, seed = row["test_accuracy"], row["seed_accuracy"]
+def _readable(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The rows of one recipe as a row of the table."""
+    row, accuracies = rows[0], [one["test_accuracy"] for one in rows]
+    seed = row["seed_accuracy"]
     stand_in = "" if row["data"] == "real" else f" ({row['data']} data)"
-    return {
+    shown = {
         "run": row["name"] + stand_in,
         "λ": f"{row['l2']:g}",
         "epochs": f"{row['epochs']:.3g}",
-        "train": f"{row['train_accuracy']:.4f}",
-        "test": f"{accuracy:.4f}",
-        "95 % interval": f"{row['test_accuracy_low']:.4f}–{row['test_accuracy_high']:.4f}",
-        "seed report": "–" if seed is None else f"{seed:.4f}",
-        "difference": "–" if seed is None else f"{accuracy - seed:+.4f}".replace("-", "−"),
+        "seeds": f"{len(rows)}",
+        "test accuracy": percent(fmean(accuracies), 2) + (f" ± {100 * stdev(accuracies):.2f}" if len(rows) > 1 else ""),
+        "seed report": "–",
+        "difference (points)": "–",
+        "95 % interval": "–",
     }
+    if seed is not None:
+        theirs = known_facts(row["dataset"]).test_size
+        found = published_difference(accuracies, row["test_images"], seed, theirs)
+        value, low, high = (f"{100 * x:+.2f}".replace("-", "−") for x in (found.value, found.low, found.high))
+        shown |= {"seed report": percent(seed, 2), "difference (points)": value, "95 % interval": f"{low} to {high}"}
+    return shown

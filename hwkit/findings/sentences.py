@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 import pandas as pd
 from IPython.display import Markdown
 
 from hwkit import analysis
-from hwkit.analysis import Comparison, Example, Pair
+from hwkit.analysis import Example, Pair
 from hwkit.chapters import penalty_bug as penalty
 from hwkit.chapters import tensorflow_graph
 from hwkit.chapters.penalty_bug import PenaltyRun
 from hwkit.data import Dataset
 from hwkit.datasets import known_facts
 from hwkit.findings.reference import result_row
-from hwkit.formats import duration
-from hwkit.runs import Run
-
-SMALL_GAP = 0.01  # a difference of train and test accuracy below one point is called small
+from hwkit.findings.verdicts import Claim, Conclusion, conclude, finding, of_numbers
+from hwkit.formats import duration, mean_and_all, percent, points
+from hwkit.runs import Run, Runs, as_list
 
 
 def data_summary(dataset: Dataset) -> Markdown:
@@ -42,64 +42,39 @@ def training_summary(run: Run) -> Markdown:
     """How a run was trained and what came of it."""
     experiment, metrics, environment = run.experiment, run.metrics, run.environment
     low, high = analysis.accuracy_interval(run)
-    gap = metrics["train_accuracy"] - run.test_accuracy
+    train = analysis.train_correct(run)
+    train_accuracy = train.double().mean().item()
     rate = f"{experiment.learning_rate:g}"
     schedule = f"a learning rate of {rate}" if experiment.schedule == "constant" else f"a one-cycle rate up to {rate}"
     penalty = f", λ = {experiment.l2:g}" if experiment.l2 else ""
     return Markdown(
         f"Trained for {metrics['iterations']} iterations with batches of {experiment.batch_size} and {schedule}"
         f"{penalty}, in {duration(metrics['seconds'])} on {environment['device_name']} ({environment['precision']}). "
-        f"Of the {metrics['test_images']} test images the network classifies **{percent(run.test_accuracy, 2)}** "
-        f"correctly (95 % interval {percent(low, 2)} to {percent(high, 2)}), and of {metrics['train_images']} training "
-        f"images, unaugmented, {percent(metrics['train_accuracy'], 2)}: a gap of {points(gap)}."
+        f"Of the {metrics['test_images']} test images this network classifies **{percent(run.test_accuracy, 2)}** "
+        f"correctly (sampling of the images alone gives {percent(low, 2)} to {percent(high, 2)}), and of the "
+        f"{len(train)} training images, unaugmented, {percent(train_accuracy, 2)}: a gap of "
+        f"{points(train_accuracy - run.test_accuracy)}."
     )
 
 
-def comparison_summary(plain: Run, regularised: Run) -> Markdown:
-    """The accuracies of a run without and one with L2, and whether the penalty closed the gap to the test set."""
-    comparison = analysis.compare_accuracies(regularised, plain)
-    gaps = [run.metrics["train_accuracy"] - run.test_accuracy for run in (plain, regularised)]
-    change = "smaller" if gaps[1] < gaps[0] else "no smaller"
-    small = " (both are small)" if max(map(abs, gaps)) < SMALL_GAP else ""
-    return Markdown(
-        f"With L2 the test accuracy is {difference_phrase(comparison)}. The gap between train and test accuracy is "
-        f"{change} with the penalty: {points(gaps[1])} against {points(gaps[0])}{small}."
-    )
-
-
-def difference_phrase(comparison: Comparison) -> str:
-    """The difference of two accuracies in words: as large as the test set can tell, and how sure."""
-    interval = (
-        f"95 % interval {points(comparison.low, sign=True)} to {points(comparison.high, sign=True)}, "
-        f"McNemar p {p_value(comparison.p_value)}"
-    )
-    if comparison.low <= 0 <= comparison.high:
-        return (
-            f"not distinguishable from that without, on these {comparison.count} images: "
-            f"{points(comparison.difference, sign=True)} ({interval})"
-        )
-    direction = "higher" if comparison.difference > 0 else "lower"
-    return f"{points(abs(comparison.difference))} {direction} than without ({interval})"
-
-
-def weights_summary(plain: Run, regularised: Run) -> Markdown:
-    """In how many weight tensors L2 made the distribution narrower and put more weights near zero."""
-    compared = analysis.compare_weights(plain, regularised)
+def weights_summary(plain: Runs, regularised: Runs) -> Markdown:
+    """In how many weight tensors L2 made the distribution narrower and put more weights near zero, in the mean."""
+    compared = _mean_over_seeds(plain, regularised)
     weights = compared[compared.index.str.endswith("weight")]
     narrower = int((weights["std", "b"] < weights["std", "a"]).sum())
     sparser = int((weights["near_zero", "b"] > weights["near_zero", "a"]).sum())
     strongest = (weights["near_zero", "b"] - weights["near_zero", "a"]).idxmax()
     shares = weights.loc[strongest, "near_zero"]
     return Markdown(
-        f"With λ = {regularised.experiment.l2:g} the distribution is narrower in {narrower} of {len(weights)} weight "
-        f"tensors, and the share of weights within ±{analysis.NEAR_ZERO:g} of zero is larger in {sparser}. It grows "
-        f"most in `{strongest}`: from {percent(shares['a'])} to {percent(shares['b'])}."
+        f"With λ = {as_list(regularised)[0].experiment.l2:g} the distribution is narrower in {narrower} of "
+        f"{len(weights)} weight tensors, and the share of weights within ±{analysis.NEAR_ZERO:g} of zero is larger in "
+        f"{sparser}. It grows most in `{strongest}`: from {percent(shares['a'])} to {percent(shares['b'])}."
     )
 
 
-def weight_table(plain: Run, regularised: Run) -> pd.DataFrame:
-    """Standard deviation and share near zero of every tensor, without and with L2; a row per tensor."""
-    compared = analysis.compare_weights(plain, regularised)
+def weight_table(plain: Runs, regularised: Runs) -> pd.DataFrame:
+    """Standard deviation and share near zero of every tensor, without and with L2, in the mean; a row per tensor."""
+    compared = _mean_over_seeds(plain, regularised)
     return pd.DataFrame(
         {
             "std without L2": compared["std", "a"].map("{:.4f}".format),
@@ -108,6 +83,12 @@ def weight_table(plain: Run, regularised: Run) -> pd.DataFrame:
             "near zero with L2": compared["near_zero", "b"].map(percent),
         }
     )
+
+
+def _mean_over_seeds(plain: Runs, regularised: Runs) -> pd.DataFrame:
+    """The rows of `analysis.compare_weights`, averaged over seeds."""
+    pairs = zip(as_list(plain), as_list(regularised), strict=True)
+    return pd.concat([analysis.compare_weights(*pair) for pair in pairs]).groupby(level=0, sort=False).mean()
 
 
 def confusion_summary(run: Run, count: int = 3) -> Markdown:
@@ -126,44 +107,60 @@ def confusion_summary(run: Run, count: int = 3) -> Markdown:
     )
 
 
-def mismatch_change_summary(a: Run, b: Run) -> Markdown:
-    """How many mistakes b adds to those of a, how many it removes, and which it adds most often."""
-    added, removed = analysis.changed_mismatches(a, b)
-    shared = len(analysis.mismatches(a)) - len(removed)
+def mismatch_change_summary(a: Runs, b: Runs) -> Markdown:
+    """How many misclassified images b adds to those of a and how many it removes, and which it adds most often."""
+    a, b = as_list(a), as_list(b)
+    changes = [analysis.changed_mismatches(*pair) for pair in zip(a, b, strict=True)]
+    added, removed = ([len(change[side]) for change in changes] for side in (0, 1))
+    shared = [len(analysis.mismatches(run)) - count for run, count in zip(a, removed, strict=True)]
     text = (
-        f"Of {len(a.labels)} test images, `{b.name}` misclassifies {len(added)} that `{a.name}` gets right, and gets "
-        f"right {len(removed)} that `{a.name}` misclassifies; {shared} are wrong in both."
+        f"Of {len(a[0].labels)} test images, `{b[0].name}` misclassifies {mean_and_all(added)} that `{a[0].name}` "
+        f"classifies correctly, and classifies correctly {mean_and_all(removed)} that `{a[0].name}` misclassifies; "
+        f"{mean_and_all(shared)} are misclassified by both."
     )
-    kinds = added.value_counts(["label_name", "predicted_name"]).head(3)
+    kinds = pd.concat([change[0] for change in changes]).value_counts(["label_name", "predicted_name"]).head(3)
     if len(kinds):
-        listed = ", ".join(f"{label} taken for {predicted} ({times})" for (label, predicted), times in kinds.items())
-        text += f" The kinds of mistake that it adds most often are {listed}."
+        listed = ", ".join(
+            f"{label} taken for {predicted} ({count / len(a):.3g})" for (label, predicted), count in kinds.items()
+        )
+        text += f" The kinds that it adds most often are {listed}."
     return Markdown(text)
 
 
-def confusion_counts(runs: Sequence[Run], first: int, second: int) -> pd.DataFrame:
-    """How often two classes are confused, either way round, beside all mistakes; a row per run."""
-    names = analysis.class_names(runs[0])
+def confusion_counts(runs: Sequence[Runs], first: int, second: int) -> pd.DataFrame:
+    """How often two classes are confused, either way round, beside all misclassified images; a row per recipe.
+
+    Of several seeds there is the mean and, in brackets, the count of each.
+    """
+    groups = [as_list(group) for group in runs]
+    names = analysis.class_names(groups[0][0])
     one, other = names[first], names[second]
     rows = {}
-    for run in runs:
-        counts = analysis.confusion(run)
-        rows[run.name] = {
-            f"{one} taken for {other}": counts.loc[one, other],
-            f"{other} taken for {one}": counts.loc[other, one],
-            "all mistakes": len(analysis.mismatches(run)),
+    for group in groups:
+        counts = [analysis.confusion(run) for run in group]
+        rows[group[0].name] = {
+            f"{one} taken for {other}": mean_and_all([count.loc[one, other] for count in counts]),
+            f"{other} taken for {one}": mean_and_all([count.loc[other, one] for count in counts]),
+            "all misclassified": mean_and_all([len(analysis.mismatches(run)) for run in group]),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
 
 
-def signed_weight_table(runs: Sequence[Run], parameters: Sequence[str] | None = None) -> pd.DataFrame:
-    """Mean, standard deviation, skew and share of negative values of weight tensors, a row per tensor and run."""
-    tables = [analysis.weight_statistics(run) for run in runs]
+def signed_weight_table(runs: Sequence[Runs], parameters: Sequence[str] | None = None) -> pd.DataFrame:
+    """Mean, standard deviation, skew and share of negative values of weight tensors, a row per tensor and recipe.
+
+    Of several seeds these are means over the seeds.
+    """
+    groups = [as_list(group) for group in runs]
+    tables = [
+        pd.concat([analysis.weight_statistics(run) for run in group]).groupby(level=0, sort=False).mean()
+        for group in groups
+    ]
     names = parameters or [name for name in tables[0].index if name.endswith("weight")]
     rows = [
         {
             "weights": name,
-            "run": run.name,
+            "run": group[0].name,
             "mean": _signed(table.loc[name, "mean"], 4),
             "std": f"{table.loc[name, 'std']:.4f}",
             "mean / std": _signed(table.loc[name, "mean"] / table.loc[name, "std"], 3),
@@ -171,10 +168,10 @@ def signed_weight_table(runs: Sequence[Run], parameters: Sequence[str] | None = 
             "negative": percent(table.loc[name, "negative"]),
         }
         for name in names
-        for run, table in zip(runs, tables, strict=True)
+        for group, table in zip(groups, tables, strict=True)
     ]
     frame = pd.DataFrame(rows).set_index("weights")
-    return frame.drop(columns="run") if len(runs) == 1 else frame
+    return frame.drop(columns="run") if len(groups) == 1 else frame
 
 
 def setup_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -305,13 +302,55 @@ def penalty_result_table(groups: Sequence[Sequence[PenaltyRun]]) -> pd.DataFrame
 
 
 def penalty_verdict(groups: Sequence[Sequence[PenaltyRun]]) -> Markdown:
-    """For each framework, whether the faulty penalty did nothing and the repaired one does something; and so what."""
+    """For each framework, what the faulty and the repaired penalty did in these trainings; and what follows."""
     judged = {runs[0].framework: penalty.judge(*runs) for runs in groups}
     paragraphs = [_judgement_sentences(framework, found) for framework, found in judged.items()]
-    return Markdown("\n\n".join([*paragraphs, _penalty_conclusion([found.outcome for found in judged.values()])]))
+    return Markdown("\n\n".join([*paragraphs, _penalty_consequence([found.outcome for found in judged.values()])]))
 
 
-def _penalty_conclusion(outcomes: Sequence[str]) -> str:
+def penalty_conclusion(claim: Claim, of_seeds: Sequence[Sequence[PenaltyRun]]) -> Conclusion:
+    """Whether the penalty on the initial value changes nothing, and the one on the weights makes them smaller.
+
+    Parameters
+    ----------
+    of_seeds : for each seed the three versions, as `penalty_bug.judge` takes them.
+
+    Raises
+    ------
+    ExperimentError
+        As `penalty_bug.judge` does.
+    """
+    judged = [penalty.judge(*three) for three in of_seeds]
+    none, faulty, repaired = (list(version) for version in zip(*of_seeds, strict=True))
+    unchanged = Claim(
+        "the penalty on the initial value changes nothing", "same", penalty.SAME, "rounding reaches a tenth of that"
+    )
+    change = finding(
+        unchanged,
+        of_numbers([found.faulty_change for found in judged]),
+        "norm of a weight tensor, largest change",
+        faulty,
+        none,
+        "The norm of a weight tensor with the faulty penalty differs from that without any by at most "
+        f"{100 * max(found.faulty_change for found in judged):.3g} % at any record",
+        unit="%",
+    )
+    shrunk = [found.norms["repaired"] / found.norms["none"] - 1 for found in judged]
+    shrinkage = finding(
+        Claim("the penalty on the weights makes them smaller", "lower"),
+        of_numbers(shrunk),
+        "norm of all weights",
+        repaired,
+        none,
+        f"After {judged[0].iteration} iterations the norm of all weights is "
+        f"{fmean(found.norms['repaired'] for found in judged):.2f} with the repaired penalty and "
+        f"{fmean(found.norms['none'] for found in judged):.2f} without one",
+        unit="%",
+    )
+    return conclude(claim, change, shrinkage)
+
+
+def _penalty_consequence(outcomes: Sequence[str]) -> str:
     """What the outcomes mean for the seed report's conclusion."""
     seed = "The seed report concluded that its penalty was ignored, and changed the library."
     if "contradicted" in outcomes:
@@ -327,9 +366,9 @@ def _penalty_conclusion(outcomes: Sequence[str]) -> str:
 
 def _judgement_sentences(framework: str, found: penalty.Judgement) -> str:
     headline = {
-        "confirmed": "confirmed: the penalty was in the loss, and training could not see it",
-        "contradicted": "contradicted: the faulty penalty is not without effect",
-        "not shown": "not shown: the repaired penalty does not do what it should in so short a training either",
+        "confirmed": "the penalty was in the loss, and training could not see it",
+        "contradicted": "the faulty penalty is not without effect",
+        "not shown": "the repaired penalty does not do what it should in so short a training either",
     }[found.outcome]
     alike = (
         "the same, digit for digit,"
@@ -338,12 +377,16 @@ def _judgement_sentences(framework: str, found: penalty.Judgement) -> str:
         if found.faulty_change <= penalty.SAME
         else f"another by up to {percent(found.faulty_change)}"
     )
-    gradient = "exactly 0" if found.gradient == 0 else f"{found.gradient:.4g}"
+    gradient = (
+        "it has no gradient with respect to the weights, for no path leads from it to them"
+        if found.gradient is None
+        else f"its gradient with respect to the weights has the norm {found.gradient:.4g}"
+    )
     norms = found.norms
     return (
-        f"**{framework}, {headline}.** Before training the faulty penalty is {found.value:.2f}, beside a cross-entropy "
-        f"of {found.cross_entropy:.2f}, and its gradient with respect to the weights is {gradient}. That of the "
-        f"repaired penalty has the norm {found.repaired_gradient:.4f}; λ‖w‖ is {found.expected_gradient:.4f}. In "
+        f"**{framework}: {headline}.** Before training the faulty penalty is {found.value:.2f}, beside a cross-entropy "
+        f"of {found.cross_entropy:.2f}, and {gradient}. The gradient of the repaired penalty has the norm "
+        f"{found.repaired_gradient:.4f}; λ‖w‖ is {found.expected_gradient:.4f}. In "
         f"{found.iteration} iterations the norm of all weights goes from {norms['start']:.2f} to {norms['none']:.2f} "
         f"without a penalty, to {norms['faulty']:.2f} with the faulty and to {norms['repaired']:.2f} with the repaired "
         f"one. With the faulty penalty and without, the norm of each tensor is {alike} at every record."
@@ -373,18 +416,3 @@ def tensorflow_summary(run: PenaltyRun) -> Markdown:
 
 def _signed(value: float, decimals: int) -> str:
     return f"{value:+.{decimals}f}".replace("-", "−")
-
-
-def percent(share: float, decimals: int = 1) -> str:
-    """A share as a percentage."""
-    return f"{100 * share:.{decimals}f} %".replace("-", "−")
-
-
-def points(difference: float, *, sign: bool = False) -> str:
-    """A difference of two shares in percentage points."""
-    return f"{100 * difference:{'+' if sign else ''}.2f} points".replace("-", "−")
-
-
-def p_value(p: float) -> str:
-    """A p-value, as one compares it."""
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"

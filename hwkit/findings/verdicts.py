@@ -1,71 +1,90 @@
-"""Claims, the measurements that test them, and the verdict that the measurements give.
+"""Claims, the measurements that test them, and what the numbers say of them.
 
-Every function here takes the runs of one or several seeds. With one seed, the uncertainty of a difference is that of
-the images it was measured on, and the two runs are compared on the same ones. With several seeds it is the spread of
-the difference over the seeds, which includes everything that chance decides in training too.
+A claim is about a recipe: a network, its penalty, its data and its schedule. Every function here takes the runs of two
+recipes, of the same seeds. From three seeds on, the interval of their difference covers what other seeds and other
+test images would give, and the claim gets a verdict. One seed gives a statement on one pair of networks. Two seeds are
+refused.
+
+>>> claim = Claim("SELU lowers test accuracy", "lower", primary=True)  # before any run is read
+>>> finding = accuracy(claim, selu_runs, relu_runs)
+>>> finding.verdict
+'supported'
 """
 
 from __future__ import annotations
 
+import json
 import math
-import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
-import torch
 from IPython.display import Markdown
 from torch import Tensor
 
-from hwkit import analysis
-from hwkit.analysis import Expectation, Verdict
-from hwkit.errors import RunError
-from hwkit.findings.sentences import p_value, percent, points
-from hwkit.runs import Run
+from hwkit import analysis, statistics
+from hwkit.errors import RunError, did_you_mean
+from hwkit.experiment import Experiment
+from hwkit.findings.reference import Trained
+from hwkit.formats import mean_and_all, percent, points
+from hwkit.runs import Run, Runs, as_list
+from hwkit.statistics import Interval, OnePair
 
-BOOTSTRAP_DRAWS = 1000
+Expectation = Literal["higher", "lower", "same"]
+Verdict = Literal["supported", "opposite", "open", "the same", "one pair"]
 
-# What an interval has to say of a claim, by what is expected and what came out.
-_REASONS: dict[tuple[Expectation, Verdict], str] = {
-    ("higher", "confirmed"): "The whole interval lies above zero, where the claim has it.",
-    ("higher", "contradicted"): "The whole interval lies below zero: the opposite of the claim.",
-    ("lower", "confirmed"): "The whole interval lies below zero, where the claim has it.",
-    ("lower", "contradicted"): "The whole interval lies above zero: the opposite of the claim.",
-    ("same", "confirmed"): "The whole interval lies within {margin} of zero, which is what counts as the same here.",
-    ("same", "contradicted"): "The whole interval lies further than {margin} from zero, too far to count as the same.",
-}
-_OPEN = "The interval includes zero, so the claim and its opposite are both still possible."
-_OPEN_SAME = "The interval reaches across the margin of {margin}, so it is open whether the two count as the same."
+EXPECTATIONS = ("higher", "lower", "same")
+ALPHA = 0.05  # of every verdict; its interval is one of 95 %
+# Rides along in a notebook's outputs, so that the report's summary and verdicts.csv have the numbers of the text.
+VERDICTS_MIME = "application/vnd.hwkit.verdicts+json"
+OPTIMISERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "muon": "Muon"}
+
+
+# --- Claims and findings ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A measured difference, which lies between `low` and `high` at `level`.
+class Claim:
+    """A claim that a measurement can decide. A notebook shows its primary claim before the runs are read.
 
-    Attributes
+    Parameters
     ----------
-    basis : what the interval was made from, as it stands behind the numbers in a sentence.
-    unit : "points" for a difference of shares, shown in percentage points; "" for any other number.
+    text : a main clause without a full stop, in the words of whoever claims it.
+    expected : what it says of the difference a - b: "higher" or "lower" than zero, or the "same"; None of a claim that
+        follows from several findings.
+    margin : the largest difference that "same" puts up with.
+    reason : why this margin, as a main clause without a full stop.
+    primary : whether it is the one claim that its chapter is judged by. Holm's correction is over these.
+    reference : what the reference report says of it, for the summary.
+
+    Raises
+    ------
+    RunError
+        If the expectation is unknown, or "same" comes without a margin and its reason, or a margin without "same".
     """
 
-    value: float
-    low: float
-    high: float
-    basis: str
-    unit: str = "points"
-    level: float = 0.95
+    text: str
+    expected: Expectation | None = None
+    margin: float | None = None
+    reason: str = ""
+    primary: bool = False
+    reference: str = ""
 
-    def number(self, value: float, *, sign: bool = True) -> str:
-        """A value in this estimate's unit, as text."""
-        return (
-            points(value, sign=sign) if self.unit == "points" else f"{value:{'+' if sign else ''}.3f}".replace("-", "−")
-        )
+    def __post_init__(self) -> None:
+        if self.expected not in (None, *EXPECTATIONS):
+            raise RunError(f"unknown expectation {self.expected!r}; {did_you_mean(self.expected, EXPECTATIONS)}")
+        if (self.expected == "same") != (self.margin is not None and self.margin > 0 and bool(self.reason)):
+            raise RunError(
+                f"{self.text!r} expects {self.expected!r} with the margin {self.margin!r} ({self.reason!r}); a claim "
+                'that two are the "same" needs a margin above 0 and its reason, and others take none'
+            )
 
-    def __str__(self) -> str:
-        low, high = self.number(self.low), self.number(self.high)
-        if self.unit == "points":
-            low = low.removesuffix(" points")
-        return f"{self.number(self.value)} ({100 * self.level:g} % interval {low} to {high}; {self.basis})"
+    def _repr_markdown_(self) -> str:
+        kind = "Primary claim of this chapter, fixed before any of its runs are read" if self.primary else "Claim"
+        margin = f" Differences up to {self.margin:g} count as none: {self.reason}." if self.margin else ""
+        return f"**{kind}:** {self.text}.{margin}"
 
 
 @dataclass(frozen=True)
@@ -74,65 +93,194 @@ class Finding:
 
     Attributes
     ----------
-    claim : a main clause without a full stop, in the words of whoever claims it.
-    expected : what the claim says of the estimate: "higher" or "lower" than zero, or the "same".
-    evidence : a sentence with the numbers that were compared.
-    margin : the largest difference that "same" puts up with.
+    estimate : the difference a - b.
+    quantity : what differs, such as "test accuracy".
+    a, b : names of the recipes.
+    seeds : that both were trained with.
+    schedule : such as "10 epochs of Adam"; effects change their sign with it.
+    evidence : a main clause with the numbers that were compared.
+    unit : "points" for a difference of fractions, shown in percentage points; "%" for a relative change; "" for any
+        other number.
     """
 
-    claim: str
-    expected: Expectation
-    estimate: Estimate
+    claim: Claim
+    estimate: Interval | OnePair
+    quantity: str
+    a: str
+    b: str
+    seeds: tuple[int, ...]
+    schedule: str
     evidence: str
-    margin: float = 0.01
+    unit: str = "points"
 
     @property
     def verdict(self) -> Verdict:
-        """What the numbers say of the claim."""
-        return analysis.verdict(self.estimate, self.expected, margin=self.margin)
+        """What the numbers say of the claim; "one pair" is none."""
+        if isinstance(self.estimate, OnePair):
+            return "one pair"
+        low, high, expected = self.estimate.low, self.estimate.high, self.claim.expected
+        if expected == "same":
+            if low > -self.claim.margin and high < self.claim.margin:
+                return "the same"
+            return "opposite" if low > self.claim.margin or high < -self.claim.margin else "open"
+        if low <= 0 <= high:
+            return "open"
+        return "supported" if (low > 0) == (expected == "higher") else "opposite"
+
+    @property
+    def p_value(self) -> float | None:
+        """Two-sided p of the verdict, at most 0.05 where it is neither open nor one pair; None for one pair."""
+        if isinstance(self.estimate, OnePair):
+            return None
+        if self.claim.expected != "same":
+            return self.estimate.p_value()
+        margin = self.claim.margin
+        outside = min(self.estimate.p_below(margin), self.estimate.p_above(-margin))
+        return min(1.0, 2 * min(outside, statistics.equivalence_p_value(self.estimate, margin)))
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether the estimate itself, whatever its error, lies where the claim does not have it."""
+        if self.claim.expected == "same":
+            return abs(self.estimate.value) > self.claim.margin
+        return self.estimate.value <= 0 if self.claim.expected == "higher" else self.estimate.value >= 0
+
+    def number(self, value: float, *, sign: bool = True) -> str:
+        """A value in the estimate's unit, as text."""
+        if self.unit == "points":
+            return points(value, sign=sign)
+        text = f"{100 * value:{'+' if sign else ''}.2f} %" if self.unit == "%" else f"{value:{'+' if sign else ''}.3f}"
+        return text.replace("-", "−")
+
+    @property
+    def headline(self) -> str:
+        """The verdict with its scope, such as "Supported (3 seeds, 10 epochs of Adam)"."""
+        within = "" if self.verdict != "the same" else f" within {self.number(self.claim.margin, sign=False)}"
+        return _headline(self.verdict + within, self)
+
+    @property
+    def measured(self) -> str:
+        """The estimate with its interval, as a phrase."""
+        difference, low, high = (self.number(x) for x in (self.estimate.value, self.estimate.low, self.estimate.high))
+        ends = f"{low.removesuffix(' points')} to {high}"
+        if isinstance(self.estimate, Interval):
+            spread = f"run-to-run standard deviation {self.number(self.estimate.run_spread, sign=False)}"
+            return f"a difference of {difference} ({100 * self.estimate.level:g} % interval {ends}; {spread})"
+        if self.estimate.image_se == 0:
+            return f"a difference of {difference}"
+        return f"a difference of {difference} (sampling of the images alone gives {ends})"
 
     @property
     def reason(self) -> str:
-        """Why the verdict is what it is, in a sentence."""
-        still_open = _OPEN_SAME if self.expected == "same" else _OPEN
-        reason = _REASONS.get((self.expected, self.verdict), still_open)
-        return reason.format(margin=self.estimate.number(self.margin, sign=False))
+        """Why the verdict is what it is and what it leaves open, in a sentence."""
+        estimate, verdict = self.estimate, self.verdict
+        if isinstance(estimate, OnePair):
+            if self.claim.expected == "same":
+                return "Nothing follows from it for other seeds."
+            if estimate.robustness == 0:
+                return "The choice of the images alone can explain it, so nothing follows for other seeds."
+            bearable = self.number(estimate.robustness, sign=False)
+            return f"It would hold for seeds if the standard deviation of a recipe over them is below {bearable}."
+        if self.claim.expected == "same":
+            margin = self.number(self.claim.margin, sign=False)
+            where = {"the same": "lies within", "opposite": "lies beyond", "open": "reaches across"}[verdict]
+            return f"The interval {where} the margin of {margin}."
+        if verdict != "open":
+            where = "where the claim has it" if verdict == "supported" else "the opposite of the claim"
+            return f"The whole interval lies {'above' if estimate.low > 0 else 'below'} zero, {where}."
+        farther = max(abs(estimate.low), abs(estimate.high))
+        if farther == 0:
+            return "The two do not differ in anything that was measured."
+        of_seeds = max(0.0, estimate.se**2 - estimate.image_se**2) * estimate.seeds
+        needed = statistics.seeds_needed(math.sqrt(of_seeds / 2), farther / 2, image_se=estimate.image_se)
+        how = "more test images, whatever the number of seeds" if math.isinf(needed) else f"about {needed} seeds"
+        excluded = f"a difference above {self.number(farther, sign=False)} is excluded"
+        return f"The interval includes zero: {excluded}, and to see half of it would take {how}."
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The finding as a row of verdicts.csv, of what JSON can hold."""
+        estimate, several = self.estimate, isinstance(self.estimate, Interval)
+        return {
+            "claim": self.claim.text,
+            "primary": self.claim.primary,
+            "expected": self.claim.expected,
+            "margin": self.claim.margin,
+            "verdict": self.verdict,
+            "quantity": self.quantity,
+            "a": self.a,
+            "b": self.b,
+            "value": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+            "level": estimate.level,
+            "unit": self.unit,
+            "seeds": " ".join(map(str, self.seeds)),
+            "schedule": self.schedule,
+            "p_value": self.p_value,
+            "df": estimate.df if several else None,
+            "run_spread": estimate.run_spread if several else None,
+            "robustness": None if several else estimate.robustness,
+            "reference": self.claim.reference,
+        }
 
     def __str__(self) -> str:
-        return f"Claim: {self.claim}. Verdict: {self.verdict}. {self.evidence} {self.reason}"
+        return f"Claim: {self.claim.text}. {self.headline}. {self.evidence}: {self.measured}. {self.reason}"
 
-    def _repr_markdown_(self) -> str:
-        return f"*Claim: {self.claim}.* **Verdict: {self.verdict}.** {self.evidence} {self.reason}"
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        return _mimebundle(self, f"{self.evidence}: {self.measured}. {self.reason}")
 
 
 @dataclass(frozen=True)
-class Findings:
-    """A claim that follows from several findings, and stands or falls with them; shows itself as a paragraph."""
+class Conclusion:
+    """A claim that needs several findings to hold; shows itself as a paragraph."""
 
-    claim: str
+    claim: Claim
     parts: tuple[Finding, ...]
 
     @property
     def verdict(self) -> Verdict:
-        """Confirmed if all parts are, contradicted if one is."""
-        verdicts = [part.verdict for part in self.parts]
-        if "contradicted" in verdicts:
-            return "contradicted"
-        return "confirmed" if set(verdicts) == {"confirmed"} else "not distinguishable at this sample size"
+        """Supported if all parts are; opposite if one is, at a level of error that is divided among them."""
+        if self.p_value is None:
+            return "one pair"
+        if {part.verdict for part in self.parts} <= {"supported", "the same"}:
+            return "supported"
+        return "opposite" if self.deciding.contradicts and self.p_value <= ALPHA else "open"
+
+    @property
+    def p_value(self) -> float | None:
+        """The p of the part that decides, times the number of parts where it contradicts; None for one pair."""
+        p = self.deciding.p_value
+        return p if p is None or not self.deciding.contradicts else min(1.0, len(self.parts) * p)
+
+    @property
+    def deciding(self) -> Finding:
+        """The part that the claim stands or falls with: the surest one of those that contradict it, or the least sure
+        one where none does."""
+        against = [part for part in self.parts if part.contradicts]
+        return max(against, key=_surety) if against else min(self.parts, key=_surety)
+
+    @property
+    def headline(self) -> str:
+        """The verdict with its scope."""
+        return _headline(self.verdict, self.deciding)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """A row of verdicts.csv, with the numbers of the part that decides."""
+        own = {"claim": self.claim.text, "primary": self.claim.primary, "reference": self.claim.reference}
+        return {**self.deciding.row, **own, "verdict": self.verdict, "p_value": self.p_value}
 
     def __str__(self) -> str:
-        parts = "; ".join(f"{part.claim}: {part.verdict}" for part in self.parts)
-        return f"Claim: {self.claim}. Verdict: {self.verdict}. It needs {len(self.parts)} things to hold: {parts}."
+        parts = "; ".join(f"{part.claim.text}: {part.verdict}" for part in self.parts)
+        return f"Claim: {self.claim.text}. {self.headline}. It needs {len(self.parts)} things to hold: {parts}."
 
-    def _repr_markdown_(self) -> str:
-        parts = "; ".join(f"{part.claim}: *{part.verdict}*" for part in self.parts)
-        return (
-            f"*Claim: {self.claim}.* **Verdict: {self.verdict}.** The claim needs {len(self.parts)} things to hold. "
-            f"{parts[0].upper()}{parts[1:]}."
-        )
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        parts = "; ".join(f"{part.claim.text}: *{part.verdict}*" for part in self.parts)
+        return _mimebundle(self, f"The claim needs {len(self.parts)} things to hold. {parts[0].upper()}{parts[1:]}.")
 
 
-def conclude(claim: str, *parts: Finding) -> Findings:
+def conclude(claim: Claim, *parts: Finding) -> Conclusion:
     """A claim that needs all of these findings to hold.
 
     Raises
@@ -141,102 +289,130 @@ def conclude(claim: str, *parts: Finding) -> Findings:
         If there are no findings.
     """
     if not parts:
-        raise RunError(f"the claim {claim!r} rests on nothing; give the findings it follows from")
-    return Findings(claim, parts)
+        raise RunError(f"the claim {claim.text!r} rests on nothing; give the findings that it follows from")
+    return Conclusion(claim, parts)
+
+
+def _surety(part: Finding) -> tuple[float, bool]:
+    same = part.claim.expected == "same"  # of parts that are equally sure, a difference says more than none
+    if part.p_value is not None:
+        return -part.p_value, same
+    return (math.inf if same else part.estimate.robustness), same
+
+
+def _headline(verdict: str, finding: Finding) -> str:
+    name = "One pair of networks" if verdict == "one pair" else verdict.capitalize()
+    return f"{name} ({_count(finding.seeds)}, {finding.schedule})"
+
+
+def _count(seeds: Sequence[int]) -> str:
+    return "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
+
+
+def _mimebundle(finding: Finding | Conclusion, text: str) -> dict[str, Any]:
+    return {
+        "text/plain": str(finding),
+        "text/markdown": f"*Claim: {finding.claim.text}.* **{finding.headline}.** {text}",
+        VERDICTS_MIME: json.loads(json.dumps([finding.row])),
+    }
+
+
+# The columns of verdicts.csv; a notebook's outputs come back with their keys in the order of the alphabet.
+COLUMNS = ("chapter", "claim", "primary", "verdict", "value", "low", "high", "level", "unit", "seeds", "schedule")
+COLUMNS += (
+    "p_value",
+    "p_holm",
+    "df",
+    "run_spread",
+    "robustness",
+    "expected",
+    "margin",
+    "quantity",
+    "a",
+    "b",
+    "reference",
+)
+
+
+def adjusted(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of findings, those of primary claims with `p_holm`: their p adjusted by Holm for the number of these."""
+    family = [row for row in rows if row["primary"] and row["p_value"] is not None]
+    found = dict(zip(map(id, family), statistics.holm([row["p_value"] for row in family]), strict=True))
+    return [{**row, "p_holm": found.get(id(row))} for row in rows]
+
+
+def summary_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Rows of primary claims, as `adjusted` returns them, as texts: a row per claim."""
+    shown = []
+    for row in rows:
+        low, value, high = (_in_unit(row[name], row["unit"]) for name in ("low", "value", "high"))
+        seeds, p = row["seeds"].split(), row["p_holm"]
+        alone = " (on its own; open after Holm)" if row["verdict"] not in ("open", "one pair") and p > ALPHA else ""
+        of_images = " (images)" if row["verdict"] == "one pair" else ""
+        shown.append(
+            {
+                "claim": row["claim"],
+                "scope": f"{_count(seeds)}, {row['schedule']}",
+                "difference": value,
+                "95 % interval": "exact" if low == high else f"{low} to {high}{of_images}",
+                "p (Holm)": "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
+                "verdict": row["verdict"] + alone,
+                "seed report": row["reference"] or "–",
+            }
+        )
+    frame = pd.DataFrame(shown)
+    return frame if any(row["p_holm"] is not None for row in rows) else frame.drop(columns="p (Holm)")
+
+
+def _in_unit(value: float, unit: str) -> str:
+    number = f"{value:+.3f}" if not unit else f"{100 * value:+.2f}{' %' if unit == '%' else ''}"
+    return number.replace("-", "−")
 
 
 # --- Findings on runs -------------------------------------------------------------------------------------------
 
 
-def accuracy(
-    claim: str, a: Run | Sequence[Run], b: Run | Sequence[Run], expected: Expectation, *, margin: float = 0.01
-) -> Finding:
-    """Is the test accuracy of a higher or lower than, or the same as that of b?
+def accuracy(claim: Claim, a: Runs, b: Runs) -> Finding:
+    """The difference in test accuracy, image by image.
 
     Parameters
     ----------
-    a, b : runs of one or several seeds, the same seeds for both.
+    a, b : runs of one seed or of three and more, the same seeds for both.
+
+    Raises
+    ------
+    RunError
+        If seeds or test images differ.
+    StatisticsError
+        If there are two seeds.
     """
     a, b = _replicates(a, b)
-    if len(a) > 1:
-        estimate = over_seeds([x.test_accuracy - y.test_accuracy for x, y in zip(a, b, strict=True)])
-    else:
-        compared = analysis.compare_accuracies(a[0], b[0])
-        basis = f"paired on the same {compared.count} images, McNemar p {p_value(compared.p_value)}; one seed"
-        estimate = Estimate(compared.difference, compared.low, compared.high, basis)
-    evidence = (
-        f"{_name(a)} classifies {_mean(a, 'test_accuracy')} of the test images correctly and {_name(b)} "
-        f"{_mean(b, 'test_accuracy')}: {estimate}."
-    )
-    return Finding(claim, expected, estimate, evidence, margin)
+    right = [[_test_correct(run) for run in side] for side in (a, b)]
+    return _on_images(claim, "test accuracy", "of the test images", a, b, right)
 
 
-def fit(claim: str, a: Run | Sequence[Run], b: Run | Sequence[Run], expected: Expectation) -> Finding:
-    """Is the accuracy of a on training images higher or lower than that of b?"""
+def fit(claim: Claim, a: Runs, b: Runs) -> Finding:
+    """The difference in accuracy on all images that were trained on, without augmentation; see `accuracy`."""
     a, b = _replicates(a, b)
-    if len(a) > 1:
-        estimate = over_seeds([_train(x)[0] - _train(y)[0] for x, y in zip(a, b, strict=True)])
-    else:
-        low, high = _train_difference(a[0], b[0])
-        basis = f"{a[0].metrics['train_images']} training images; one seed"
-        estimate = Estimate(_train(a[0])[0] - _train(b[0])[0], low, high, basis)
-    evidence = (
-        f"{_name(a)} classifies {_mean(a, 'train_accuracy')} of its training images correctly and {_name(b)} "
-        f"{_mean(b, 'train_accuracy')}: {estimate}."
-    )
-    return Finding(claim, expected, estimate, evidence)
+    right = [[_train_correct(run) for run in side] for side in (a, b)]
+    return _on_images(claim, "training accuracy", "of their training images", a, b, right)
 
 
-def gap(claim: str, a: Run | Sequence[Run], b: Run | Sequence[Run], expected: Expectation) -> Finding:
-    """Is the gap between train and test accuracy of a larger ("higher") or smaller ("lower") than that of b?"""
+def gap(claim: Claim, a: Runs, b: Runs) -> Finding:
+    """The difference in the gap between training and test accuracy; see `accuracy`."""
     a, b = _replicates(a, b)
-    if len(a) > 1:
-        estimate = over_seeds([gap_of(x) - gap_of(y) for x, y in zip(a, b, strict=True)])
+    (a_train, a_test), (b_train, b_test) = (_both_correct(side) for side in (a, b))
+    if len(a) == 1:
+        estimate = statistics.one_pair_gap(a_train[0] - b_train[0], a_test[0] - b_test[0])
     else:
-        compared = analysis.compare_accuracies(a[0], b[0])
-        change = gap_of(a[0]) - gap_of(b[0])
-        low, high = difference_interval(
-            _train(a[0])[0] - _train(b[0])[0],
-            _train_difference(a[0], b[0]),
-            compared.difference,
-            (compared.low, compared.high),
-        )
-        basis = f"{a[0].metrics['train_images']} training and {compared.count} test images; one seed"
-        estimate = Estimate(change, low, high, basis)
-    evidence = f"The gap of {_name(a)} is {_mean_gap(a)} and that of {_name(b)} {_mean_gap(b)}: {estimate}."
-    return Finding(claim, expected, estimate, evidence)
+        estimate = statistics.gap_interval(a_train - b_train, a_test - b_test)
+    gaps = [_mean(x.mean(axis=1) - y.mean(axis=1)) for x, y in ((a_train, a_test), (b_train, b_test))]
+    evidence = f"The gap between training and test accuracy is {gaps[0]} in {_name(a)} and {gaps[1]} in {_name(b)}"
+    return finding(claim, estimate, "gap of training and test accuracy", a, b, evidence)
 
 
-def confusion(
-    claim: str, a: Run | Sequence[Run], b: Run | Sequence[Run], classes: tuple[int, int], expected: Expectation
-) -> Finding:
-    """Does a take images of either class for the other one more ("higher") or less often ("lower") than b?"""
-    a, b = _replicates(a, b)
-    mistaken = [[_confused(run, classes) for run in runs] for runs in (a, b)]
-    if len(a) > 1:
-        shares = [[flags.double().mean().item() for flags in side] for side in mistaken]
-        estimate = over_seeds([x - y for x, y in zip(*shares, strict=True)])
-    else:
-        analysis.require_same_test_images(a[0], b[0])
-        estimate = _paired_shares(mistaken[0][0], mistaken[1][0])
-    counts = [sum(int(flags.sum()) for flags in side) / len(side) for side in mistaken]
-    names = analysis.class_names(a[0])
-    evidence = (
-        f"Of {len(mistaken[0][0])} test images of {names[classes[0]]} and {names[classes[1]]}, {_name(a)} takes "
-        f"{counts[0]:g} for the other class and {_name(b)} {counts[1]:g}: {estimate}."
-    )
-    return Finding(claim, expected, estimate, evidence)
-
-
-def penalty_cost(
-    claim: str,
-    small: tuple[Run | Sequence[Run], Run | Sequence[Run]],
-    large: tuple[Run | Sequence[Run], Run | Sequence[Run]],
-    expected: Expectation,
-) -> Finding:
-    """Does the penalty cost the small network more ("higher") or less ("lower") test accuracy than the large one?
-
-    The cost is the accuracy without the penalty less the accuracy with it.
+def penalty_cost(claim: Claim, small: tuple[Runs, Runs], large: tuple[Runs, Runs]) -> Finding:
+    """By how much more test accuracy a penalty costs one network than another; the cost is accuracy without less with.
 
     Parameters
     ----------
@@ -245,76 +421,46 @@ def penalty_cost(
     (small_plain, small_l2), (large_plain, large_l2) = _replicates(*small), _replicates(*large)
     _replicates(small_plain, large_plain)
     costs = [
-        [x.test_accuracy - y.test_accuracy for x, y in zip(plain, l2, strict=True)]
+        np.stack([_test_correct(x) - _test_correct(y) for x, y in zip(plain, l2, strict=True)])
         for plain, l2 in ((small_plain, small_l2), (large_plain, large_l2))
     ]
-    if len(small_plain) > 1:
-        estimate = over_seeds([x - y for x, y in zip(*costs, strict=True)])
-    else:
-        four = (small_plain[0], small_l2[0], large_plain[0], large_l2[0])
-        for other in four[1:]:
-            analysis.require_same_test_images(four[0], other)
-        right = [correct(run) for run in four]
-        estimate = over_images((right[0] - right[1]) - (right[2] - right[3]))
     evidence = (
-        f"The penalty costs {_name(small_l2)} {points(statistics.fmean(costs[0]))} of test accuracy and "
-        f"{_name(large_l2)} {points(statistics.fmean(costs[1]))}: {estimate}."
+        f"The penalty costs {_name(small_plain)} {_mean(costs[0].mean(axis=1))} of test accuracy and "
+        f"{_name(large_plain)} {_mean(costs[1].mean(axis=1))}"
     )
-    return Finding(claim, expected, estimate, evidence)
+    estimate = _of_images(costs[0] - costs[1], runs=4)
+    return finding(claim, estimate, "cost of the penalty in test accuracy", small_l2, large_l2, evidence)
 
 
-def smoothness(
-    claim: str,
-    a: Run | Sequence[Run],
-    b: Run | Sequence[Run],
-    layer: str,
-    expected: Expectation,
-    *,
-    images: int = 200,
-    margin: float = 0.05,
-) -> Finding:
-    """Are the activation maps of a layer of a smoother ("higher") or rougher ("lower") than those of b?
-
-    Measured by `analysis.neighbour_correlation` over the first so many test images.
-    """
+def confusion(claim: Claim, a: Runs, b: Runs, classes: tuple[int, int]) -> Finding:
+    """The difference in how often images of two classes are misclassified as the other one; see `accuracy`."""
     a, b = _replicates(a, b)
-    analysis.require_same_test_images(a[0], b[0])
-    shown = analysis.test_images(a[0])[:images]
-    values = [
-        [analysis.neighbour_correlation(analysis.activations(run, shown)[layer]) for run in runs] for runs in (a, b)
-    ]
-    means = [[value.mean().item() for value in side] for side in values]
-    if len(a) > 1:
-        estimate = over_seeds([x - y for x, y in zip(*means, strict=True)], unit="")
-    else:
-        estimate = replace(over_images(values[0][0] - values[1][0]), unit="")
+    first, second = analysis.class_names(a[0])[classes[0]], analysis.class_names(a[0])[classes[1]]
+    mistaken = [[_confused(run, classes) for run in side] for side in (a, b)]
+    counts = [mean_and_all([one.sum() for one in side]) for side in mistaken]
     evidence = (
-        f"The correlation of neighbouring pixels in the maps of {layer} is {statistics.fmean(means[0]):.3f} in "
-        f"{_name(a)} and {statistics.fmean(means[1]):.3f} in {_name(b)}: {estimate}."
+        f"Of {len(mistaken[0][0])} test images of {first} and {second}, {_name(a)} takes {counts[0]} for the other "
+        f"class and {_name(b)} {counts[1]}"
     )
-    return Finding(claim, expected, estimate, evidence, margin)
+    estimate = _of_images(np.stack(mistaken[0]) - np.stack(mistaken[1]))
+    return finding(claim, estimate, f"confusion of {first} and {second}", a, b, evidence)
 
 
-def weights(
-    claim: str,
-    a: Run | Sequence[Run],
-    b: Run | Sequence[Run],
-    parameter: str,
-    statistic: str,
-    expected: Expectation,
-    *,
-    margin: float = 0.1,
-) -> Finding:
-    """Is a statistic of a weight tensor larger, smaller or the same in a?
+def smoothness(claim: Claim, a: Runs, b: Runs, layer: str) -> Finding:
+    """The difference in how smooth a layer's maps are: `analysis.smoothness`, one number for each network."""
+    a, b = _replicates(a, b)
+    values = [[analysis.smoothness(run, layer) for run in side] for side in (a, b)]
+    phrase = f"The correlation of neighbouring pixels in the maps of {layer}, over all test images,"
+    return _on_numbers(claim, f"smoothness of {layer}", phrase, a, b, values)
 
-    With one seed the interval is a percentile bootstrap over the weights of the tensor (Efron, 1979, Annals of
-    Statistics 7, 1-26), which takes them for independent draws: it says how well so many weights fix the statistic.
+
+def weights(claim: Claim, a: Runs, b: Runs, parameter: str, statistic: str) -> Finding:
+    """The difference in a statistic of a weight tensor, which of one network is exact and has no interval.
 
     Parameters
     ----------
     parameter : its name, "fc3.weight" for instance.
     statistic : one of `WEIGHT_STATISTICS`.
-    margin : the largest difference that "same" puts up with.
 
     Raises
     ------
@@ -323,198 +469,152 @@ def weights(
     """
     a, b = _replicates(a, b)
     if statistic not in WEIGHT_STATISTICS:
-        raise RunError(f"unknown statistic {statistic!r}; known: {', '.join(WEIGHT_STATISTICS)}")
+        raise RunError(f"unknown statistic {statistic!r}; {did_you_mean(statistic, WEIGHT_STATISTICS)}")
     for run in (*a, *b):
         if parameter not in run.final_weights:
-            raise RunError(f"{run.name} has no parameter {parameter!r}; it has {', '.join(run.final_weights)}")
-    phrase, measure, difference = WEIGHT_STATISTICS[statistic]
-    values = [[measure(run.final_weights[parameter].flatten()) for run in runs] for runs in (a, b)]
-    if len(a) > 1:
-        estimate = over_seeds([difference(x, y) for x, y in zip(*values, strict=True)], unit="")
-    else:
-        tensors = [runs[0].final_weights[parameter].flatten() for runs in (a, b)]
-        low, high = bootstrap_interval(lambda x, y: difference(measure(x), measure(y)), *tensors)
-        basis = f"bootstrap over the {tensors[0].numel()} weights; one seed"
-        estimate = Estimate(difference(values[0][0], values[1][0]), low, high, basis, unit="")
-    means = [statistics.fmean(side) for side in values]
-    evidence = (
-        f"{phrase} of `{parameter}` is {means[0]:.3f} in {_name(a)} and {means[1]:.3f} in {_name(b)}: {estimate}."
-    )
-    return Finding(claim, expected, estimate, evidence, margin)
+            raise RunError(f"{run.name} has no parameter {parameter!r}; {did_you_mean(parameter, run.final_weights)}")
+    phrase, measure = WEIGHT_STATISTICS[statistic]
+    values = [[measure(run.final_weights[parameter].double()) for run in side] for side in (a, b)]
+    return _on_numbers(claim, f"{statistic} of {parameter}", f"{phrase} of `{parameter}`", a, b, values)
 
 
-def _offset(values: Tensor) -> float:
-    """How far the mean lies from zero, in standard deviations."""
-    return (values.mean().abs() / values.std(correction=0)).item()
-
-
-def _spread(values: Tensor) -> float:
-    return values.std(correction=0).item()
-
-
-# By name: how it is called in a sentence, what it is of a tensor (N,), and how two of them are compared.
-WEIGHT_STATISTICS: dict[str, tuple[str, Callable[[Tensor], float], Callable[[float, float], float]]] = {
-    "offset": ("The distance of the mean from zero, in standard deviations,", _offset, lambda x, y: x - y),
-    "spread": ("The standard deviation", _spread, lambda x, y: x / y - 1),
+# By name: how it is called in a sentence, and what it is of a tensor.
+WEIGHT_STATISTICS: dict[str, tuple[str, Callable[[Tensor], float]]] = {
+    "offset": (
+        "The distance of the mean from zero, in standard deviations,",
+        lambda values: (values.mean().abs() / values.std(correction=0)).item(),
+    ),
+    "spread": ("The logarithm of the standard deviation", lambda values: values.std(correction=0).log().item()),
 }
+
+
+def _on_images(
+    claim: Claim, quantity: str, of_what: str, a: list[Run], b: list[Run], right: list[list[np.ndarray]]
+) -> Finding:
+    """The difference of two fractions of images, given what each run classifies correctly."""
+    means = [_mean([one.mean() for one in side], _percent) for side in right]
+    evidence = f"{_name(a)} classifies {means[0]} {of_what} correctly and {_name(b)} {means[1]}"
+    estimate = _of_images(np.stack(right[0]) - np.stack(right[1]))
+    return finding(claim, estimate, quantity, a, b, evidence)
+
+
+def _on_numbers(
+    claim: Claim, quantity: str, phrase: str, a: list[Run], b: list[Run], values: list[list[float]]
+) -> Finding:
+    """The difference of a number of each network."""
+    means = [_mean(side, "{:.3f}".format, "{:.3f}".format) for side in values]
+    estimate = of_numbers(np.subtract(*values))
+    evidence = f"{phrase} is {means[0]} in {_name(a)} and {means[1]} in {_name(b)}"
+    return finding(claim, estimate, quantity, a, b, evidence, unit="")
+
+
+def of_numbers(differences: Sequence[float]) -> Interval | OnePair:
+    """What differences of a number of each network give, one for each seed."""
+    return OnePair(float(differences[0]), 0.0) if len(differences) == 1 else statistics.student_interval(differences)
+
+
+def _of_images(differences: np.ndarray, runs: int = 2) -> Interval | OnePair:
+    """What differences (seeds, images) give."""
+    if len(differences) == 1:
+        return statistics.one_pair(differences[0], runs=runs)
+    return statistics.crossed_interval(differences)
+
+
+def finding(
+    claim: Claim,
+    estimate: Interval | OnePair,
+    quantity: str,
+    a: Sequence[Trained],
+    b: Sequence[Trained],
+    evidence: str,
+    unit: str = "points",
+) -> Finding:
+    """A finding on recipes, with names, seeds and schedule from their runs; see `Finding`."""
+    if claim.expected is None:
+        raise RunError(f"the claim {claim.text!r} expects nothing of a difference; say higher, lower or same")
+    seeds = tuple(run.experiment.seed for run in a)
+    schedule = schedule_of(run.experiment for run in (*a, *b))
+    return Finding(claim, estimate, quantity, a[0].name, b[0].name, seeds, schedule, evidence, unit)
 
 
 # --- Tables -----------------------------------------------------------------------------------------------------
 
 
-def gap_table(runs: Sequence[Run | Sequence[Run]]) -> pd.DataFrame:
-    """Train accuracy, test accuracy and the gap between them with its interval, a row per run or list of seeds."""
+def gap_table(runs: Sequence[Runs]) -> pd.DataFrame:
+    """Training accuracy, test accuracy and the gap between them with its interval, a row per recipe.
+
+    Of one seed the interval is of the choice of images alone, and its column says so.
+    """
     rows = {}
-    for replicates in map(_as_list, runs):
-        if len(replicates) > 1:
-            estimate = over_seeds([gap_of(run) for run in replicates])
+    for replicates in map(as_list, runs):
+        train, test = _both_correct(replicates)
+        if len(replicates) == 1:
+            estimate, column = statistics.one_pair_gap(train[0], test[0], runs=1), "of the images alone"
         else:
-            (run,) = replicates
-            train, test = _train(run), _test(run)
-            low, high = difference_interval(train[0], _wilson(*train), test[0], _wilson(*test))
-            estimate = Estimate(train[0] - test[0], low, high, "one seed")
+            estimate, column = statistics.gap_interval(train, test), "95 % interval"
         rows[replicates[0].name] = {
             "λ": f"{replicates[0].experiment.l2:g}",
-            "train accuracy": _mean(replicates, "train_accuracy"),
-            "test accuracy": _mean(replicates, "test_accuracy"),
+            "seeds": f"{len(replicates)}",
+            "training accuracy": _mean(train.mean(axis=1), _percent),
+            "test accuracy": _mean(test.mean(axis=1), _percent),
             "gap (points)": f"{100 * estimate.value:.2f}".replace("-", "−"),
-            "95 % interval": f"{100 * estimate.low:.2f} to {100 * estimate.high:.2f}".replace("-", "−"),
+            column: f"{100 * estimate.low:.2f} to {100 * estimate.high:.2f}".replace("-", "−"),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
 
 
-def seeds_summary(*runs: Run | Sequence[Run]) -> Markdown:
-    """Which seeds the verdicts rest on and, if they are several, what each of them gave."""
-    replicates = [_as_list(one) for one in runs]
+def seeds_summary(*runs: Runs) -> Markdown:
+    """Which seeds and which schedule the verdicts rest on."""
+    replicates = [as_list(one) for one in runs]
     seeds = [run.experiment.seed for run in replicates[0]]
+    schedule = schedule_of(run.experiment for of_seeds in replicates for run in of_seeds)
     if len(seeds) == 1:
         return Markdown(
-            f"Every network was trained once, with seed {seeds[0]}. The intervals below say how far the choice of "
-            "images may have moved a difference; they do not say how far another seed would."
+            f"Every network was trained once, with seed {seeds[0]}, for {schedule}. What follows is about these "
+            "networks: other seeds, or another schedule, may give another sign. A verdict takes three seeds."
         )
-    listed = "; ".join(
-        f"`{one[0].name}` {', '.join(f'{run.test_accuracy:.4f}' for run in one)}"
-        f" (mean {statistics.fmean(run.test_accuracy for run in one):.4f})"
-        for one in replicates
-    )
     return Markdown(
-        f"Every network was trained {len(seeds)} times, with the seeds {seeds[0]} to {seeds[-1]}. Test accuracies in "
-        f"this order: {listed}. Figures and counts show the first; verdicts rest on all."
+        f"Every network was trained {len(seeds)} times, with the seeds {', '.join(map(str, seeds))}, for {schedule}. "
+        "Intervals are for other seeds and other test images under this schedule. Pictures show the networks of seed "
+        f"{seeds[0]}; numbers are means over all seeds."
     )
-
-
-# --- Intervals --------------------------------------------------------------------------------------------------
-
-
-def over_seeds(values: Sequence[float], unit: str = "points", level: float = 0.95) -> Estimate:
-    """The mean of one value per seed, with Student's t interval (Student, 1908, Biometrika 6, 1-25).
-
-    Raises
-    ------
-    RunError
-        If there are fewer than two values: one has no spread.
-    """
-    if len(values) < 2:
-        raise RunError(f"{len(values)} seeds have no spread; train at least two")
-    mean, deviation = statistics.fmean(values), statistics.stdev(values)
-    margin = t_quantile(len(values) - 1, level) * deviation / math.sqrt(len(values))
-    basis = f"{len(values)} seeds, paired by seed, Student's t"
-    return Estimate(mean, mean - margin, mean + margin, basis, unit, level)
-
-
-def over_images(values: Tensor, level: float = 0.95) -> Estimate:
-    """The mean of one value per image, float (N,), with its normal interval: there are thousands of images."""
-    values = values.double()
-    mean = values.mean().item()
-    quantile = statistics.NormalDist().inv_cdf(0.5 + level / 2)
-    margin = quantile * values.std(correction=1).item() / math.sqrt(len(values))
-    return Estimate(
-        mean, mean - margin, mean + margin, f"paired on the same {len(values)} images; one seed", level=level
-    )
-
-
-def t_quantile(degrees: int, level: float = 0.95) -> float:
-    """The t within which Student's distribution with so many degrees of freedom has the share `level` of its mass.
-
-    By bisection of the finite sums 26.7.3 and 26.7.4 of Abramowitz and Stegun (1964, Handbook of Mathematical
-    Functions), in the angle whose tangent is t / sqrt(degrees).
-
-    Raises
-    ------
-    RunError
-        If there are no degrees of freedom, or the level is not between 0 and 1.
-    """
-    if degrees < 1 or not 0 < level < 1:
-        raise RunError(f"no t quantile for {degrees} degrees of freedom at level {level!r}; at least 1, and 0 to 1")
-    low, high = 0.0, math.pi / 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _t_mass(middle, degrees) < level else (low, middle)
-    return math.sqrt(degrees) * math.tan((low + high) / 2)
-
-
-def _t_mass(angle: float, degrees: int) -> float:
-    """The share of Student's distribution within plus and minus sqrt(degrees) * tan(angle)."""
-    odd = degrees % 2
-    term = math.cos(angle) if odd else 1.0
-    total = term if degrees > 1 else 0.0
-    for power in range(3 if odd else 2, degrees - 1, 2):
-        term *= (power - 1) / power * math.cos(angle) ** 2
-        total += term
-    total *= math.sin(angle)
-    return 2 / math.pi * (angle + total) if odd else total
-
-
-def difference_interval(
-    a: float, a_interval: tuple[float, float], b: float, b_interval: tuple[float, float]
-) -> tuple[float, float]:
-    """The interval of a - b from the intervals of two independent estimates.
-
-    The method of variance estimates recovery (Zou and Donner, 2008, Statistics in Medicine 27, 1693-1702). For
-    estimates that vary together, such as accuracies on the same images, it is wider than need be.
-    """
-    low = a - b - math.hypot(a - a_interval[0], b_interval[1] - b)
-    high = a - b + math.hypot(a_interval[1] - a, b - b_interval[0])
-    return low, high
-
-
-def bootstrap_interval(
-    statistic: Callable[[Tensor, Tensor], float], a: Tensor, b: Tensor, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of a statistic of two samples, float (N,) and (M,), drawn anew independently."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def redrawn(sample: Tensor) -> Tensor:
-        return sample[torch.randint(len(sample), (len(sample),), generator=generator)]
-
-    found = torch.tensor([statistic(redrawn(a), redrawn(b)) for _ in range(BOOTSTRAP_DRAWS)], dtype=torch.float64)
-    low, high = found.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)).tolist()
-    return low, high
 
 
 # --- Shared -----------------------------------------------------------------------------------------------------
 
 
-def correct(run: Run) -> Tensor:
-    """1 for each test image that the run classifies correctly and 0 for the others, float64 (N,)."""
-    return (analysis.predicted(run) == run.labels).double()
+def schedule_of(experiments: Iterable[Experiment]) -> str:
+    """For how long and with what these were trained, such as "10 epochs of Adam"."""
+    found = []
+    for e in experiments:
+        optimiser = str(getattr(e, "optimiser", "adam"))
+        images = f" on {e.train_size} images" if e.train_size else ""
+        epochs = "1 epoch" if e.epochs == 1 else f"{e.epochs:.3g} epochs" if e.epochs > 1 else f"{e.iterations} steps"
+        found.append(f"{epochs} of {OPTIMISERS.get(optimiser, optimiser)}{images}")
+    return " and ".join(dict.fromkeys(found))
 
 
-def gap_of(run: Run) -> float:
-    """Accuracy on training images, unaugmented, less that on test images."""
-    return run.metrics["train_accuracy"] - run.test_accuracy
+def _test_correct(run: Run) -> np.ndarray:
+    return analysis.correct(run).numpy().astype(float)
 
 
-def _as_list(runs: Run | Sequence[Run]) -> list[Run]:
-    return [runs] if isinstance(runs, Run) else list(runs)
+def _train_correct(run: Run) -> np.ndarray:
+    return analysis.train_correct(run).numpy().astype(float)
 
 
-def _replicates(a: Run | Sequence[Run], b: Run | Sequence[Run]) -> tuple[list[Run], list[Run]]:
-    """Both as lists, checked to have the same seeds."""
-    a, b = _as_list(a), _as_list(b)
+def _both_correct(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
+    """What runs classify correctly: (seeds, training images) and (seeds, test images)."""
+    return np.stack([_train_correct(run) for run in runs]), np.stack([_test_correct(run) for run in runs])
+
+
+def _replicates(a: Runs, b: Runs) -> tuple[list[Run], list[Run]]:
+    """Both as lists, checked to have the same seeds, and to have been tested on the same images."""
+    a, b = as_list(a), as_list(b)
     seeds = [[run.experiment.seed for run in runs] for runs in (a, b)]
     if not a or seeds[0] != seeds[1]:
         raise RunError(f"runs are compared seed by seed, and these have the seeds {seeds[0]} and {seeds[1]}")
+    for run in (*a[1:], *b):
+        analysis.require_same_test_images(a[0], run)
     return a, b
 
 
@@ -522,51 +622,21 @@ def _name(runs: Sequence[Run]) -> str:
     return f"`{runs[0].name}`"
 
 
-def _mean(runs: Sequence[Run], metric: str) -> str:
-    """An accuracy, or with several seeds its mean and standard deviation, as text."""
-    values = [run.metrics[metric] for run in runs]
-    spread = f" (± {100 * statistics.stdev(values):.2f} over seeds)" if len(values) > 1 else ""
-    return percent(statistics.fmean(values), 2) + spread
+def _mean(
+    values: Sequence[float], text: Callable[[float], str] = points, spread: Callable[[float], str] = points
+) -> str:
+    """The mean and, of several seeds, their standard deviation, as text."""
+    mean = text(float(np.mean(values)))
+    return mean if len(values) == 1 else f"{mean} (± {spread(float(np.std(values, ddof=1)))} over seeds)"
 
 
-def _mean_gap(runs: Sequence[Run]) -> str:
-    return points(statistics.fmean([gap_of(run) for run in runs]))
+def _percent(fraction: float) -> str:
+    return percent(fraction, 2)
 
 
-def _train(run: Run) -> tuple[float, int]:
-    """Accuracy on training images, and how many they are."""
-    return run.metrics["train_accuracy"], run.metrics["train_images"]
-
-
-def _test(run: Run) -> tuple[float, int]:
-    return run.test_accuracy, run.metrics["test_images"]
-
-
-def _wilson(share: float, count: int) -> tuple[float, float]:
-    return analysis.wilson_interval(round(share * count), count)
-
-
-def _train_difference(a: Run, b: Run) -> tuple[float, float]:
-    """The interval of the difference in training accuracy.
-
-    The images are the same, but a run keeps only how many of them were right: the interval is wider than need be.
-    """
-    a_train, b_train = _train(a), _train(b)
-    return difference_interval(a_train[0], _wilson(*a_train), b_train[0], _wilson(*b_train))
-
-
-def _confused(run: Run, classes: tuple[int, int]) -> Tensor:
-    """For each test image of either class whether it is taken for the other one, bool (N,)."""
+def _confused(run: Run, classes: tuple[int, int]) -> np.ndarray:
+    """For each test image of two classes, 1 where it is misclassified as the other one, (images,)."""
+    labels, found = run.labels.numpy(), analysis.predicted(run).numpy()
     first, second = classes
-    found, labels = analysis.predicted(run), run.labels
     mistaken = ((labels == first) & (found == second)) | ((labels == second) & (found == first))
-    return mistaken[(labels == first) | (labels == second)]
-
-
-def _paired_shares(a: Tensor, b: Tensor) -> Estimate:
-    """The difference of the shares of two flags of the same images, bool (N,)."""
-    both, only_a, only_b = int((a & b).sum()), int((a & ~b).sum()), int((b & ~a).sum())
-    low, high = analysis.paired_interval(both, only_a, only_b, len(a) - both - only_a - only_b)
-    p = p_value(analysis.mcnemar_p_value(only_a, only_b))
-    basis = f"paired on the same {len(a)} images, McNemar p {p}; one seed"
-    return Estimate((only_a - only_b) / len(a), low, high, basis)
+    return mistaken[np.isin(labels, classes)].astype(float)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwkit.engine import files as storage
-from hwkit.errors import HwkitError, ReportError
+from hwkit.errors import HwkitError, ParameterError, ReportError
 from hwkit.export.files import replace_file, require_distinct
 from hwkit.export.settings import ReportSettings
 from hwkit.paths import project_root
@@ -35,6 +35,8 @@ from hwkit.report.execute import (
 from hwkit.report.planning import planned_trainings
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from hwkit.engine.processes import Outcome
     from hwkit.parallel import Training
 
@@ -53,6 +55,7 @@ class Report:
     pdf: Path
     html: Path
     csv: Path
+    verdicts: Path
     executions: tuple[Execution, ...]
     reused: tuple[str, ...]
     pages: int
@@ -75,7 +78,7 @@ def build_report(
     force: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Execute notebooks and export them as one report: report.pdf, report.html, results.csv and the notebooks.
+    """Execute notebooks and export them as one report: report.pdf, report.html, results.csv, verdicts.csv, notebooks.
 
     What the notebooks are going to train is trained first, and then they are executed, as many at a time as the machine
     takes. A notebook that was executed before with the same text, parameters, library and data is not executed again.
@@ -94,7 +97,7 @@ def build_report(
     Raises
     ------
     ExperimentError, ParameterError, DataError, ReportError
-        For what is wrong before anything is executed, or if the PDF cannot be made.
+        For what is wrong before anything is executed, two seeds among that, or if the PDF cannot be made.
     """
     clock = _Clock()
     root = project_root()
@@ -107,6 +110,8 @@ def build_report(
         raise ReportError(f"there is no settings file {settings}")
     report_settings = ReportSettings.load(settings or root / "report.toml")
     parameters = dict(parameters or {})
+    if parameters.get("seeds") == 2:
+        raise ParameterError("seeds=2 gives no verdict: take 3 or more, or 1 for statements on single networks")
     device = str(parameters.get("device", "auto"))
     profile = profile or _default_profile(device)
     around = _around_notebooks()
@@ -369,6 +374,7 @@ def _export(
 ) -> Report:
     """Write PDF, HTML and CSV from the executed notebooks, unless they are there and nothing has changed."""
     pdf, html, csv = output / "report.pdf", output / "report.html", output / "results.csv"
+    verdicts_csv = output / "verdicts.csv"
     executed = [plan.output(output) for plan in plans if plan.output(output).exists()]
     if not executed:
         failures = "; ".join(f"{e.notebook.name}: {e.failure}" for e in executions)
@@ -380,16 +386,26 @@ def _export(
     )
     reused = tuple(plan.notebook.name for plan in plans if plan.notebook not in [e.notebook for e in executions])
     written = state.content.get("written")
-    if state.content.get("report") == key and written == [_sha256(path) for path in (pdf, html, csv)]:
-        return Report(pdf, html, csv, tuple(executions), reused, int(state.content.get("pages", 0)), ())
+    files = pdf, html, csv, verdicts_csv
+    if state.content.get("report") == key and written == [_sha256(path) for path in files]:
+        return Report(*files, tuple(executions), reused, int(state.content.get("pages", 0)), ())
 
     import pandas as pd
 
     from hwkit.findings.reference import RESULTS_MIME, unique_rows
+    from hwkit.findings.verdicts import COLUMNS, VERDICTS_MIME, adjusted
     from hwkit.formats import duration
     from hwkit.report.bind import build_book
 
     rows = unique_rows([table for path in executed for table in outputs_of_kind(path, RESULTS_MIME)])
+    verdicts = adjusted(
+        [
+            {"chapter": path.stem, **row}
+            for path in executed
+            for of_finding in outputs_of_kind(path, VERDICTS_MIME)
+            for row in of_finding
+        ]
+    )
     failed = [execution for execution in executions if execution.failure]
     facts = {
         "Profile": profile,
@@ -399,11 +415,14 @@ def _export(
     if failed:
         facts["Incomplete"] = ", ".join(f"{e.notebook.stem} stopped at {e.failure}" for e in failed)
     replace_file(csv, pd.DataFrame(rows).to_csv(index=False).encode())
-    info = build_book(executed, settings=settings, facts=facts, opening=_opening(rows), pdf=pdf, html=html)
-    written = [_sha256(path) for path in (pdf, html, csv)]
+    replace_file(verdicts_csv, pd.DataFrame(verdicts, columns=COLUMNS).to_csv(index=False).encode())
+    opening = _opening(rows, [row for row in verdicts if row["primary"]])
+    info = build_book(executed, settings=settings, facts=facts, opening=opening, pdf=pdf, html=html)
+    written = [_sha256(path) for path in files]
     state.content |= {"report": key, "pages": info.pages, "written": written}
     state.save()
-    return Report(pdf, html, csv, tuple(executions), reused, info.pages, tuple(info.warnings))
+    warnings = (*_doubtful(verdicts), *info.warnings)
+    return Report(*files, tuple(executions), reused, info.pages, warnings)
 
 
 def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -430,43 +449,80 @@ def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
-def _opening(rows: Sequence[dict[str, Any]]) -> str:
-    """The summary at the front of the report, as Markdown: all runs against the seed report, as figure and table."""
+def _doubtful(verdicts: Sequence[dict[str, Any]]) -> list[str]:
+    """A warning on each chapter with several primary claims: Holm's correction is over one of each."""
+    counts = Counter(row["chapter"] for row in verdicts if row["primary"])
+    return [f"{chapter} has {count} primary claims; leave one" for chapter, count in counts.items() if count > 1]
+
+
+def _opening(rows: Sequence[dict[str, Any]], primary: Sequence[dict[str, Any]]) -> str:
+    """The summary at the front of the report, as Markdown: the primary claims, and all runs against the seed report."""
     if not rows:
         return ""
-    from hwkit import plots
-    from hwkit.findings.reference import accuracy_frame, environment_note, first_seeds, pipe_table, seed_notes
+    from hwkit.findings import figures
+    from hwkit.findings.reference import environment_note, pipe_table, seed_notes
 
-    further = len(rows)
-    rows = first_seeds(rows)
-    further -= len(rows)
-    figure = plots.accuracy_comparison(accuracy_frame(rows))
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="svg")
-    picture = base64.b64encode(drawn.getvalue()).decode()
     has_seed = any(row["seed_accuracy"] is not None for row in rows)
     against = ", beside what the seed report states" if has_seed else ""
     why = (
         "Runs may differ from the seed report because it does not state all of its settings, because schedules here "
-        "are shorter, and because weights and order are drawn anew. The interval is the sampling error of a test set "
-        "of this size alone (Wilson, 95\u00a0%); another seed adds its own."
+        "differ, and because weights and order are drawn anew. The interval is that of the difference: both numbers "
+        "were measured on a test set of this size, and with several seeds the spread over seeds is in it for both."
     )
     return "\n\n".join(
         [
             "# Summary {#sec-summary}",
+            *(_of_claims(primary) if primary else []),
             f"@fig-summary and @tbl-summary set all runs of this report side by side{against}. "
             f"{why if has_seed else ''}",
-            f"![Test accuracy of each run with its 95 % interval{against}.](data:image/svg+xml;base64,{picture})"
-            '{#fig-summary fig-alt="Test accuracies of all runs as dots with intervals"}',
+            _picture(
+                figures.accuracies(rows),
+                f"Test accuracy of each run, the mean over its seeds and each seed{against}.",
+                '#fig-summary fig-alt="Test accuracies of all runs as dots"',
+            ),
             pipe_table(rows),
-            f": All runs: accuracy on training images and on the whole test set{against}. {{#tbl-summary}}",
+            f": Test accuracy of all runs, mean ± standard deviation over seeds{against}. {{#tbl-summary}}",
             seed_notes(rows),
             environment_note(rows),
-            f"Of each run the first seed is shown; `results.csv` also holds the {further} with other seeds."
-            if further
-            else "",
         ]
     )
+
+
+def _of_claims(primary: Sequence[dict[str, Any]]) -> list[str]:
+    """The part of the summary on the primary claims, which are decided where there are three seeds."""
+    from hwkit.findings import figures
+    from hwkit.findings.reference import markdown_table
+    from hwkit.findings.verdicts import summary_table
+
+    decided = any(row["p_value"] is not None for row in primary)
+    how = (
+        "A claim is about a recipe under the schedule that stands beside it; its interval is for other seeds and other "
+        "test images. p is adjusted for the number of these claims (Holm)."
+        if decided
+        else "Each network was trained once, so these are statements on pairs of networks and not verdicts: intervals "
+        "are those of the choice of test images alone, and another seed may give another sign."
+    )
+    return [
+        f"Each chapter of the discussion has one primary claim, which was fixed before its runs were read. {how} "
+        "@tbl-verdicts lists the claims, and @fig-verdicts draws their differences.",
+        markdown_table(summary_table(primary)),
+        ": The primary claims: differences in percentage points unless another unit is given; intervals with “images” "
+        "are of the choice of test images alone. {#tbl-verdicts}",
+        _picture(
+            figures.forest(primary),
+            "Differences of the primary claims with their 95 % intervals; of single pairs of networks, dotted, "
+            "intervals are of the choice of images alone. A band is the margin within which two count as the same.",
+            '#fig-verdicts fig-alt="Differences of the primary claims with intervals"',
+        ),
+    ]
+
+
+def _picture(figure: Figure, caption: str, attributes: str) -> str:
+    """A figure as Markdown that holds it."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="svg")
+    picture = base64.b64encode(drawn.getvalue()).decode()
+    return f"![{caption}](data:image/svg+xml;base64,{picture}){{{attributes}}}"
 
 
 def _library_files(*, exporting: bool) -> list[Path]:
