@@ -36,6 +36,7 @@ _MODULES |= {
     "index": "hwkit.explorer.index",
     "notebook": "hwkit.report.notebook",
     "penalty": "hwkit.chapters.penalty_bug",
+    "penalty_sentences": "hwkit.chapters.penalty_sentences",
     "prose": "hwkit.findings.sentences",
     "results": "hwkit.findings.reference",
     "sources": "hwkit.datasets.sources",

@@ -126,7 +126,7 @@ def train_correct(run: Run) -> Tensor:
     if kept is not None:
         return kept["correct"]
     dataset, device = test_set(run), resolve_device("auto")
-    model = run.model().to(device, memory_format=torch.channels_last)
+    model = run.model().to(memory_format=torch.channels_last).to(device)
     logits = predict(model, dataset.train_images, dataset, precision=resolve_precision("auto", device))
     correct = (logits.argmax(dim=1) == dataset.train_labels.to(device)).cpu()
     with contextlib.suppress(RunError):  # a store that cannot be written is no reason to go without

@@ -128,15 +128,16 @@ def _crossed(parts: Sequence[NDArray], level: float) -> Interval:
     require_seeds(seeds)
     # Mean squares divided by the number of images: all are variances of a mean over the images.
     squares = [np.array(_mean_squares(part)[1:]) / part.shape[1] for part in parts]
-    of_seeds = float(np.var(sum(part.mean(axis=1) for part in parts), ddof=1))
-    of_images, of_rest = (float(total) for total in sum(squares))
+    by_seed = np.sum([part.mean(axis=1) for part in parts], axis=0)
+    of_seeds = float(by_seed.var(ddof=1))
+    of_images, of_rest = np.sum(squares, axis=0).tolist()
     variance = max(of_seeds + of_images - of_rest, of_images)
     scatter = of_seeds**2 / (seeds - 1)
     for (images, rest), part in zip(squares, parts, strict=True):
         scatter += (images**2 + rest**2 / (seeds - 1)) / (part.shape[1] - 1)
     df = variance**2 / scatter if scatter else math.inf
     return _interval(
-        value=float(sum(part.mean() for part in parts)),
+        value=float(by_seed.mean()),
         se=math.sqrt(variance / seeds),
         df=max(1.0, df if of_seeds >= of_rest else 2 * df),
         seeds=seeds,
@@ -228,9 +229,11 @@ def _matrix(values: ArrayLike) -> NDArray:
     return values
 
 
-def _interval(*, value: float, se: float, df: float, level: float, **others: float) -> Interval:
+def _interval(
+    *, value: float, se: float, df: float, seeds: int, run_spread: float, image_se: float = 0.0, level: float
+) -> Interval:
     margin = t_quantile(df, level) * se
-    return Interval(value=value, low=value - margin, high=value + margin, se=se, df=df, level=level, **others)
+    return Interval(value, value - margin, value + margin, se, df, seeds, run_spread, image_se, level)
 
 
 def t_quantile(df: float, level: float = 0.95) -> float:
@@ -348,6 +351,51 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def sequential_p_value(p_value: float, looks: int) -> float:
+    """The p of the smallest of the p-values of several looks at growing data, which would reject too often by itself.
+
+    Pocock (1977, Biometrika 64, 191-199): all looks have the same bound. The probability to cross it comes from the
+    recursion of Armitage, McPherson and Rowe (1969, J. R. Statist. Soc. A 132, 235-244) for looks after equal steps;
+    with an earlier end it is smaller.
+
+    Parameters
+    ----------
+    p_value : the smallest of the two-sided p-values so far. looks : how many are planned at most.
+
+    >>> [round(sequential_p_value(p, looks=4), 3) for p in (0.05, 0.0182)]
+    [0.126, 0.05]
+    """
+    bound = -float(special.ndtri(max(p_value, 1e-300) / 2))
+    if bound <= 0:
+        return 1.0
+    places, weights = np.polynomial.legendre.leggauss(60)
+    # Density of the sum after each look, where no look before has crossed its bound.
+    inside, density = bound * places, _normal(bound * places) * bound * weights
+    for look in range(2, looks + 1):
+        before, reach = inside, bound * math.sqrt(look)
+        inside = reach * places
+        density = (_normal(inside[:, None] - before) @ density) * reach * weights
+    return min(1.0, max(0.0, 1 - float(density.sum())))
+
+
+def sequential_level(looks: int, level: float = 0.95) -> float:
+    """The level of each look's interval with which all looks cover together at `level` (Jennison and Turnbull, 1989,
+    J. R. Statist. Soc. B 51, 305-361: repeated confidence intervals).
+
+    >>> round(sequential_level(4), 4)
+    0.9818
+    """
+    low, high = 0.0, 1 - level
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if sequential_p_value(middle, looks) < 1 - level else (low, middle)
+    return 1 - low
+
+
+def _normal(values: NDArray) -> NDArray:
+    return np.exp(-np.square(values) / 2) / math.sqrt(2 * math.pi)
+
+
 def seeds_needed(
     spread: float, difference: float, *, image_se: float = 0.0, power: float = 0.8, level: float = 0.95
 ) -> float:
@@ -407,11 +455,10 @@ def published_difference(
     accuracies : of our networks, one for each seed.
     images, published_images : on which the accuracies were taken.
     """
-    accuracies = np.asarray(accuracies, dtype=float)
-    seeds, mean = len(accuracies), float(accuracies.mean())
+    seeds, mean = len(accuracies), float(np.mean(accuracies))
     sampling = mean * (1 - mean) / images + published * (1 - published) / published_images
     # The published number is from one run, whose recipe is taken to be as variable as ours.
-    variance = float(accuracies.var(ddof=1)) if seeds >= MINIMUM_SEEDS else 0.0
+    variance = float(np.var(accuracies, ddof=1)) if seeds >= MINIMUM_SEEDS else 0.0
     training = variance * (1 + 1 / seeds)
     total = training + sampling
     return _interval(

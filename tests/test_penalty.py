@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 
 from hwkit import models, plots, runs
 from hwkit.chapters import penalty_bug as penalty
+from hwkit.chapters import penalty_sentences as prose
 from hwkit.chapters import tensorflow_graph
 from hwkit.chapters.penalty_bug import WEIGHTS, PenaltyRun, PenaltyTraining
 from hwkit.errors import ExperimentError, ParameterError, RunError, TrainingError
 from hwkit.findings import reference as results
-from hwkit.findings import sentences as prose
 from hwkit.findings.verdicts import Claim
 from hwkit.runs import Run
 

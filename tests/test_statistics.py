@@ -238,6 +238,31 @@ def test_holm_keeps_the_order_and_lies_between_the_p_value_and_bonferronis(value
     )
 
 
+@pytest.mark.parametrize(("looks", "bound"), [(1, 1.960), (2, 2.178), (3, 2.289), (4, 2.361), (5, 2.413), (10, 2.555)])
+def test_repeated_looks_have_pococks_bounds(looks: int, bound: float) -> None:
+    assert statistics.t_quantile(math.inf, statistics.sequential_level(looks)) == pytest.approx(bound, abs=0.001)
+
+
+def test_looking_again_and_again_keeps_the_five_percent() -> None:
+    random = np.random.default_rng(0)
+    for spread in (0.0, 0.02):
+        smallest = [
+            min(crossed_interval(one[:seeds]).p_value() for seeds in (3, 6, 9, 12))
+            for one in differences(random, 12, spread=spread)
+        ]
+        assert np.mean(np.array(smallest) <= 0.05) > 0.06  # without a correction
+        corrected = [statistics.sequential_p_value(p, looks=4) for p in smallest]
+        assert np.mean(np.array(corrected) <= 0.05) < 1 - COVERED[0]
+
+
+def test_p_values_of_looks_never_fall_and_end_at_one() -> None:
+    values = [statistics.sequential_p_value(p, looks=3) for p in (0.0, 1e-9, 0.01, 0.2, 0.9, 1.0)]
+    assert values == sorted(values)
+    assert values[0] == pytest.approx(0, abs=1e-9)
+    assert values[-1] == 1
+    assert statistics.sequential_p_value(0.03, looks=1) == pytest.approx(0.03, abs=1e-6)
+
+
 def test_as_many_seeds_as_are_needed_find_the_difference_four_times_in_five() -> None:
     seeds = statistics.seeds_needed(spread=0.01, difference=0.01)
     assert seeds == math.ceil(15.7)

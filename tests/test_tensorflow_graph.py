@@ -12,11 +12,11 @@ import torch
 
 from hwkit import data, models, plots
 from hwkit.chapters import penalty_bug as penalty
+from hwkit.chapters import penalty_sentences as prose
 from hwkit.chapters import tensorflow_graph
 from hwkit.chapters.penalty_bug import WEIGHTS, PenaltyRun, PenaltyTraining
 from hwkit.experiment import named_experiment
 from hwkit.findings import reference as results
-from hwkit.findings import sentences as prose
 
 pytestmark = pytest.mark.skipif(
     not tensorflow_graph.available(), reason="TensorFlow is not installed: pip install 'hwkit[tensorflow]'"

@@ -58,7 +58,7 @@ def forest(rows: Sequence[dict[str, Any]]) -> Figure:
         units = {row["unit"] for row in rows}
         ax.set_xlabel("difference in percentage points" + (" (where marked: in %)" if "%" in units else ""))
         shown = dict.fromkeys(row["verdict"] for row in rows)
-        hollow = {"one pair": {"markerfacecolor": "white", "linestyle": ":"}}
+        hollow: dict[str, dict[str, Any]] = {"one pair": {"markerfacecolor": "white", "linestyle": ":"}}
         handles = [
             Line2D([], [], marker="o", label=verdict, color=VERDICT_COLOURS[verdict], **hollow.get(verdict, {}))
             for verdict in shown
@@ -89,7 +89,7 @@ def accuracies(rows: Sequence[dict[str, Any]]) -> Figure:
     frame = pd.DataFrame(list(rows))
     frame["title"] = frame["dataset"].map(lambda dataset: DATASETS[dataset].title)
     parts = list(frame.groupby("title", sort=False))
-    counts = [part["name"].nunique() for _, part in parts]
+    counts = [len(set(part["name"])) for _, part in parts]
     with theme.applied():
         figure = theme.new_figure(height=2.2 + 0.65 * sum(counts) + 1.1 * len(parts))
         panels = figure.subplots(

@@ -17,7 +17,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,6 @@ from torch import Tensor
 from hwkit import analysis, statistics
 from hwkit.errors import RunError, did_you_mean
 from hwkit.experiment import Experiment
-from hwkit.findings.reference import Trained
 from hwkit.formats import mean_and_all, percent, points
 from hwkit.runs import Run, Runs, as_list
 from hwkit.statistics import Interval, OnePair
@@ -39,7 +38,17 @@ EXPECTATIONS = ("higher", "lower", "same")
 ALPHA = 0.05  # of every verdict; its interval is one of 95 %
 # Rides along in a notebook's outputs, so that the report's summary and verdicts.csv have the numbers of the text.
 VERDICTS_MIME = "application/vnd.hwkit.verdicts+json"
-OPTIMISERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "muon": "Muon"}
+OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "muon": "Muon"}
+
+
+class Recipe(Protocol):
+    """One of the runs of a recipe: a `Run`, or anything else with a name that trained an experiment."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def experiment(self) -> Experiment: ...
 
 
 # --- Claims and findings ----------------------------------------------------------------------------------------
@@ -54,7 +63,7 @@ class Claim:
     text : a main clause without a full stop, in the words of whoever claims it.
     expected : what it says of the difference a - b: "higher" or "lower" than zero, or the "same"; None of a claim that
         follows from several findings.
-    margin : the largest difference that "same" puts up with.
+    margin : the largest difference that "same" puts up with; 0 of other claims.
     reason : why this margin, as a main clause without a full stop.
     primary : whether it is the one claim that its chapter is judged by. Holm's correction is over these.
     reference : what the reference report says of it, for the summary.
@@ -67,7 +76,7 @@ class Claim:
 
     text: str
     expected: Expectation | None = None
-    margin: float | None = None
+    margin: float = 0.0
     reason: str = ""
     primary: bool = False
     reference: str = ""
@@ -75,7 +84,7 @@ class Claim:
     def __post_init__(self) -> None:
         if self.expected not in (None, *EXPECTATIONS):
             raise RunError(f"unknown expectation {self.expected!r}; {did_you_mean(self.expected, EXPECTATIONS)}")
-        if (self.expected == "same") != (self.margin is not None and self.margin > 0 and bool(self.reason)):
+        if (self.expected == "same") != (self.margin > 0 and bool(self.reason)):
             raise RunError(
                 f"{self.text!r} expects {self.expected!r} with the margin {self.margin!r} ({self.reason!r}); a claim "
                 'that two are the "same" needs a margin above 0 and its reason, and others take none'
@@ -200,12 +209,13 @@ class Finding:
     @property
     def row(self) -> dict[str, Any]:
         """The finding as a row of verdicts.csv, of what JSON can hold."""
-        estimate, several = self.estimate, isinstance(self.estimate, Interval)
+        estimate = self.estimate
+        several = estimate if isinstance(estimate, Interval) else None
         return {
             "claim": self.claim.text,
             "primary": self.claim.primary,
             "expected": self.claim.expected,
-            "margin": self.claim.margin,
+            "margin": self.claim.margin or None,
             "verdict": self.verdict,
             "quantity": self.quantity,
             "a": self.a,
@@ -218,9 +228,9 @@ class Finding:
             "seeds": " ".join(map(str, self.seeds)),
             "schedule": self.schedule,
             "p_value": self.p_value,
-            "df": estimate.df if several else None,
-            "run_spread": estimate.run_spread if several else None,
-            "robustness": None if several else estimate.robustness,
+            "df": several and several.df,
+            "run_spread": several and several.run_spread,
+            "robustness": estimate.robustness if isinstance(estimate, OnePair) else None,
             "reference": self.claim.reference,
         }
 
@@ -295,9 +305,9 @@ def conclude(claim: Claim, *parts: Finding) -> Conclusion:
 
 def _surety(part: Finding) -> tuple[float, bool]:
     same = part.claim.expected == "same"  # of parts that are equally sure, a difference says more than none
-    if part.p_value is not None:
-        return -part.p_value, same
-    return (math.inf if same else part.estimate.robustness), same
+    if isinstance(part.estimate, OnePair):
+        return (math.inf if same else part.estimate.robustness), same
+    return -(part.p_value or 0.0), same
 
 
 def _headline(verdict: str, finding: Finding) -> str:
@@ -503,7 +513,7 @@ def _on_numbers(
 ) -> Finding:
     """The difference of a number of each network."""
     means = [_mean(side, "{:.3f}".format, "{:.3f}".format) for side in values]
-    estimate = of_numbers(np.subtract(*values))
+    estimate = of_numbers([x - y for x, y in zip(*values, strict=True)])
     evidence = f"{phrase} is {means[0]} in {_name(a)} and {means[1]} in {_name(b)}"
     return finding(claim, estimate, quantity, a, b, evidence, unit="")
 
@@ -524,8 +534,8 @@ def finding(
     claim: Claim,
     estimate: Interval | OnePair,
     quantity: str,
-    a: Sequence[Trained],
-    b: Sequence[Trained],
+    a: Sequence[Recipe],
+    b: Sequence[Recipe],
     evidence: str,
     unit: str = "points",
 ) -> Finding:
@@ -587,10 +597,9 @@ def schedule_of(experiments: Iterable[Experiment]) -> str:
     """For how long and with what these were trained, such as "10 epochs of Adam"."""
     found = []
     for e in experiments:
-        optimiser = str(getattr(e, "optimiser", "adam"))
         images = f" on {e.train_size} images" if e.train_size else ""
         epochs = "1 epoch" if e.epochs == 1 else f"{e.epochs:.3g} epochs" if e.epochs > 1 else f"{e.iterations} steps"
-        found.append(f"{epochs} of {OPTIMISERS.get(optimiser, optimiser)}{images}")
+        found.append(f"{epochs} of {OPTIMIZERS.get(e.optimizer, e.optimizer)}{images}")
     return " and ".join(dict.fromkeys(found))
 
 
