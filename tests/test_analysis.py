@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hwkit import analysis, inference, models, runs, statistics
-from hwkit.datasets import sources
 from hwkit.errors import HwkitError, RunError
 from hwkit.experiment import Experiment
 from hwkit.runs import Run
