@@ -213,7 +213,7 @@ def test_what_is_taken_to_be_there_is_there():
 
 
 def test_the_opening_may_hold_a_figure(notebooks, tmp_path):
-    picture = "data:image/svg+xml;utf8,%3Csvg width='90' height='40'%3E%3C/svg%3E"
+    picture = "data:image/svg+xml;utf8,%3Csvg%20width='90'%20height='40'%3E%3C/svg%3E"
     opening = f"# Summary\n\n![Caption of it.]({picture}){{#fig-sum}}\n\nSee @fig-sum."
     info = build(notebooks, tmp_path, opening=opening)
     text = "\n".join(pages(tmp_path))

@@ -116,29 +116,80 @@ def test_a_notebook_that_breaks_the_format_is_named_with_its_cell(tmp_path, caps
 
 
 RECOVERABLE = [
-    lambda nb: nb.pop("metadata"),
-    lambda nb: nb.update(metadata={"kernelspec": None, "language_info": None}),
-    lambda nb: nb["cells"][0].pop("metadata"),
-    lambda nb: nb["cells"][1].pop("metadata"),
-    lambda nb: nb["cells"][1].update(metadata=None),
-    lambda nb: nb["cells"][1].pop("outputs"),
-    lambda nb: nb["cells"][1].pop("execution_count"),
-    lambda nb: nb["cells"][1]["outputs"][0].pop("name"),
-    lambda nb: nb["cells"][1]["outputs"][1].pop("metadata"),
-    lambda nb: nb["cells"][1]["outputs"][2].update(traceback="as one text"),
-    lambda nb: nb["cells"][1]["outputs"][2].pop("traceback"),
-    lambda nb: nb["cells"][0].update(source="lone \ud83d surrogate"),
+    lambda nb: nb["cells"][1]["outputs"][3].update(traceback="as one text told"),
+    lambda nb: nb["cells"][1]["outputs"][3].pop("traceback"),
+    lambda nb: nb["cells"][0].update(source="written with a lone \ud83d surrogate"),
 ]
 
 
 @pytest.mark.parametrize("damage", RECOVERABLE)
-def test_a_notebook_that_lacks_what_jupyter_does_without_is_exported(tmp_path, damage):
-    error = {"output_type": "error", "ename": "E", "evalue": "e", "traceback": ["e"]}
-    shown = {"output_type": "display_data", "data": {"text/plain": "shown"}, "metadata": {}}
-    outputs = [{"output_type": "stream", "name": "stdout", "text": "printed"}, shown, error]
-    code = {"cell_type": "code", "metadata": {}, "source": "x", "execution_count": None, "outputs": outputs}
-    markdown = {"cell_type": "markdown", "metadata": {}, "source": "text"}
-    nb = {"cells": [markdown, code], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+def test_a_notebook_with_what_jupyter_makes_sense_of_is_exported(tmp_path, damage):
+    nb = full_notebook()
     damage(nb)
     (tmp_path / "a.ipynb").write_text(json.dumps(nb))
     assert main(["export", str(tmp_path / "a.ipynb")]) == 0
+
+
+def full_notebook():
+    """A notebook of all kinds of cells and outputs, as JSON."""
+    outputs = [
+        new_output("stream", text="printed"),
+        new_output("display_data", {"text/plain": "displayed"}),
+        new_output("execute_result", {"text/plain": "resulting"}),
+        new_output("error", ename="ValueError", evalue="told", traceback=["ValueError: told"]),
+    ]
+    cells = [new_markdown_cell("written"), new_code_cell("computed", outputs=outputs), new_raw_cell("raw")]
+    metadata = {"language_info": {"name": "python"}, "kernelspec": {"name": "python3", "display_name": "Python"}}
+    return json.loads(json.dumps(new_notebook(cells=cells, metadata=metadata)))
+
+
+def every_part(node, path=()):
+    """The paths of all entries of dictionaries in a notebook."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(node, dict):
+            yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from every_part(value, (*path, key))
+
+
+# Without these there is nothing to show, or nobody can tell what it is.
+TOLD = {"cells", "cell_type", "output_type", "data", "text/plain", "source", "text", "traceback", "ename", "evalue"}
+
+
+@pytest.mark.parametrize("damage", ["left out", "null"])
+@pytest.mark.parametrize("part", [part for part in every_part(full_notebook()) if part[-1] not in TOLD], ids=str)
+def test_what_jupyter_does_without_may_be_left_out(tmp_path, part, damage):
+    nb = node = full_notebook()
+    for key in part[:-1]:
+        node = node[key]
+    node[part[-1]] = None
+    if damage == "left out":
+        del node[part[-1]]
+    shown = source_of(tmp_path, nb)
+    outputs = () if part[-1] == "outputs" else ("printed", "displayed", "resulting", "told")
+    assert [word for word in ("written", "computed", *outputs) if word not in shown] == []
+
+
+def test_a_traceback_of_one_text_is_one(tmp_path):
+    nb = full_notebook()
+    nb["cells"][1]["outputs"][3]["traceback"] = "Traceback\nValueError: told"
+    assert "Traceback\\nValueError: told" in source_of(tmp_path, nb)
+
+
+def test_nbconvert_takes_such_notebooks_as_well(tmp_path):
+    from hwkit.export.exporters import TypstExporter
+
+    nb = full_notebook()
+    del nb["cells"][0]["metadata"], nb["cells"][1]["outputs"][0]["name"], nb["cells"][1]["outputs"][1]["metadata"]
+    (tmp_path / "a.ipynb").write_text(json.dumps(nb))
+    assert "printed" in TypstExporter().from_filename(str(tmp_path / "a.ipynb"))[0]
+
+
+def source_of(folder, nb):
+    """The Typst source that a notebook becomes."""
+    from hwkit.export.export import typst_source
+    from hwkit.export.notebooks import read_nodes, to_markdown
+
+    (folder / "a.ipynb").write_text(json.dumps(nb))
+    resources = {"metadata": {"name": "a", "path": str(folder)}}
+    return typst_source(to_markdown(read_nodes(folder / "a.ipynb"), resources), resources).text

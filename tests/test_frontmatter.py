@@ -86,6 +86,35 @@ def test_authors_come_in_all_forms_of_quarto(folder, authors, names, affiliation
     assert settings["affiliation"] == affiliations
 
 
+@pytest.mark.parametrize("kind", [new_raw_cell, new_markdown_cell])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_front_matter_stands_in_a_raw_or_a_markdown_cell_with_any_line_ends(folder, kind, end):
+    nb = new_notebook(cells=[kind(f"---{end}title: A study{end}author: Ada{end}---{end}")])
+    assert take_front_matter(nb, folder).settings["title"] == "A study"
+    assert nb.cells[0].source == ""
+
+
+def test_text_behind_front_matter_in_a_markdown_cell_is_text(folder):
+    nb = new_notebook(cells=[new_markdown_cell("---\ntitle: A study\n---\n\n# One\n\nText")])
+    assert take_front_matter(nb, folder).settings["title"] == "A study"
+    assert nb.cells[0].source == "# One\n\nText"
+
+
+@pytest.mark.parametrize("text", ["Note: a text", "Just words", "a: [", "- title: x", "", "# title"])
+def test_text_between_two_rules_is_no_front_matter(folder, text):
+    nb = new_notebook(cells=[new_markdown_cell(f"---\n{text}\n---\nmore")])
+    found = take_front_matter(nb, folder)
+    assert (found.settings, found.warnings) == ({}, [])
+    assert text in nb.cells[0].source
+
+
+@pytest.mark.parametrize("theme", ["article", "report", "handout"])
+@pytest.mark.parametrize("value", ["author: Ada L.", "date: 5 May 2026", "subtitle: Of it", "hwkit: {course: DL 101}"])
+def test_what_a_notebook_without_a_title_says_about_itself_is_shown(folder, theme, value):
+    cells = [new_raw_cell(f"---\n{value}\n---"), new_markdown_cell("# One\n\n# Two")]
+    assert value.split(": ")[-1].strip("{}") in text_of(export(folder, *cells, theme=theme)[0])
+
+
 def test_notebook_metadata_counts_and_front_matter_wins(folder):
     found = front("title: Front", folder, title="Metadata", authors=[{"name": "Ada"}])
     assert found.settings["title"] == "Front"

@@ -1,12 +1,13 @@
-"""The Markdown of one notebook or several as one document: read by pandoc, numbered, with its citations."""
+"""The Markdown of one notebook or several as one document: read, numbered, with its citations."""
 
 from __future__ import annotations
 
-from hwkit.export import ast, pandoc
+from hwkit.export import ast
 from hwkit.export.citations import load_bibliography, with_citations
 from hwkit.export.document import Document, DocumentBuilder, Part
 from hwkit.export.images import ImageStore
 from hwkit.export.markdown import chunk, division
+from hwkit.export.reading import read
 from hwkit.export.settings import ReportSettings
 from hwkit.export.words import words_of
 
@@ -28,17 +29,12 @@ def build_document(
         take_title=take_title,
     )
     builder.warnings += warnings
-    texts = [division(part.markdown, "hwkit-part") for part in parts]
+    texts = [part.markdown for part in parts]
     if settings.abstract:
-        abstract = division(chunk(settings.abstract), "hwkit-abstract")
-        texts[0] = division(abstract + parts[0].markdown, "hwkit-part")
-    # pandoc starts once for all parts: each of its starts costs about as much as a chapter.
-    read, warnings = pandoc.markdown_to_tree("".join(texts))
-    builder.warnings += warnings
-    version = read["pandoc-api-version"]
-    blocks = builder.build([(part, part_tree["c"][1]) for part, part_tree in zip(parts, read["blocks"], strict=True)])
+        texts[0] = division(chunk(settings.abstract), "hwkit-abstract") + texts[0]
+    blocks = builder.build([(part, read(text)) for part, text in zip(parts, texts, strict=True)])
     if bibliography.entries:
-        blocks, warnings = with_citations(blocks, bibliography, settings, version)
+        blocks, warnings = with_citations(blocks, bibliography, settings)
         builder.warnings += warnings
     is_abstract = [block["t"] == "Div" and "hwkit-abstract" in block["c"][0][1] for block in blocks]
     first = next(ast.elements(blocks, "Header"), None)
@@ -49,6 +45,5 @@ def build_document(
         builder.title or (ast.text_of(first).strip() if first else ""),
         [inner for block, taken in zip(blocks, is_abstract, strict=True) if taken for inner in block["c"][1]],
         builder.formulas,
-        version,
         title_taken=bool(builder.title),
     )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 # An element is {"t": type, "c": content}; blocks and inlines stand in lists.
 Element = dict[str, Any]
 Attr = list[Any]
+
+
+def parts(element: Element) -> tuple[str, Any]:
+    """The type and the content of an element."""
+    return element["t"], element.get("c")
 
 
 def attr(identifier: str = "", classes: tuple[str, ...] = (), **values: str) -> Attr:
@@ -52,6 +57,10 @@ def paragraph(inlines: list[Element]) -> Element:
     return {"t": "Para", "c": inlines}
 
 
+def header(level: int, inlines: list[Element]) -> Element:
+    return {"t": "Header", "c": [level, attr(), inlines]}
+
+
 def link(inlines: list[Element], target: str) -> Element:
     return {"t": "Link", "c": [attr(), inlines, [target, ""]]}
 
@@ -62,6 +71,33 @@ def span(inlines: list[Element], attributes: Attr) -> Element:
 
 def division(blocks: list[Element], attributes: Attr) -> Element:
     return {"t": "Div", "c": [attributes, blocks]}
+
+
+def math(tex: str, *, display: bool = False) -> Element:
+    return {"t": "Math", "c": [{"t": "DisplayMath" if display else "InlineMath"}, tex]}
+
+
+def citation(keys: Iterable[str], shown: list[Element], *, in_text: bool = False) -> Element:
+    """A citation of several keys, shown as `shown` where there are no entries for them."""
+    mode = "AuthorInText" if in_text else "NormalCitation"
+    return {"t": "Cite", "c": [[cited(key.strip(), mode=mode) for key in keys if key.strip()], shown]}
+
+
+def reference(label: str, command: str, shown: list[Element]) -> Element:
+    r"""What `\ref`, `\eqref` (the commands) and MyST's roles ("named") refer to."""
+    return {"t": "Link", "c": [attr("", ("hwkit-reference", command)), shown, [f"#{label}", ""]]}
+
+
+def cited(key: str, before: str = "", after: str = "", *, mode: str = "NormalCitation") -> dict[str, Any]:
+    """One key of a citation with the texts before and after it."""
+    return {
+        "citationId": key,
+        "citationPrefix": text_inlines(before),
+        "citationSuffix": text_inlines(after),
+        "citationMode": {"t": mode},
+        "citationNoteNum": 0,
+        "citationHash": 0,
+    }
 
 
 def code_block(text: str, attributes: Attr) -> Element:
@@ -97,6 +133,16 @@ def changed(node: Any, change: Callable[[Element], list[Element] | None]) -> Any
     return node
 
 
+def changed_inside(node: Any, change: Callable[[Element], Element]) -> Any:
+    """A tree in which `change` replaced elements, innermost first."""
+    if isinstance(node, list):
+        return [changed_inside(item, change) for item in node]
+    if isinstance(node, dict):
+        inside = {key: changed_inside(value, change) for key, value in node.items()}
+        return change(inside) if "t" in inside else inside
+    return node
+
+
 def elements(node: Any, *types: str) -> Iterator[Element]:
     """All elements of the given types in a tree, in document order."""
     if isinstance(node, dict):
@@ -115,7 +161,9 @@ def text_of(node: Any) -> str:
         return "".join(text_of(item) for item in node)
     if not isinstance(node, dict):
         return ""
-    kind, content = node.get("t"), node.get("c")
+    if "t" not in node:
+        return text_of(node.get("c"))
+    kind, content = parts(node)
     if kind == "Str":
         return content
     if kind in ("Space", "SoftBreak", "LineBreak"):

@@ -68,7 +68,7 @@ def _read(path: Path) -> list[Any]:
 
 
 def with_citations(
-    blocks: list[Element], bibliography: Bibliography, settings: ReportSettings, api_version: Sequence[int]
+    blocks: list[Element], bibliography: Bibliography, settings: ReportSettings
 ) -> tuple[list[Element], list[str]]:
     """The blocks with every citation and the list of references written out, and warnings.
 
@@ -103,8 +103,8 @@ def with_citations(
         "lang": {"t": "MetaString", "c": settings.language},
     }
     if nocite:
-        meta["nocite"] = {"t": "MetaInlines", "c": [_citation(key) for key in nocite]}
-    document = {"pandoc-api-version": list(api_version), "meta": meta, "blocks": blocks}
+        meta["nocite"] = {"t": "MetaInlines", "c": [ast.citation([key], [ast.string(f"@{key}")]) for key in nocite]}
+    document = pandoc.tree(blocks, meta)
     options = ["--to", "json", "--citeproc"]
     try:
         output, messages = pandoc.tree_to(document, [*options, *(["--csl", settings.csl] if settings.csl else [])])
@@ -115,18 +115,6 @@ def with_citations(
         output, messages = pandoc.tree_to(document, options)
     warnings += messages
     return _plain(_with_safe_labels(json.loads(output)["blocks"])), list(dict.fromkeys(warnings))
-
-
-def _citation(key: str) -> Element:
-    citation = {
-        "citationId": key,
-        "citationPrefix": [],
-        "citationSuffix": [],
-        "citationMode": {"t": "NormalCitation"},
-        "citationNoteNum": 0,
-        "citationHash": 0,
-    }
-    return {"t": "Cite", "c": [[citation], [ast.string(f"@{key}")]]}
 
 
 def _with_place(blocks: list[Element], title: str) -> list[Element]:

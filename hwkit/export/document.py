@@ -54,7 +54,7 @@ class Part:
 
 @dataclass
 class Document:
-    """A document ready to be written: its blocks as a pandoc tree, its images, and what was left out or amiss.
+    """A document ready to be written: its blocks as a tree of pandoc's, its images, and what was left out or amiss.
 
     `title` is that of the text: its heading that stood above everything, which is no heading any more if
     `title_taken`, or else its first one. `abstract` are
@@ -68,12 +68,7 @@ class Document:
     abstract: list[Element] = field(default_factory=list)
     # Where each formula stands ("notebook, cell 3: "), by its TeX, for messages.
     formulas: dict[str, str] = field(default_factory=dict)
-    api_version: Sequence[int] = ()
     title_taken: bool = False
-
-    def tree(self) -> dict[str, Any]:
-        """The document as pandoc's JSON."""
-        return {"pandoc-api-version": list(self.api_version), "meta": {}, "blocks": self.blocks}
 
 
 class DocumentBuilder:
@@ -138,7 +133,7 @@ class DocumentBuilder:
         return ast.changed(node, self._clean_element)
 
     def _clean_element(self, element: Element) -> list[Element] | None:
-        kind, content = element["t"], element.get("c")
+        kind, content = ast.parts(element)
         if kind == "Div":
             return self._clean_division(content)
         if kind == "RawBlock":
@@ -283,7 +278,8 @@ class DocumentBuilder:
         attributes, (_, caption), body = content
         cleaned = self._clean(body)
         text = ast.text_of(caption).strip()
-        if not attributes[0].startswith("fig-") and (not text or _FILE_NAME_CAPTION.match(text)):
+        is_captioned = text and not _FILE_NAME_CAPTION.match(text) and cleaned
+        if not attributes[0].startswith("fig-") and not is_captioned:
             return cleaned
         for image in ast.elements(cleaned, "Image"):
             _describe(image, text)
@@ -340,7 +336,7 @@ class DocumentBuilder:
         return ast.changed(node, self._number_element)
 
     def _number_element(self, element: Element) -> list[Element] | None:
-        kind, content = element["t"], element.get("c")
+        kind, content = ast.parts(element)
         if kind == "Header":
             return [self._heading(content)]
         if kind == "Figure":
@@ -388,8 +384,8 @@ class DocumentBuilder:
             wanted = attributes[0] or f"{label}-{index + 1}"
             attributes[0] = self._unique(wanted)
             self.targets.setdefault(wanted, (f"{number}{letter}", attributes[0]))
-            inlines = caption[1][0]["c"] if caption[1] else []
-            caption[1] = [ast.plain([ast.string(f"({letter})"), ast.space(), *inlines])]
+            first, others = (caption[1][0]["c"], caption[1][1:]) if caption[1] else ([], [])
+            caption[1] = [ast.plain([ast.string(f"({letter})"), ast.space(), *first]), *others]
 
     def _heading(self, content: list[Any]) -> Element:
         level, attributes, inlines = content
@@ -453,7 +449,7 @@ class DocumentBuilder:
         return ast.changed(node, self._resolve_element)
 
     def _resolve_element(self, element: Element) -> list[Element] | None:
-        kind, content = element["t"], element.get("c")
+        kind, content = ast.parts(element)
         if kind == "Cite":
             return self._citation(content)
         if kind == "Link":

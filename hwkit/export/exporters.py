@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import IO, Any
 
 from nbconvert.exporters import TemplateExporter
 from nbconvert.preprocessors import Preprocessor
-from nbformat import NotebookNode, ValidationError
+from nbformat import NotebookNode, ValidationError, from_dict
 from traitlets import Bool, Unicode, default
 
 from hwkit.export import outputs
 from hwkit.export.export import named, typst_source, warnings_of
-from hwkit.export.notebooks import invalid, keep_shown_cells, numbered
+from hwkit.export.notebooks import invalid, keep_shown_cells, numbered, parsed
 from hwkit.export.pandoc import TEMPLATES
 from hwkit.export.typesetting import TypstSource, compile_pdf
 from hwkit.export.typst_writer import typst_string
@@ -69,6 +69,12 @@ class TypstExporter(TemplateExporter):
         self.register_preprocessor(
             CellOptionsPreprocessor(parent=self, echo=self.echo, show_parameters=self.show_parameters), enabled=True
         )
+
+    def from_file(
+        self, file_stream: IO[str], resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """The notebook in a file, also one that lacks something that Jupyter does without and nbformat does not."""
+        return self.from_notebook_node(from_dict(parsed(file_stream.read())), resources, **kw)
 
     def from_notebook_node(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any

@@ -20,7 +20,7 @@ from hwkit.export.settings import THEMES, ReportSettings
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-_FENCED = re.compile(r"\A\s*---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*\s*\Z", re.DOTALL)
+_FENCED = re.compile(r"\A\s*---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n(.*))?\Z", re.DOTALL)
 # Keys of Quarto's and pandoc's front matter, and the settings that they are.
 _KEYS = {
     "title": "title",
@@ -58,17 +58,17 @@ class FrontMatter:
 
 
 def take_front_matter(nb: NotebookNode, folder: Path) -> FrontMatter:
-    """The notebook's front matter; its cell is emptied. Paths in it must lead into `folder`.
+    """The notebook's front matter, taken out of its first cell. Paths in it must lead into `folder`.
 
-    A value that is not accepted is left out with a warning, so that the notebook is set all the same.
+    In a Markdown cell, text may follow it, and it is front matter only if it has one of its keys: what stands between
+    two rules may be a text as well. A value that is not accepted is left out with a warning, so that the notebook is
+    set all the same.
     """
     found = FrontMatter()
     values: dict[str, Any] = {key: nb.metadata[key] for key in ("title", "date", "authors") if nb.metadata.get(key)}
     cell = nb.cells[0] if nb.cells else None
-    fenced = _FENCED.match(cell.source) if cell is not None and cell.cell_type == "raw" else None
-    if fenced:
-        cell.source = ""
-        values |= _parsed(fenced[1], found)
+    if cell is not None and (fenced := _FENCED.match(cell.source.replace("\r\n", "\n"))):
+        values |= _taken(cell, fenced, found)
     options = values.pop("format", None)
     options = options if isinstance(options, dict) else {}
     page = options.get("html")
@@ -86,6 +86,24 @@ def take_front_matter(nb: NotebookNode, folder: Path) -> FrontMatter:
             _warn_of_misspelling(key, found)
     found.settings |= _authors(values)
     return found
+
+
+def _taken(cell: NotebookNode, fenced: re.Match[str], found: FrontMatter) -> dict[str, Any]:
+    """The values of a cell that begins with something fenced, which is taken out of it if it is front matter."""
+    rest = (fenced[2] or "").strip("\n")
+    if cell.cell_type == "raw" and not rest.strip():
+        cell.source = ""
+        return _parsed(fenced[1], found)
+    if cell.cell_type != "markdown":
+        return {}
+    try:
+        values = safeyaml.parse(fenced[1])
+    except yaml.YAMLError:
+        return {}
+    if not isinstance(values, dict) or not {*_KEYS, *_AUTHOR_KEYS, "format", "execute", "hwkit"}.intersection(values):
+        return {}
+    cell.source = rest
+    return {str(key): value for key, value in values.items()}
 
 
 def _parsed(text: str, found: FrontMatter) -> dict[str, Any]:

@@ -26,7 +26,6 @@ def write_html(document: Document, settings: ReportSettings, facts: Mapping[str,
     """The document's HTML page."""
     abstract = [ast.division(document.abstract, ast.attr("", ("abstract",)))] if document.abstract else []
     blocks = ast.changed([*abstract, *document.blocks], _element)
-    changed = Document(blocks, document.images, document.warnings, api_version=document.api_version)
     options = [
         *("--to", "html5", "--standalone", "--template", str(TEMPLATES / "html" / "report.html")),
         *("--mathml", "--wrap", "none", "--section-divs", "--toc", "--toc-depth", "2"),
@@ -38,7 +37,7 @@ def write_html(document: Document, settings: ReportSettings, facts: Mapping[str,
     ]
     if settings.contents:
         options += ["--variable", "show-contents=true"]
-    page, _ = pandoc.tree_to(changed.tree(), options)
+    page, _ = pandoc.tree_to(pandoc.tree(blocks), options)
     return _IMAGE_SOURCE.sub(lambda match: _embedded(match, document), page)
 
 
@@ -66,7 +65,7 @@ def _title_block(settings: ReportSettings, facts: Mapping[str, str]) -> str:
 
 
 def _element(element: Element) -> list[Element] | None:
-    kind, content = element["t"], element.get("c")
+    kind, content = ast.parts(element)
     if kind == "Header":
         return [_heading(content)]
     if kind == "CodeBlock":

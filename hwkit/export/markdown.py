@@ -1,4 +1,4 @@
-"""Pandoc Markdown, written safely: chunks in fences that their own text cannot close."""
+"""Markdown that `hwkit.export.reading` reads, written safely: chunks in fences that their own text cannot close."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PAGE_BREAK = re.compile(r"\\(?:newpage|pagebreak|clearpage)|\{\{<\s*pagebreak\s*
 
 
 def attributes(classes: Iterable[str] = (), identifier: str = "", values: Mapping[str, object] | None = None) -> str:
-    """Pandoc's `{#id .class key="value"}`; keys without a value are left out."""
+    """Attributes `{#id .class key="value"}`; keys without a value are left out."""
     parts = [f"#{identifier}"] if identifier else []
     parts += [f".{name}" for name in classes]
     for key, value in (values or {}).items():
@@ -30,6 +30,11 @@ def fenced(text: str, kind: str, **values: object) -> str:
 def chunk(text: str, markup: str = "markdown", **values: object) -> str:
     """A piece of markup that is read by itself: nothing left open in it reaches what follows."""
     return fenced(text, "hwkit-chunk", markup=markup, **values)
+
+
+def caption(text: str, **values: object) -> str:
+    """A caption: paragraphs of Markdown in which no other block begins, so that "1. The loss" is no list."""
+    return division(chunk(text, "inline", **values), "hwkit-caption")
 
 
 def division(content: str, kind: str, identifier: str = "", **values: object) -> str:

@@ -52,19 +52,24 @@ def read_nodes(path: Path) -> NotebookNode:
         If there is none that can be read.
     """
     try:
-        content = read_bytes(path, LARGEST_NOTEBOOK)
-        nb: Any = json.loads(content, object_hook=Node)
-        if nb.get("nbformat", 4) != 4:
-            import nbformat
-
-            nb = nbformat.convert(nbformat.reader.reads(content.decode()), 4)
-        for cell in nb.cells:
-            cell.source = "".join(cell.get("source") or "")  # a text, or its lines
-        return nb
+        return parsed(read_bytes(path, LARGEST_NOTEBOOK))
     except json.JSONDecodeError as error:
         raise ReportError(f"it cannot be read: it is no notebook, as it is no JSON ({error})") from None
     except Exception as error:  # all that damaged files raise means the same here
         raise ReportError(f"it cannot be read: {type(error).__name__}: {error}") from error
+
+
+def parsed(content: bytes | str) -> NotebookNode:
+    """The notebook that a file holds, in format 4; raises whatever JSON and nbformat raise of others."""
+    nb: Any = json.loads(content, object_hook=Node)
+    if (nb.get("nbformat") or 4) != 4:
+        import nbformat
+
+        text = content if isinstance(content, str) else content.decode()
+        nb = nbformat.convert(nbformat.reader.reads(text), 4)
+    for cell in nb.cells:
+        cell.source = "".join(cell.get("source") or "")  # a text, or its lines
+    return nb
 
 
 def numbered(nb: NotebookNode, resources: dict[str, Any]) -> NotebookNode:
@@ -94,12 +99,13 @@ def repaired(nb: NotebookNode) -> NotebookNode:
     Values of the wrong kind that no reader can make sense of are left, for `require_valid` to name.
     """
     _fill(nb, {"metadata": {}})
+    for key in [key for key, value in nb.metadata.items() if value is None]:
+        del nb.metadata[key]
     for cell in nb.cells:
         _fill(cell, {"metadata": {}, "source": ""})
-        _fill(cell.metadata, {"tags": []})
         if cell.setdefault("cell_type", "code" if "outputs" in cell else "markdown") != "code":
             continue
-        _fill(cell, {"outputs": [], "execution_count": 0})
+        _fill(cell, {"outputs": []})
         for output in cell.outputs:
             kind = output.setdefault("output_type", "stream" if "text" in output else "display_data")
             if kind == "stream":

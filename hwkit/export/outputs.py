@@ -13,7 +13,7 @@ from hwkit.export import terminal
 from hwkit.export.figures import drawing
 from hwkit.export.formulas import split_macros
 from hwkit.export.images import ImageStore, StoredImage, image_bytes
-from hwkit.export.markdown import PAGE_BREAK, chunk, division, escaped, fenced, page_break
+from hwkit.export.markdown import PAGE_BREAK, caption, chunk, division, escaped, fenced, page_break
 from hwkit.export.widgets import widget_parts
 from hwkit.export.words import letter_of
 
@@ -73,8 +73,7 @@ def code_input(cell: NotebookNode, notebook: NotebookNode) -> str:
     label = label if label.startswith("lst-") else ""
     if not label and not options.get("lst-cap"):
         return code
-    caption = division(chunk(str(options.get("lst-cap") or ""), cell=number), "hwkit-caption")
-    return division(caption + code, "hwkit-listing", label)
+    return division(caption(str(options.get("lst-cap") or ""), cell=number) + code, "hwkit-listing", label)
 
 
 def _fold(options: Mapping[str, Any]) -> str:
@@ -159,8 +158,8 @@ class _CellOutputs:
         if self.options.get("output") is False:
             return
         for option, captions, count in given:
-            for caption in captions[count:] if len(captions) > 1 or not count else ():
-                self._warn(f"{option}: {caption!r} has no output to stand at and was left out")
+            for text in captions[count:] if len(captions) > 1 or not count else ():
+                self._warn(f"{option}: {text!r} has no output to stand at and was left out")
 
     def _columns(self) -> object:
         """How many pictures stand side by side."""
@@ -251,8 +250,8 @@ class _CellOutputs:
             return self._figure(text, str(given["caption"]), label, alt)
         if len(self.captions) == 1:
             if index < len(self.subcaptions):
-                caption = division(chunk(self.subcaptions[index], cell=self.number), "hwkit-caption")
-                text = division(text + caption, "hwkit-subfigure", alt=alt)
+                below = caption(self.subcaptions[index], cell=self.number)
+                text = division(text + below, "hwkit-subfigure", alt=alt)
             self.joined.append(text)
             return ""
         if index < len(self.captions):
@@ -277,25 +276,25 @@ class _CellOutputs:
             return f"{size['width']}px"
         return ""
 
-    def _figure(self, content: str, caption: str, label: str, alt: str) -> str:
-        body = content + division(chunk(caption, cell=self.number), "hwkit-caption")
+    def _figure(self, content: str, text: str, label: str, alt: str) -> str:
+        body = content + caption(text, cell=self.number)
         return division(body, "hwkit-figure", label if label.startswith("fig-") else "", alt=alt)
 
     def _maybe_table(self, content: str, markup: str, metadata: Mapping[str, Any]) -> str:
         given = _mapping(metadata.get("hwkit"))
-        caption = str(given.get("caption") or "")
+        text = str(given.get("caption") or "")
         is_table = "<table" in markup or re.search(r"^\s*\|.*\|\s*$", markup, re.MULTILINE)
         if not is_table:
             return content
         index, self.tables = self.tables, self.tables + 1
         if index < len(self.table_subcaptions):
             content += chunk(f"({letter_of(index)}) {self.table_subcaptions[index]}", cell=self.number)
-        if not caption and index < len(self.table_captions):
-            caption = self.table_captions[index]
-        if not caption:
+        if not text and index < len(self.table_captions):
+            text = self.table_captions[index]
+        if not text:
             return content
         label = str(given.get("label") or self._label(index, ("tbl-",)))
-        body = division(chunk(caption, cell=self.number), "hwkit-caption") + content
+        body = caption(text, cell=self.number) + content
         return division(body, "hwkit-table", label)
 
     def _label(self, index: int, prefixes: Sequence[str]) -> str:

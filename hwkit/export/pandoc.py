@@ -14,6 +14,8 @@ from typing import Any
 
 from hwkit.errors import ReportError
 
+# Of the trees that are written here; pandoc 3 reads and writes this one.
+API_VERSION = (1, 23, 1)
 TEMPLATES = Path(__file__).parent / "templates"
 _TIMEOUT_SECONDS = 120
 _WARNING = re.compile(r"^\[WARNING\] (.*(?:\n  .*)*)", re.MULTILINE)
@@ -37,18 +39,14 @@ def executable() -> str:
     return found
 
 
-def markdown_to_tree(markdown: str) -> tuple[dict[str, Any], list[str]]:
-    """The document tree of chunked Markdown (see `hwkit.export.markdown`), and pandoc's warnings."""
-    options = [
-        "--from",
-        "markdown-yaml_metadata_block-citations",
-        "--to",
-        "json",
-        "--lua-filter",
-        str(TEMPLATES / "read.lua"),
-    ]
-    text, warnings = run(markdown, options)
-    return json.loads(text), warnings
+def latex_to_blocks(text: str) -> list[Any]:
+    """The blocks of LaTeX, such as a `tabular`."""
+    return json.loads(run(text, ["--from", "latex", "--to", "json"])[0])["blocks"]
+
+
+def tree(blocks: list[Any], meta: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A document in pandoc's JSON."""
+    return {"pandoc-api-version": list(API_VERSION), "meta": meta or {}, "blocks": blocks}
 
 
 def tree_to(tree: dict[str, Any], options: Sequence[str]) -> tuple[str, list[str]]:

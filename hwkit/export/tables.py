@@ -60,7 +60,7 @@ class TableLayout:
 
 
 def layouts(table: Element, width: float) -> list[TableLayout]:
-    """The tables that one pandoc table becomes on a line `width` ems wide: one, or several side by side parts.
+    """The tables that one table of the tree becomes on a line `width` ems wide: one, or several side by side parts.
 
     A table too wide for the line is first set smaller; what then still does not fit is cut between columns,
     the first column repeated.
@@ -115,7 +115,7 @@ def join_index_names(table: Element) -> None:
 
 
 def alignments(table: Element) -> list[str]:
-    """How each column of a pandoc table is aligned: "left", "right" (numbers) or "center"."""
+    """How each column of a table is aligned: as it says, or "right" (numbers) or "left"."""
     _, _, column_specs, (_, head_rows), bodies, _ = table["c"]
     body = [_row(row) for section in bodies for row in section[2] + section[3]]
     grid = _Grid([_row(row) for row in head_rows], body, len(column_specs))
@@ -204,11 +204,10 @@ class _Grid:
         return max((_ems(text) for text in self.head_texts[column] + self.body_texts[column]), default=0.0)
 
     def alignment(self, column: int, stated: str) -> str:
-        if stated == "AlignCenter":
-            return "center"
+        if stated != "AlignDefault":
+            return stated.removeprefix("Align").lower()
         texts = self.body_texts[column]
-        numeric = bool(texts) and any(texts) and all(_NUMBER.match(text) for text in texts)
-        return "right" if numeric or (stated == "AlignRight" and not texts) else "left"
+        return "right" if any(texts) and all(_NUMBER.match(text) for text in texts) else "left"
 
 
 def _ems(text: str) -> float:

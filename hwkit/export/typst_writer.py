@@ -1,11 +1,18 @@
-"""A document tree in Typst's language; what needs more than pandoc knows calls the theme's own functions."""
+"""The document as Typst source, written so that no text can be code and none ends what it stands in.
+
+Three rules make that so. Text is only written by `typst_text`, which escapes every character that means something
+to Typst in any place. Everything else is a call, and calls are only written by `_call`, which ends them with a
+semicolon: what follows is text, whatever it begins with. And what comes from elsewhere (code, addresses, labels) stands
+in calls as strings, written by `typst_string`.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
-from hwkit.export import ast, pandoc, tables, terminal
+from hwkit.export import ast, tables, terminal
 from hwkit.export.ast import Element
 from hwkit.export.colours import of_classes
 from hwkit.export.document import Document, callout_kind
@@ -13,23 +20,57 @@ from hwkit.export.formulas import FormulaError, formula
 
 # Jupyter's names of languages that Typst's highlighter knows under another.
 LANGUAGES = {"ipython": "python", "ipython3": "python", "c++": "cpp", "r": "r", "julia": "julia"}
-# Comments around each formula, so that one that the typesetter does not accept can be found again.
-_END_OF_ABSTRACT = "/*hwkit: the abstract ends*/"
+# Comments around each formula, so that one that the typesetter does not accept can be found again. No string and no
+# text holds the sign that a comment begins with.
+FORMULA = re.compile(r"/\*formula (\d+)\*/(.*?)/\*end\*/", re.DOTALL)
 # Formulas of fewer characters of Typst fit into a line.
 _LONG = 100
-FORMULA = re.compile(r"/\*formula (\d+)\*/(.*?)/\*end\*/", re.DOTALL)
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+# What breaks a line in Typst, where a heading or a list could begin.
+_LINE_ENDS = re.compile("[\n\r\x0b\x0c\x85\u2028\u2029]+")
+# Signs that mean something anywhere; those that do at the beginning of a line or beside others of their kind, which
+# are left as they are within words and numbers.
+_SIGNS = re.compile(r"[\\#$*_`<@\[\]~/=+]|(?<![^\W\d_])-|-(?![^\W\d_])|(?<![^\W\d_])\.(?!\w)|(?<=\.)\.|^[.:]")
+_WRAPPERS = {
+    "Emph": "emph",
+    "Strong": "strong",
+    "Strikeout": "strike",
+    "Underline": "underline",
+    "Subscript": "sub",
+    "Superscript": "super",
+    "SmallCaps": "smallcaps",
+}
+_QUOTES = {"SingleQuote": "'", "DoubleQuote": '"'}
+_NUMBERINGS = {"LowerAlpha": "a", "UpperAlpha": "A", "LowerRoman": "i", "UpperRoman": "I"}
 
 
 def typst_string(text: str) -> str:
     """A Typst string literal."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    escaped = re.sub(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", "", escaped)
+    escaped = _CONTROLS.sub("", escaped.replace("/*", "/\\u{2a}"))
     return f'"{escaped}"'
 
 
-def typst_array(items: list[str]) -> str:
+def typst_text(text: str) -> str:
+    """Text that is nothing but text, wherever in a line it stands; straight quotes become the language's own.
+
+    Examples
+    --------
+    >>> typst_text("1. #let x = a-b -- 0.5")
+    '1\\\\. \\\\#let x \\\\= a-b \\\\-\\\\- 0.5'
+    """
+    return _SIGNS.sub(r"\\\g<0>", _CONTROLS.sub("", _LINE_ENDS.sub(" ", text)))
+
+
+def typst_array(items: Iterable[str]) -> str:
     """A Typst array of expressions."""
     return "(" + "".join(f"{item}, " for item in items) + ")"
+
+
+def _call(name: str, *arguments: str, body: str | None = None) -> str:
+    """A call in markup: `#name(arguments)[body];`. What follows cannot become a part of it."""
+    listed = f"({', '.join(arguments)})" if arguments or body is None else ""
+    return f"#{name}{listed}{'' if body is None else f'[{body}]'};"
 
 
 class TypstWriter:
@@ -45,16 +86,61 @@ class TypstWriter:
     def write(self, document: Document) -> tuple[str, str]:
         """The document's body and its abstract in Typst; a formula that breaks off is shown as source."""
         self.where = document.formulas
-        end = [ast.raw_block("typst", _END_OF_ABSTRACT)]
-        converted = Document(
-            [*self._blocks(document.abstract), *end, *self._blocks(document.blocks)],
-            document.images,
-            document.warnings,
-            api_version=document.api_version,
-        )
-        text, _ = pandoc.tree_to(converted.tree(), ["--to", "typst", "--wrap", "none"])
-        abstract, _, body = text.partition(_END_OF_ABSTRACT)
-        return body, abstract.strip()
+        abstract = self._blocks(document.abstract).strip()
+        return self._blocks(document.blocks), abstract
+
+    def formula_as_source(self, number: int) -> str:
+        """Typst that shows a formula as it was written, and a warning among `warnings`."""
+        tex, where = self.formulas[number]
+        self.warnings.append(f"{where}a formula could not be set and is shown as source: {' '.join(tex.split())[:160]}")
+        return _call("hwkit-missing", f"raw({typst_string(tex)})")
+
+    def formula_too_wide(self, number: int) -> None:
+        """Add to `warnings` that a formula is hard to read."""
+        tex, where = self.formulas[number]
+        self.warnings.append(f"{where}a formula is shown at less than 60 % of its size: {' '.join(tex.split())[:160]}")
+
+    # --- lines -----------------------------------------------------------------------------------------------
+
+    def _inlines(self, inlines: list[Element]) -> str:
+        return "".join(self._inline(inline) for inline in inlines)
+
+    def _inline(self, inline: Element) -> str:
+        kind, content = ast.parts(inline)
+        if kind == "Str":
+            return typst_text(content)
+        if kind in ("Space", "SoftBreak"):
+            return " "
+        if kind == "LineBreak":
+            return _call("linebreak")
+        if kind in _WRAPPERS:
+            return _call(_WRAPPERS[kind], body=self._inlines(content))
+        if kind == "Quoted":
+            quote = _QUOTES[content[0]["t"]]
+            return quote + self._inlines(content[1]) + quote
+        if kind == "Code":
+            return _call("raw", typst_string(content[1])) + _label(content[0][0])
+        if kind == "Math":
+            return self._formula(content[1], display=content[0]["t"] == "DisplayMath")
+        if kind == "Link":
+            address = content[2][0]
+            target = f"label({typst_string(address[1:])})" if address.startswith("#") else typst_string(address)
+            return _call("link", target, body=self._inlines(content[1])) + _label(content[0][0])
+        if kind == "Image":
+            return _call("hwkit-inline-image", *_image_arguments(inline))
+        if kind == "Note":
+            return _call("footnote", body=self._blocks(content).strip())
+        if kind == "Span":
+            return self._span(*content)
+        return self._inlines(content[1]) if kind == "Cite" else ""
+
+    def _span(self, attributes: Any, inlines: list[Element]) -> str:
+        if "hwkit-missing" in attributes[1]:
+            return _call("hwkit-missing", body=self._inlines(inlines))
+        written = self._inlines(inlines)
+        for name, colour in zip(("text", "highlight"), of_classes(attributes[1]), strict=True):
+            written = _call(name, _fill(colour), body=written) if colour else written
+        return _anchor(attributes[0]) + written
 
     def _formula(self, tex: str, *, display: bool) -> str:
         """A formula between marks, by which it is found again if Typst does not accept it."""
@@ -71,63 +157,64 @@ class TypstWriter:
         label = f"<formula-{number}>" if display and len(typst) > _LONG and typst.endswith("$") else ""
         return f"/*formula {number}*/{typst}{label}/*end*/"
 
-    def formula_as_source(self, number: int) -> str:
-        """Typst that shows a formula as it was written, and a warning among `warnings`."""
-        tex, where = self.formulas[number]
-        self.warnings.append(f"{where}a formula could not be set and is shown as source: {' '.join(tex.split())[:160]}")
-        return f"#hwkit-missing(raw({typst_string(tex)}))"
+    # --- blocks ----------------------------------------------------------------------------------------------
 
-    def formula_too_wide(self, number: int) -> None:
-        """Add to `warnings` that a formula is hard to read."""
-        tex, where = self.formulas[number]
-        self.warnings.append(f"{where}a formula is shown at less than 60 % of its size: {' '.join(tex.split())[:160]}")
+    def _blocks(self, blocks: list[Element]) -> str:
+        return "".join(map(self._block, blocks, [*blocks[1:], None]))
 
-    def _blocks(self, node: Any) -> Any:
-        return ast.changed(node, self._element)
+    def _content(self, blocks: list[Element]) -> str:
+        """Blocks as an argument: content in brackets."""
+        return f"[{self._blocks(blocks).strip()}]"
 
-    def _element(self, element: Element) -> list[Element] | None:
-        kind, content = element["t"], element.get("c")
+    def _block(self, block: Element, following: Element | None) -> str:
+        # A list in the item of a list stands as close below its text as the items to each other.
+        is_above_list = block["t"] == "Plain" and following is not None and following["t"].endswith("List")
+        return self._written(block) + ("\n" if is_above_list else "\n\n")
+
+    def _written(self, block: Element) -> str:
+        kind, content = ast.parts(block)
+        if kind in ("Para", "Plain"):
+            return self._paragraph(content)
         if kind == "Header":
-            return [self._heading(content)]
+            return self._heading(content)
         if kind == "CodeBlock":
-            return [ast.raw_block("typst", self._code(*content) + _label(content[0][0]))]
+            return self._code(*content) + _label(content[0][0])
+        if kind == "BulletList":
+            return _call("list", _tight(content), *map(self._content, content))
+        if kind == "OrderedList":
+            return self._numbered_list(*content)
+        if kind == "DefinitionList":
+            items = [(f"[{self._inlines(term)}]", "".join(map(self._blocks, texts)).strip()) for term, texts in content]
+            return _call("terms", *(f"terms.item({term}, [{text}])" for term, text in items))
+        if kind == "BlockQuote":
+            return _call("quote", "block: true", body=self._blocks(content).strip())
+        if kind == "HorizontalRule":
+            return _call("hwkit-rule")
+        if kind == "LineBlock":
+            return _call("linebreak").join(map(self._inlines, content))
         if kind == "Figure":
             return self._figure(content)
         if kind == "Table":
-            return self._table(element)
-        if kind in ("Para", "Plain"):
-            return self._paragraph(content)
-        if kind == "Image":
-            return [ast.raw_inline("typst", f"#hwkit-inline-image({_image_arguments(element)})")]
-        if kind == "Div":
-            return self._division(content)
-        if kind == "Span" and "hwkit-missing" in content[0][1]:
-            return [
-                ast.raw_inline("typst", "#hwkit-missing["),
-                *self._blocks(content[1]),
-                ast.raw_inline("typst", "]"),
-            ]
-        if kind == "Span" and any(colours := of_classes(content[0][1])):
-            start = "".join(_coloured(*colours))
-            ends = "]" * sum(map(bool, colours))
-            return [ast.raw_inline("typst", start), *self._blocks(content[1]), ast.raw_inline("typst", ends)]
-        if kind == "Span" and content[0][0]:
-            # An anchor of its own: of two labels on one element Typst knows only the last.
-            anchor = ast.raw_inline("typst", f"#metadata(none){_label(content[0][0])}")
-            return [anchor, ast.span(self._blocks(content[1]), ast.attr("", tuple(content[0][1])))]
-        if kind == "Math":
-            return [ast.raw_inline("typst", self._formula(content[1], display=content[0]["t"] == "DisplayMath"))]
-        if kind == "HorizontalRule":
-            return [ast.raw_block("typst", "#hwkit-rule()")]
-        return None
+            return self._table(block)
+        return self._division(*content) if kind == "Div" else ""
 
-    def _heading(self, content: list[Any]) -> Element:
+    def _paragraph(self, inlines: list[Element]) -> str:
+        """A paragraph; one of nothing but images shows them on lines of their own."""
+        visible = [inline for inline in inlines if inline["t"] not in ("Space", "SoftBreak", "LineBreak")]
+        if not visible or any(inline["t"] != "Image" for inline in visible):
+            return self._inlines(inlines)
+        return _call("hwkit-plot", _images(visible))
+
+    def _heading(self, content: list[Any]) -> str:
         level, attributes, inlines = content
         number = ast.attr_value(attributes, "number")
-        numbering = f"(..) => {typst_string(number)}" if number else "none"
-        start = ast.raw_inline("typst", f"#heading(level: {level}, numbering: {numbering})[")
-        end = ast.raw_inline("typst", f"]{_label(attributes[0])}")
-        return ast.paragraph([start, *self._blocks(inlines), end])
+        numbering = f"numbering: (..) => {typst_string(number)}" if number else "numbering: none"
+        return _call("heading", f"level: {level}", numbering, body=self._inlines(inlines)) + _label(attributes[0])
+
+    def _numbered_list(self, style: list[Any], items: list[list[Element]]) -> str:
+        sign = _NUMBERINGS.get(style[1]["t"], "1")
+        arguments = [f"start: {style[0]}", f'numbering: "{sign}."', _tight(items)]
+        return _call("enum", *arguments, *map(self._content, items))
 
     def _code(self, attributes: Any, text: str) -> str:
         classes = attributes[1]
@@ -136,196 +223,108 @@ class TypstWriter:
         if kind in ("stream", "result", "error"):
             return self._output(kind, attributes, text)
         if kind in ("note", "typst"):
-            return f"#hwkit-{kind}({typst_string(text)})"
+            return _call(f"hwkit-{kind}", typst_string(text))
         language = ast.attr_value(attributes, "language") if kind == "input" else (classes or [""])[0]
         language = LANGUAGES.get(language.lower(), language.lower())
         lines = (terminal.shortened_rule(line.rstrip(), self.code_columns) for line in text.expandtabs(4).split("\n"))
         code = "\n".join(lines)
-        summary = typst_string(ast.attr_value(attributes, "summary"))
-        return f"#hwkit-code({typst_string(code)}, lang: {typst_string(language)}, summary: {summary})"
+        summary = f"summary: {typst_string(ast.attr_value(attributes, 'summary'))}"
+        return _call("hwkit-code", typst_string(code), f"lang: {typst_string(language)}", summary)
 
     def _output(self, kind: str, attributes: Any, text: str) -> str:
         pieces = [
-            f"({typst_string(span.text)}, {typst_string(span.colour) if span.colour else 'none'}, "
-            f"{'true' if span.bold else 'false'})"
+            f"({typst_string(span.text)}, {typst_string(span.colour) if span.colour else 'none'}, {_bool(span.bold)})"
             for span in terminal.spans(terminal.wrapped(text, self.code_columns))
         ]
         if kind == "error":
             title = typst_string(ast.attr_value(attributes, "title"))
-            return f"#hwkit-error({title}, {typst_array(pieces)})"
+            return _call("hwkit-error", title, typst_array(pieces))
         warning = ast.attr_value(attributes, "name") == "stderr"
-        return f"#hwkit-output({typst_array(pieces)}, stderr: {'true' if warning else 'false'})"
+        return _call("hwkit-output", typst_array(pieces), f"stderr: {_bool(warning)}")
 
-    def _figure(self, content: list[Any]) -> list[Element]:
+    def _figure(self, content: list[Any]) -> str:
         attributes, (_, caption), body = content
+        caption_argument = f"caption: {self._content(caption)}"
+        label = _label(attributes[0])
+        for kind in ("listing", "subfigure"):
+            if f"hwkit-{kind}" in attributes[1]:
+                return _call(f"hwkit-{kind}", caption_argument, body=self._blocks(body)) + label
         images = list(ast.elements(body, "Image"))
         others = ast.text_of(body).strip() or any(True for _ in ast.elements(body, "Table", "Div", "Figure"))
-        alt = ast.attr_value(attributes, "alt")
-        caption_inlines = caption[0]["c"] if caption else []
-        if "hwkit-listing" in attributes[1] or "hwkit-subfigure" in attributes[1]:
-            kind = "listing" if "hwkit-listing" in attributes[1] else "subfigure"
-            return [
-                ast.plain(
-                    [
-                        ast.raw_inline("typst", f"#hwkit-{kind}(caption: ["),
-                        *self._blocks(caption_inlines),
-                        ast.raw_inline("typst", "])["),
-                    ]
-                ),
-                *self._blocks(body),
-                ast.raw_block("typst", f"]{_label(attributes[0])}"),
-            ]
         if images and not others:
-            parts = typst_array([f"hwkit-image({_image_arguments(image)})" for image in images])
-            start = f"#hwkit-figure({parts}, caption: ["
-            return [
-                ast.paragraph(
-                    [
-                        ast.raw_inline("typst", start),
-                        *self._blocks(caption_inlines),
-                        ast.raw_inline("typst", f"]){_label(attributes[0])}"),
-                    ]
-                )
-            ]
-        start = f"#hwkit-figure-of(alt: {typst_string(alt) if alt else 'none'}, caption: ["
-        return [
-            ast.plain([ast.raw_inline("typst", start), *self._blocks(caption_inlines), ast.raw_inline("typst", "])[")]),
-            *self._blocks(body),
-            ast.raw_block("typst", f"]{_label(attributes[0])}"),
-        ]
+            return _call("hwkit-figure", _images(images), caption_argument) + label
+        alt = ast.attr_value(attributes, "alt")
+        described = f"alt: {typst_string(alt) if alt else 'none'}"
+        return _call("hwkit-figure-of", described, caption_argument, body=self._blocks(body)) + label
 
-    def _table(self, element: Element) -> list[Element]:
+    def _table(self, element: Element) -> str:
         attributes, (_, caption) = element["c"][0], element["c"][1]
-        parts = tables.layouts(element, self.line_ems)
-        blocks: list[Element] = []
-        for index, layout in enumerate(parts):
-            captioned = caption if index == 0 else []
-            blocks += self._one_table(layout, captioned, attributes[0] if index == 0 else "")
-        return blocks
+        parts = [
+            self._one_table(layout, [] if index else caption) + ("" if index else _label(attributes[0]))
+            for index, layout in enumerate(tables.layouts(element, self.line_ems))
+        ]
+        return "\n\n".join(parts)
 
-    def _one_table(self, layout: tables.TableLayout, caption: list[Element], identifier: str) -> list[Element]:
-        columns = typst_array(["1fr" if wrapped else "auto" for wrapped in layout.wrapped])
-        start = (
-            f"#hwkit-table(scale: {layout.scale:.3f}, headed: {_bool(bool(layout.head))}, "
-            f"float: {_bool(layout.floating)}, breakable: {_bool(layout.breakable)}, "
-            f"columns: {columns}, align: {typst_array(layout.alignments)}, caption: "
-        )
-        if caption:
-            head = [
-                ast.raw_inline("typst", start + "["),
-                *self._blocks(caption[0]["c"]),
-                ast.raw_inline("typst", "],"),
-            ]
-        else:
-            head = [ast.raw_inline("typst", start + "none,")]
-        blocks = [ast.plain(head)]
+    def _one_table(self, layout: tables.TableLayout, caption: list[Element]) -> str:
+        arguments = [
+            f"scale: {layout.scale:.3f}",
+            f"headed: {_bool(bool(layout.head))}",
+            f"float: {_bool(layout.floating)}",
+            f"breakable: {_bool(layout.breakable)}",
+            f"columns: {typst_array('1fr' if wrapped else 'auto' for wrapped in layout.wrapped)}",
+            f"align: {typst_array(layout.alignments)}",
+            f"caption: {self._content(caption) if caption else 'none'}",
+        ]
         if layout.head:
-            blocks += [
-                ast.raw_block("typst", "table.header("),
-                *self._cells(layout.head, ", align: center"),
-                ast.raw_block("typst", "hwkit-midrule),"),
-            ]
-        blocks += self._cells(layout.body)
-        return [*blocks, ast.raw_block("typst", f"){_label(identifier)}")]
+            arguments.append(f"table.header({self._rows(layout.head, ', align: center')}\nhwkit-midrule)")
+        return _call("hwkit-table", *arguments, self._rows(layout.body))
 
-    def _cells(self, rows: list[list[tables.Cell]], spanning: str = "") -> list[Element]:
+    def _rows(self, rows: list[list[tables.Cell]], spanning: str = "") -> str:
         """The rows' cells; those over several columns get the arguments `spanning`."""
-        blocks: list[Element] = []
-        for row in rows:
-            for cell in row:
-                arguments, written = [], cell.blocks
-                if cell.rows > 1 or cell.columns > 1:
-                    more = spanning if cell.columns > 1 else ""
-                    arguments.append(f"rowspan: {cell.rows}, colspan: {cell.columns}{more}")
-                if ground := tables.ground_of(cell):
-                    arguments.append(f'fill: rgb("{ground}")')
-                    written = tables.without_ground(cell)
-                spans = f"table.cell({', '.join(arguments)})" if arguments else ""
-                content = self._blocks(written)
-                if len(content) == 1 and content[0]["t"] in ("Plain", "Para"):
-                    inlines = content[0]["c"]
-                    blocks.append(
-                        ast.plain([ast.raw_inline("typst", f"{spans}["), *inlines, ast.raw_inline("typst", "],")])
-                    )
-                elif not content:
-                    blocks.append(ast.raw_block("typst", f"{spans}[],"))
-                else:
-                    blocks += [ast.raw_block("typst", f"{spans}["), *content, ast.raw_block("typst", "],")]
-        return blocks
+        return "".join("\n" + " ".join(f"{self._cell(cell, spanning)}," for cell in row) for row in rows)
 
-    def _references(self, attributes: Any, entries: list[Element]) -> list[Element]:
+    def _cell(self, cell: tables.Cell, spanning: str) -> str:
+        arguments, blocks = [], cell.blocks
+        if cell.rows > 1 or cell.columns > 1:
+            more = spanning if cell.columns > 1 else ""
+            arguments.append(f"rowspan: {cell.rows}, colspan: {cell.columns}{more}")
+        if ground := tables.ground_of(cell):
+            arguments.append(_fill(ground))
+            blocks = tables.without_ground(cell)
+        return (f"table.cell({', '.join(arguments)})" if arguments else "") + self._content(blocks)
+
+    def _references(self, attributes: Any, entries: list[Element]) -> str:
         """The list of references: one labelled entry after the other."""
-        hanging = "hanging-indent" in attributes[1]
-        blocks: list[Element] = []
+        hanging = f"hanging: {_bool('hanging-indent' in attributes[1])}"
+        written = []
         for entry in (entry for entry in entries if entry["t"] == "Div"):
             inlines = [inline for block in entry["c"][1] for inline in block["c"]]
             number = [i for i in inlines if i["t"] == "Span" and "csl-left-margin" in i["c"][0][1]]
             rest = [inline for inline in inlines if inline not in number]
-            start = f"#hwkit-reference(hanging: {_bool(hanging)}, number: ["
-            blocks.append(
-                ast.paragraph(
-                    [
-                        ast.raw_inline("typst", start),
-                        *self._blocks(number),
-                        ast.raw_inline("typst", "])["),
-                        *self._blocks(rest),
-                        ast.raw_inline("typst", f"]{_label(entry['c'][0][0])}"),
-                    ]
-                )
-            )
-        return blocks
+            arguments = hanging, f"number: [{self._inlines(number)}]"
+            written.append(_call("hwkit-reference", *arguments, body=self._inlines(rest)) + _label(entry["c"][0][0]))
+        return "\n\n".join(written)
 
-    def _paragraph(self, inlines: list[Element]) -> list[Element] | None:
-        """A paragraph of nothing but images shows them on lines of their own."""
-        visible = [inline for inline in inlines if inline["t"] not in ("Space", "SoftBreak", "LineBreak")]
-        if not visible or any(inline["t"] != "Image" for inline in visible):
-            return None
-        parts = typst_array([f"hwkit-image({_image_arguments(image)})" for image in visible])
-        return [ast.raw_block("typst", f"#hwkit-plot({parts})")]
-
-    def _division(self, content: list[Any]) -> list[Element] | None:
-        attributes, blocks = content
+    def _division(self, attributes: Any, blocks: list[Element]) -> str:
+        label = _label(attributes[0])
         if "hwkit-equation" in attributes[1]:
-            number = ast.attr_value(attributes, "number")
-            equation = blocks[0]["c"][0]
-            return [
-                ast.paragraph(
-                    [
-                        ast.raw_inline("typst", f"#hwkit-equation({typst_string(number)})["),
-                        *self._blocks([equation]),
-                        ast.raw_inline("typst", f"]{_label(attributes[0])}"),
-                    ]
-                )
-            ]
+            number = typst_string(ast.attr_value(attributes, "number"))
+            return _call("hwkit-equation", number, body=self._inline(blocks[0]["c"][0])) + label
         if "hwkit-lines" in attributes[1]:
-            return [ast.raw_block("typst", f"#metadata(none){_label(attributes[0])}"), *self._blocks(blocks)]
+            return _anchor(attributes[0]) + self._blocks(blocks).rstrip()
+        if "hwkit-pagebreak" in attributes[1]:
+            # Of a column, for page breaks may not stand within a box; where there is one column, it is the same.
+            return _call("colbreak", "weak: true")
         if "csl-bib-body" in attributes[1]:
             return self._references(attributes, blocks)
         if "hwkit-grid" in attributes[1]:
-            start = f"#hwkit-grid(columns: {ast.attr_value(attributes, 'columns')},"
-            cells: list[Element] = []
-            for block in blocks:
-                cells += [ast.raw_block("typst", "["), *self._blocks([block]), ast.raw_block("typst", "],")]
-            return [ast.raw_block("typst", start), *cells, ast.raw_block("typst", ")")]
-        if "hwkit-pagebreak" in attributes[1]:
-            # Of a column, for page breaks may not stand within a box; where there is one column, it is the same.
-            return [ast.raw_block("typst", "#colbreak(weak: true)")]
+            cells = [self._content([block]) for block in blocks]
+            return _call("hwkit-grid", f"columns: {ast.attr_value(attributes, 'columns')}", *cells)
         if "hwkit-column" in attributes[1]:
-            return [ast.raw_block("typst", "#align(left)["), *self._blocks(blocks), ast.raw_block("typst", "]")]
-        kind = callout_kind(attributes[1])
-        if not kind:
-            return None
-        return [
-            ast.raw_block("typst", f"#hwkit-callout({typst_string(kind)})["),
-            *self._blocks(blocks),
-            ast.raw_block("typst", f"]{_label(attributes[0])}"),
-        ]
-
-
-def _coloured(ink: str, ground: str) -> list[str]:
-    """The beginnings of calls that colour what follows in brackets."""
-    calls = (("highlight", ground), ("text", ink))
-    return [f'#{name}(fill: rgb("{colour}"))[' for name, colour in calls if colour]
+            return _call("align", "left", body=self._blocks(blocks))
+        if kind := callout_kind(attributes[1]):
+            return _call("hwkit-callout", typst_string(kind), body=self._blocks(blocks)) + label
+        return _anchor(attributes[0]) + self._blocks(blocks).rstrip()
 
 
 def _bool(value: bool) -> str:
@@ -333,14 +332,31 @@ def _bool(value: bool) -> str:
 
 
 def _label(identifier: str) -> str:
-    return f"#label({typst_string(identifier)})" if identifier else ""
+    return _call("label", typst_string(identifier)) if identifier else ""
 
 
-def _image_arguments(image: Element) -> str:
+def _anchor(identifier: str) -> str:
+    """A place of its own that a link can lead to: of two labels on one element Typst knows only the last."""
+    return _call("metadata", "none") + _label(identifier) if identifier else ""
+
+
+def _tight(items: list[list[Element]]) -> str:
+    return f"tight: {_bool(all(not item or item[0]['t'] != 'Para' for item in items))}"
+
+
+def _fill(colour: str) -> str:
+    return f'fill: rgb("{colour}")'
+
+
+def _images(images: list[Element]) -> str:
+    return typst_array(f"hwkit-image({', '.join(_image_arguments(image))})" for image in images)
+
+
+def _image_arguments(image: Element) -> list[str]:
     attributes, _, (name, _) = image["c"]
     arguments = [typst_string(name)]
     if width := ast.attr_value(attributes, "width"):
         arguments.append(f"width: {width}")
     if alt := ast.attr_value(attributes, "alt"):
         arguments.append(f"alt: {typst_string(alt)}")
-    return ", ".join(arguments)
+    return arguments
