@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from hwkit.export.formulas.parser import Parser, command
+from hwkit.export.formulas.typst import Atom
 
 # A script without braces, and what stands in braces or brackets.
 _BARE = r"\$[^$]*\$|-?\d+(?:[+-](?![A-Za-z0-9(\[]))?|[A-Za-z][+-]?(?![a-z])|[+-]|\.+|[*']|\\[A-Za-z]+"
@@ -50,13 +51,13 @@ _SCRIPTS_BEFORE = re.compile(rf"(?:[_^]{_BRACED})+$")
 
 
 @command("ce")
-def _reaction(parser: Parser, name: str) -> list[object]:
+def _reaction(parser: Parser, name: str) -> list[Atom]:
     parser.expand(f"{{{reaction(parser.raw())}}}")
     return []
 
 
 @command("pu")
-def _quantity(parser: Parser, name: str) -> list[object]:
+def _quantity(parser: Parser, name: str) -> list[Atom]:
     parser.expand(f"{{{quantity(parser.raw())}}}")
     return []
 

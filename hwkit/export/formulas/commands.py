@@ -255,7 +255,7 @@ def _accent(parser: Parser, name: str) -> Atom:
 @command(" ".join(symbols.BRACES))
 def _brace(parser: Parser, name: str) -> Atom:
     if name.endswith("bracket"):
-        parser.brackets(), parser.brackets()
+        parser.skip_brackets(2)
     return Atom(f"{name}({parser.argument().typst})", limits="" if name.endswith("line") else "always")
 
 
@@ -404,7 +404,7 @@ def _text(parser: Parser, name: str) -> Atom:
 @command("fbox framebox")
 def _framed(parser: Parser, name: str) -> Atom:
     if name == "framebox":
-        parser.brackets(), parser.brackets()
+        parser.skip_brackets(2)
     return _box(text(parser, parser.raw(), "upright").typst, "stroke: 0.5pt")
 
 
@@ -545,14 +545,15 @@ def _rule(parser: Parser, name: str) -> Atom:
 @command("strut xmathstrut")
 def _strut(parser: Parser, name: str) -> Atom:
     if name == "xmathstrut":
-        parser.brackets(), parser.raw()
+        parser.skip_brackets(1)
+        parser.raw()
     return Atom("#box(height: 1.16em, baseline: 0.3em)")
 
 
 @command("mathmbox cramped vcenter mathmakebox")
 def _as_it_is(parser: Parser, name: str) -> Atom:
     if name == "mathmakebox":
-        parser.brackets(), parser.brackets()
+        parser.skip_brackets(2)
     elif name == "cramped":
         parser.brackets()
     return parser.argument()
@@ -654,7 +655,7 @@ def _verbatim(parser: Parser, name: str) -> Atom:
 
 @command("unicode")
 def _character(parser: Parser, name: str) -> Atom:
-    parser.brackets(), parser.brackets()
+    parser.skip_brackets(2)
     match = re.fullmatch(r"\s*(?:0?x([0-9A-Fa-f]+)|(\d+))\s*", parser.raw())
     code = (int(match[1], 16) if match[1] else int(match[2])) if match else 0x110000
     if not 32 <= code < 0x110000 or 0xD800 <= code < 0xE000:
@@ -751,7 +752,9 @@ def _unused(parser: Parser, name: str) -> None:
     parser.star()
     parser.raw()
     if name.endswith("newtagform"):
-        parser.brackets(), parser.raw(), parser.raw()
+        parser.skip_brackets(1)
+        parser.raw()
+        parser.raw()
 
 
 @command(

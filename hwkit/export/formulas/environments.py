@@ -17,7 +17,7 @@ class Environment:
     """How an environment looks.
 
     `columns` are the sides of its columns ("l", "c", "r"), repeated where there are more; `gap` ems lie between two
-    columns, none within the pairs of `paired` ones. `style` is the style of its cells, None for that around it.
+    columns, none within the pairs of `paired` ones. `style` is the style of its cells.
     `arguments` are what its TeX begins with: "columns" or "count" in braces, "[columns]" or "[position]" if wanted.
     `lines`: on its own in a displayed formula it is a number of lines, which may break over pages.
     """
@@ -26,7 +26,7 @@ class Environment:
     delimiters: tuple[str, str] = ("", "")
     gap: float = 1.0
     paired: bool = False
-    style: int | None = TEXT
+    style: int = TEXT
     arguments: str = ""
     lines: bool = False
 
@@ -112,9 +112,9 @@ class Table:
 
 @dataclass(slots=True)
 class Lines(Atom):
-    """An environment of lines, which may be laid out over the width of the page."""
+    """An environment, which may be laid out as lines over the width of the page."""
 
-    table: Table | None = None
+    table: Table = field(kw_only=True)
 
 
 def read_table(parser: Parser, table: Table, end: str) -> None:
@@ -379,7 +379,9 @@ def _shove(parser: Parser, name: str) -> Atom:
 
 @command("rowcolor columncolor cellcolor")
 def _coloured_cell(parser: Parser, name: str) -> None:
-    parser.brackets(), parser.raw(), parser.brackets(), parser.brackets()
+    parser.skip_brackets(1)
+    parser.raw()
+    parser.skip_brackets(2)
 
 
 @command("matrix pmatrix array cases eqalign displaylines eqalignno leqalignno")

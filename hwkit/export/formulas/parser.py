@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from hwkit.export.formulas import symbols
 from hwkit.export.formulas.reader import FormulaError, Reader, dimension, filled
@@ -22,6 +23,9 @@ from hwkit.export.formulas.typst import (
     symbol,
     text_in,
 )
+
+if TYPE_CHECKING:
+    from hwkit.export.formulas.environments import Table
 
 # Styles of type, from that of displayed formulas to scripts of scripts; their places in symbols.STYLES.
 DISPLAY, TEXT, SCRIPT, SCRIPTSCRIPT = range(4)
@@ -69,7 +73,7 @@ class Parser(Reader):
         self.colours: dict[str, str] = parent.colours if parent else {}
         self.expansions = parent.expansions if parent else 0
         # The environment being read, for \hline, \tag and the like (`environments.Table`).
-        self.table = parent.table if parent else None
+        self.table: Table | None = parent.table if parent else None
 
     # --- rows and groups -----------------------------------------------------------------------------------
 

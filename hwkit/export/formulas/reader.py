@@ -79,6 +79,11 @@ class Reader:
         """The TeX of an optional argument, `[...]`; None if it does not come next."""
         return self.up_to("]") if self.skip("[") else None
 
+    def skip_brackets(self, most: int) -> None:
+        """Go over optional arguments, so many if they are there."""
+        for _ in range(most):
+            self.brackets()
+
     def star(self) -> bool:
         """Whether the command has a star."""
         return self.skip("*")

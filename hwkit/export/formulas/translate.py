@@ -38,10 +38,11 @@ def formula(tex: str, *, display: bool) -> tuple[str, list[str]]:
 
 def _laid_out(top: Table) -> str | None:
     """A formula that is nothing but lines, perhaps with a full stop behind them, as lines."""
-    head, *rest = [atom for atom in top.atoms if atom.kind != "space"] or [None]
-    if not isinstance(head, Lines) or head.table is None or any(len(atom.typst) > 2 for atom in rest):
+    atoms = [atom for atom in top.atoms if atom.kind != "space"]
+    head, rest = atoms[:1], atoms[1:]
+    if not head or not isinstance(head[0], Lines) or any(len(atom.typst) > 2 for atom in rest):
         return None
-    table = head.table
+    table = head[0].table
     if rest:
         typst, kind = table.cells[-1][-1]
         table.cells[-1][-1] = (glued([typst, *(atom.typst for atom in rest)]), kind)
