@@ -193,3 +193,27 @@ def source_of(folder, nb):
     (folder / "a.ipynb").write_text(json.dumps(nb))
     resources = {"metadata": {"name": "a", "path": str(folder)}}
     return typst_source(to_markdown(read_nodes(folder / "a.ipynb"), resources), resources).text
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"text/html": "<table><tr></tr></table>"},
+        {"text/html": "<svg><foreignObject/></svg>"},
+        {"text/latex": r"\begin{tabular}{l} unclosed"},
+        {"text/latex": "$"},
+        {"image/png": "!!!"},
+        {"application/json": None},
+        {"application/vnd.vegalite.v5+json": {"mark": 5}},
+        {"application/vnd.jupyter.widget-view+json": {"model_id": 5}, "text/plain": "HBox()"},
+        {"text/plain": "\x00\x1b[99999mq\x1b]8;;http://x\x07l\ud800"},
+    ],
+)
+def test_an_output_that_makes_no_sense_leaves_the_rest_as_it_is(tmp_path, data):
+    from hwkit.export import export_pdf
+
+    output = {"output_type": "display_data", "data": data, "metadata": {"image/png": None, "hwkit": 5, "alt": ["x"]}}
+    code = {"cell_type": "code", "metadata": {}, "source": "x", "execution_count": None, "outputs": [output]}
+    nb = {"cells": [code], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+    (tmp_path / "a.ipynb").write_text(json.dumps(nb))
+    assert export_pdf(tmp_path / "a.ipynb")[0].read_bytes().startswith(b"%PDF")

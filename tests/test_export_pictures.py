@@ -124,6 +124,14 @@ def test_labels_of_drawings_are_text_and_no_excuse_is_shown():
     assert "foreignObject" not in drawn
 
 
+def test_a_drawing_within_html_keeps_its_own_style():
+    drawing = SVG.format("<style>.a {fill: #00ff00}</style><rect class='a' width='9' height='9'/><text>a&nbsp;b</text>")
+    source = converted(shown({"text/html": f"<style>p {{color: red}}</style><p>{drawing}</p>", "text/plain": "x"}))
+    (content,) = source.images.values()
+    assert b".a {fill: #00ff00}" in content
+    assert compile_pdf(source).startswith(b"%PDF")
+
+
 @pytest.mark.parametrize("depth", [10_000])
 def test_a_drawing_nested_too_deeply_is_named(depth):
     with pytest.raises(ReportError, match=r"nested too deeply|damaged"):

@@ -12,7 +12,9 @@ from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 from hwkit.export.colours import classes_of
 
 # What no page shows. Its text is for a browser that runs no scripts, or that does not trust the notebook.
-_UNSEEN = "script, style, template, noscript, [hidden], input[type=hidden]"
+_UNSEEN = "script, template, noscript, [hidden], input[type=hidden]"
+# Fields whose value is text that somebody reads.
+_TYPED = ("text", "number", "search", "email", "url", "tel", "date", "time", "button", "submit", "reset")
 _UNTRUSTED = "Make this Notebook Trusted to load map: File -> Trust Notebook"
 _HIDES = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)\b", re.IGNORECASE)
 # Boxes that only a browser's style sheets put in order: xarray's data sets, scikit-learn's models. Text does as well.
@@ -55,17 +57,20 @@ def read_page(markup: str) -> Page:
     for node in tree.css("button"):
         if not node.text().strip():
             node.attrs["hidden"] = ""  # an icon to be clicked
-    for node in tree.css("input"):
-        node.insert_after(f" {node.attributes.get('value') or node.attributes.get('placeholder') or ''} ")
-    for node in tree.css("option, legend, summary, label"):
-        node.insert_after(" ")
     while node := tree.css_first("button[hidden]"):
         node.decompose()
-    _mark_colours(tree)
+    for node in tree.css("input"):
+        if (node.attributes.get("type") or "text") in _TYPED:
+            node.insert_after(f" {node.attributes.get('value') or node.attributes.get('placeholder') or ''} ")
+    for node in tree.css("option, legend, summary, label"):
+        node.insert_after(" ")
     drawings = []
     while node := tree.css_first("svg"):
         drawings.append(_drawing(node.html or ""))
         node.replace_with(f"hwkit-drawing-{len(drawings) - 1};")
+    while node := tree.css_first("style"):  # not before: those within drawings are theirs
+        node.decompose()
+    _mark_colours(tree)
     if tree.body is None:
         return Page("", "", pictures=False, table=False)
     html = re.sub(

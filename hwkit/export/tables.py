@@ -69,7 +69,7 @@ def layouts(table: Element, width: float) -> list[TableLayout]:
     head = [_row(row) for row in head_rows]
     body = [_row(row) for section in bodies for row in section[2] + section[3]] + [_row(row) for row in foot_rows]
     count = len(column_specs)
-    if not head and not body:
+    if not count or not (head or body):
         return []
     placed = _Grid(head, body, count)
     needed = [placed.minimum(column) + _GAP for column in range(count)]
