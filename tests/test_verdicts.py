@@ -104,7 +104,7 @@ def test_a_difference_within_the_noise_is_open(claim: Claim) -> None:
     assert finding.verdict == "open"
     if claim is not SAME:
         farther = 100 * max(abs(finding.estimate.low), abs(finding.estimate.high))
-        assert f"a difference above {farther:.2f} points is excluded" in str(finding)
+        assert f"a difference of more than {farther:.2f} points either way is excluded" in str(finding)
         assert re.search(r"to see half of it would take (about \d+ seeds|more test images)", str(finding))
 
 
@@ -154,7 +154,7 @@ def test_the_difference_is_that_of_the_accuracies_seed_by_seed() -> None:
     assert finding.estimate.value == pytest.approx(np.mean(differences))
     mean = 100 * np.mean([run.test_accuracy for run in a])
     spread = 100 * np.std([run.test_accuracy for run in a], ddof=1)
-    assert f"`mnist` classifies {mean:.2f} % (± {spread:.2f} points over seeds) of the test images correctly" in str(
+    assert f"Of the test images `mnist` classifies {mean:.2f} % (± {spread:.2f} points over seeds) correctly" in str(
         finding
     )
 

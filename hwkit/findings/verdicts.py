@@ -203,7 +203,7 @@ class Finding:
         of_seeds = max(0.0, estimate.se**2 - estimate.image_se**2) * estimate.seeds
         needed = statistics.seeds_needed(math.sqrt(of_seeds / 2), farther / 2, image_se=estimate.image_se)
         how = "more test images, whatever the number of seeds" if math.isinf(needed) else f"about {needed} seeds"
-        excluded = f"a difference above {self.number(farther, sign=False)} is excluded"
+        excluded = f"a difference of more than {self.number(farther, sign=False)} either way is excluded"
         return f"The interval includes zero: {excluded}, and to see half of it would take {how}."
 
     @property
@@ -398,14 +398,14 @@ def accuracy(claim: Claim, a: Runs, b: Runs) -> Finding:
     """
     a, b = _replicates(a, b)
     right = [[_test_correct(run) for run in side] for side in (a, b)]
-    return _on_images(claim, "test accuracy", "of the test images", a, b, right)
+    return _on_images(claim, "test accuracy", "Of the test images", a, b, right)
 
 
 def fit(claim: Claim, a: Runs, b: Runs) -> Finding:
     """The difference in accuracy on all images that were trained on, without augmentation; see `accuracy`."""
     a, b = _replicates(a, b)
     right = [[_train_correct(run) for run in side] for side in (a, b)]
-    return _on_images(claim, "training accuracy", "of their training images", a, b, right)
+    return _on_images(claim, "training accuracy", "Of the images that it was trained on", a, b, right)
 
 
 def gap(claim: Claim, a: Runs, b: Runs) -> Finding:
@@ -503,7 +503,7 @@ def _on_images(
 ) -> Finding:
     """The difference of two fractions of images, given what each run classifies correctly."""
     means = [_mean([one.mean() for one in side], _percent) for side in right]
-    evidence = f"{_name(a)} classifies {means[0]} {of_what} correctly and {_name(b)} {means[1]}"
+    evidence = f"{of_what} {_name(a)} classifies {means[0]} correctly and {_name(b)} {means[1]}"
     estimate = _of_images(np.stack(right[0]) - np.stack(right[1]))
     return finding(claim, estimate, quantity, a, b, evidence)
 
@@ -512,7 +512,7 @@ def _on_numbers(
     claim: Claim, quantity: str, phrase: str, a: list[Run], b: list[Run], values: list[list[float]]
 ) -> Finding:
     """The difference of a number of each network."""
-    means = [_mean(side, "{:.3f}".format, "{:.3f}".format) for side in values]
+    means = [_mean(side, _number, _number) for side in values]
     estimate = of_numbers([x - y for x, y in zip(*values, strict=True)])
     evidence = f"{phrase} is {means[0]} in {_name(a)} and {means[1]} in {_name(b)}"
     return finding(claim, estimate, quantity, a, b, evidence, unit="")
@@ -637,6 +637,10 @@ def _mean(
     """The mean and, of several seeds, their standard deviation, as text."""
     mean = text(float(np.mean(values)))
     return mean if len(values) == 1 else f"{mean} (± {spread(float(np.std(values, ddof=1)))} over seeds)"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−")
 
 
 def _percent(fraction: float) -> str:
