@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from hwkit.training import train, with_seeds
 
 _MODULES = {name: f"hwkit.{name}" for name in ("analysis", "callbacks", "data", "errors", "experiment", "explorer")}
-_MODULES |= {name: f"hwkit.{name}" for name in ("inference", "models", "parallel", "plots", "runs", "training")}
+_MODULES |= {name: f"hwkit.{name}" for name in ("models", "parallel", "plots", "runs", "training")}
 _MODULES |= {
     "ablation": "hwkit.chapters.negative_weights",
     "attribution": "hwkit.explorer.attribution",
+    "average_pooling": "hwkit.chapters.average_pooling",
     "capacity": "hwkit.chapters.capacity",
+    "comparison": "hwkit.chapters.comparison",
     "devices": "hwkit.engine.devices",
     "index": "hwkit.explorer.index",
     "notebook": "hwkit.report.notebook",
@@ -39,6 +41,7 @@ _MODULES |= {
     "penalty_sentences": "hwkit.chapters.penalty_sentences",
     "prose": "hwkit.findings.sentences",
     "results": "hwkit.findings.reference",
+    "smaller_filters": "hwkit.chapters.smaller_filters",
     "sources": "hwkit.datasets.sources",
     "tensorflow_graph": "hwkit.chapters.tensorflow_graph",
     "verdicts": "hwkit.findings.verdicts",

@@ -1,32 +1,39 @@
-"""What a finished run got right and wrong, what its layers do with an image, what its weights look like, and whether
-two runs differ by more than chance.
+"""What a run classifies correctly and what not, how its layers respond to an image, and what its weights look like.
 
-Everything here is a function of a run and of the images it was tested on; nothing is trained and nothing is written.
+Every function takes a run, or the modules and tensors in it; nothing is trained and nothing is written. No name of a
+layer, number of classes or size of image is assumed: layers are found by running the network.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwkit import data, runs, statistics
+from hwkit import data, datasets, runs, statistics
 from hwkit.data import Dataset
-from hwkit.datasets import sources, standin
+from hwkit.datasets import standin
 from hwkit.engine.devices import resolve_device, resolve_precision
+from hwkit.engine.layers import Layer, hidden, last_features, layers_of, map_features
 from hwkit.errors import RunError, did_you_mean
-from hwkit.inference import BATCH_SIZE, predict
+from hwkit.models import predict
 from hwkit.runs import Run, differences_note
 
 # A weight smaller than this counts as near zero. One absolute number for every tensor, because two runs are compared
 # by it and their initial weights need not be of one scale. Before training, between 0.5 % (conv1 of MNIST) and 6 %
 # (fc1 of MNIST) of PyTorch's initial weights are as small as that.
 NEAR_ZERO = 1e-3
+# The same in standard deviations of the tensor: 8 % of a normal distribution are as near to zero as that.
+NEAR_ZERO_RELATIVE = 0.1
+LARGEST_BATCH = 200  # images at a time: what a CPU's cache holds
+MOST_NUMBERS = 2**26  # in the activations that are held at once: 256 MB
+
 TRAIN_INDEX = "train-correct.safetensors"  # in a run's folder: which training images it classifies correctly
 
 
@@ -43,14 +50,7 @@ def test_set(run: Run) -> Dataset:
     DataError
         If the data set is missing or damaged.
     """
-    experiment = run.experiment
-    dataset = data.load(
-        experiment.dataset,
-        experiment.data,
-        train_size=experiment.train_size,
-        test_size=experiment.test_size,
-        holdout=experiment.holdout,
-    )
+    dataset = data.of(run.experiment)
     _require_labels(run, dataset.test_labels)
     return dataset
 
@@ -69,16 +69,17 @@ def test_images(run: Run) -> Tensor:
 def _require_labels(run: Run, labels: Tensor) -> None:
     """Raise RunError unless the run was tested against these labels, int64 (N,)."""
     if not torch.equal(labels, run.labels):
+        title = datasets.known_facts(run.experiment.dataset).title
         raise RunError(
-            f"{run.folder} was tested on other images than the {sources.DATASETS[run.experiment.dataset].title} here; "
+            f"{run.folder} was tested on other images than the {title} here; "
             "point HWKIT_DATA at the data it was trained with, or train it again"
         )
 
 
 def class_names(run: Run) -> tuple[str, ...]:
-    """The names of the ten classes, by label."""
+    """The names of the classes, by label."""
     dataset = run.experiment.dataset
-    return standin.CLASSES[dataset] if run.experiment.data == "stand-in" else sources.DATASETS[dataset].classes
+    return standin.CLASSES[dataset] if run.experiment.data == "stand-in" else datasets.known_facts(dataset).classes
 
 
 def class_label(run: Run, name: int | str) -> int:
@@ -98,7 +99,7 @@ def class_label(run: Run, name: int | str) -> int:
 
 
 def probabilities(run: Run) -> Tensor:
-    """The softmax of the run's logits over the test images, float32 (N, 10)."""
+    """The softmax of the run's logits over the test images, float32 (N, classes)."""
     return run.logits.softmax(dim=1)
 
 
@@ -141,7 +142,7 @@ def predictions(run: Run) -> pd.DataFrame:
     probabilities that the network gives to both, `predicted_probability` and `label_probability`.
     """
     names = class_names(run)
-    shares, found = probabilities(run), predicted(run)
+    softmax, found = probabilities(run), predicted(run)
     rows = torch.arange(len(run.labels))
     return pd.DataFrame(
         {
@@ -150,20 +151,43 @@ def predictions(run: Run) -> pd.DataFrame:
             "predicted": found.numpy(),
             "label_name": [names[label] for label in run.labels.tolist()],
             "predicted_name": [names[label] for label in found.tolist()],
-            "predicted_probability": shares[rows, found].numpy(),
-            "label_probability": shares[rows, run.labels].numpy(),
+            "predicted_probability": softmax[rows, found].numpy(),
+            "label_probability": softmax[rows, run.labels].numpy(),
         }
     )
 
 
-def mismatches(run: Run) -> pd.DataFrame:
-    """The rows of `predictions` where the network is wrong, the most confident mistake first."""
+def misclassified(run: Run) -> pd.DataFrame:
+    """The rows of `predictions` whose image is misclassified, the most confident prediction first.
+
+    Examples
+    --------
+    >>> hwkit.analysis.misclassified(run)[["index", "label_name", "predicted_name"]].head(3)
+    """
     table = predictions(run)
-    return _most_confident_first(table[table["label"] != table["predicted"]])
+    return _most_confident_first(table.loc[table["label"] != table["predicted"]])
+
+
+def misclassified_by_one(a: Run, b: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The images that b alone misclassifies, and those that a alone does.
+
+    Returns
+    -------
+    (by_b, by_a) : rows of `misclassified`, of b and of a.
+
+    Raises
+    ------
+    RunError
+        If the runs were tested on different images.
+    """
+    require_same_test_images(a, b)
+    of_a, of_b = misclassified(a), misclassified(b)
+    by_b, by_a = of_b.loc[~of_b["index"].isin(of_a["index"])], of_a.loc[~of_a["index"].isin(of_b["index"])]
+    return by_b.reset_index(drop=True), by_a.reset_index(drop=True)
 
 
 def confusion(run: Run) -> pd.DataFrame:
-    """Counts of test images, int (10, 10): a row per true class, a column per predicted class, both by name."""
+    """Counts of test images, int (classes, classes): a row per true class, a column per prediction, both by name."""
     names = class_names(run)
     counts = torch.bincount(run.labels * len(names) + predicted(run), minlength=len(names) ** 2)
     table = pd.DataFrame(counts.view(len(names), -1).numpy(), index=names, columns=names)
@@ -171,10 +195,37 @@ def confusion(run: Run) -> pd.DataFrame:
 
 
 def per_class_accuracy(run: Run) -> pd.Series:
-    """Share of each class's test images that are classified correctly, by class name; NaN for a class without any."""
+    """Fraction of each class's test images that are classified correctly, by class name; NaN where there are none."""
     counts = confusion(run)
     correct = pd.Series(counts.to_numpy().diagonal(), index=counts.index)
     return (correct / counts.sum(axis="columns")).rename("accuracy").rename_axis("class")
+
+
+def calibration(run: Run, bins: int = 15) -> pd.DataFrame:
+    """How often predictions of a confidence are correct: the rows of a reliability diagram.
+
+    Returns
+    -------
+    A row for each of `bins` intervals of confidence of equal width, from 0 to 1, that any test image is in: the
+    interval's ends `low` and `high`, the `count` of images, their mean `confidence` and `accuracy`.
+    """
+    confidence, found = probabilities(run).double().max(dim=1)
+    number = (confidence * bins).long().clamp_max(bins - 1)
+    frame = pd.DataFrame({"confidence": confidence, "accuracy": (found == run.labels).double(), "bin": number})
+    rows = frame.groupby("bin").agg(
+        count=("accuracy", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean")
+    )
+    ends = {"low": rows.index / bins, "high": (rows.index + 1) / bins}
+    return rows.assign(**ends).loc[:, ["low", "high", "count", "confidence", "accuracy"]].reset_index(drop=True)
+
+
+def expected_calibration_error(run: Run, bins: int = 15) -> float:
+    """The mean distance of confidence and accuracy over the bins of `calibration`, weighted by their counts.
+
+    (Naeini, Cooper and Hauskrecht, 2015, "Obtaining well calibrated probabilities using Bayesian binning".)
+    """
+    rows = calibration(run, bins)
+    return float(np.average((rows["confidence"] - rows["accuracy"]).abs(), weights=rows["count"]))
 
 
 def _most_confident_first(table: pd.DataFrame) -> pd.DataFrame:
@@ -187,13 +238,13 @@ def _most_confident_first(table: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A test image and what the network makes of it.
+    """A test image and how the network classifies it.
 
     Attributes
     ----------
     index : of the image in the test set.
     label, predicted : true and predicted class, with their names in `label_name` and `predicted_name`.
-    probabilities : float32 (10,).
+    probabilities : float32 (classes,).
     image : uint8 (C, H, W).
     """
 
@@ -207,7 +258,7 @@ class Example:
 
     @property
     def correct(self) -> bool:
-        """Whether the network is right."""
+        """Whether the image is classified correctly."""
         return self.label == self.predicted
 
     @property
@@ -218,18 +269,18 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A misclassified image, and a correctly classified one of the class that it was mistaken for.
+    """A misclassified image, and a correctly classified one of the class that it was misclassified as.
 
     `similarity` is the cosine between the `hidden_features` of the two, from 0 to 1 in a network with ReLU.
     """
 
-    mismatch: Example
+    misclassified: Example
     counterpart: Example
     similarity: float
 
 
 def example(run: Run, index: int) -> Example:
-    """The test image at an index, and what the network makes of it.
+    """The test image at an index, and how the network classifies it.
 
     Raises
     ------
@@ -240,7 +291,7 @@ def example(run: Run, index: int) -> Example:
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < count:
         raise RunError(f"no test image {index!r}; this run was tested on {count} images, numbered 0 to {count - 1}")
     names = class_names(run)
-    label, found = run.labels[index].item(), run.logits[index].argmax().item()
+    label, found = int(run.labels[index]), int(run.logits[index].argmax())
     return Example(
         index=index,
         label=label,
@@ -265,94 +316,91 @@ def find_example(
     Parameters
     ----------
     label, predicted : true and predicted class, by label or name; None is any.
-    correct : whether the network is right; None is either.
-    skip : leave out the first so many that fit, to get to the next.
+    correct : whether it is classified correctly; None is either.
+    skip : leave out the first `skip` images that fit, to get to the next.
 
     Raises
     ------
     RunError
-        If no image fits; the message says what there is in its place.
+        If no image fits; the message says which there are.
+
+    Examples
+    --------
+    >>> hwkit.analysis.find_example(run, label="horse", correct=True)
     """
     table = predictions(run)
     if label is not None:
-        table = table[table["label"] == class_label(run, label)]
+        table = table.loc[table["label"] == class_label(run, label)]
     of_label = table
     if predicted is not None:
-        table = table[table["predicted"] == class_label(run, predicted)]
+        table = table.loc[table["predicted"] == class_label(run, predicted)]
     if correct is not None:
-        table = table[(table["label"] == table["predicted"]) == correct]
-    if not 0 <= skip < len(table):
-        raise RunError(_no_example(run, label, predicted, correct, skip, len(table), of_label))
-    return example(run, int(_most_confident_first(table)["index"].iloc[skip]))
+        table = table.loc[(table["label"] == table["predicted"]) == correct]
+    if 0 <= skip < len(table):
+        return example(run, int(_most_confident_first(table)["index"].iloc[skip]))
 
-
-def _no_example(
-    run: Run,
-    label: int | str | None,
-    predicted: int | str | None,
-    correct: bool | None,
-    skip: int,
-    fitting: int,
-    of_label: pd.DataFrame,
-) -> str:
-    """The message of `find_example` when it finds nothing."""
     names = class_names(run)
     wanted = "" if correct is None else "correctly classified " if correct else "misclassified "
     wanted += "test image"
     if label is not None:
         wanted += f" of class {names[class_label(run, label)]!r}"
     if predicted is not None:
-        wanted += f" taken for {names[class_label(run, predicted)]!r}"
-    if fitting or skip < 0:
-        return f"skip={skip}: there are {fitting} such images ({wanted}), so skip can be 0 to {max(fitting - 1, 0)}"
-    counts = of_label["predicted_name"].value_counts()
-    exist = ", ".join(f"{name} ({count})" for name, count in counts.items()) or "none"
+        wanted += f" predicted as {names[class_label(run, predicted)]!r}"
+    if len(table):
+        raise RunError(
+            f"skip={skip}: there are {len(table)} such images ({wanted}), so skip can be 0 to {len(table) - 1}"
+        )
+    exist = ", ".join(f"{name} ({count})" for name, count in of_label.value_counts("predicted_name").items())
     whose = "test images" if label is None else "the test images of that class"
-    return f"{run.name} has no {wanted}; {whose} were taken for: {exist}"
+    raise RunError(f"{run.name} has no {wanted}; {whose} were predicted as: {exist or 'none'}")
 
 
 def pair(run: Run, index: int) -> Pair:
     """A misclassified image beside its counterpart.
 
-    The counterpart is, among the correctly classified images of the class that the mismatch was mistaken for, the one
+    The counterpart is, among the correctly classified images of the class that the image was misclassified as, the one
     whose `hidden_features` point most nearly the same way (largest cosine): the image that the convolutions can least
-    tell from the mismatch.
+    tell from it.
 
     Raises
     ------
     RunError
-        If the image at the index is classified correctly, or no image of the class it was mistaken for is.
+        If the image at the index is classified correctly, or no image of the predicted class is.
     """
-    mismatch = example(run, index)
-    if mismatch.correct:
-        raise RunError(f"test image {index} is no mismatch: it is a {mismatch.label_name!r} and taken for one")
-    correct = ((run.labels == mismatch.predicted) & (predicted(run) == mismatch.predicted)).nonzero().squeeze(1)
+    shown = example(run, index)
+    if shown.correct:
+        raise RunError(f"test image {index} is not misclassified: it is a {shown.label_name!r} and predicted as one")
+    correct = ((run.labels == shown.predicted) & (predicted(run) == shown.predicted)).nonzero().squeeze(1)
     if not len(correct):
-        raise RunError(f"no image of class {mismatch.predicted_name!r} is classified correctly, so {index} has no pair")
+        raise RunError(f"no image of class {shown.predicted_name!r} is classified correctly, so {index} has no pair")
     images = test_images(run)
     features = hidden_features(run, images[torch.cat([torch.tensor([index]), correct])])
     similarities = torch.cosine_similarity(features[1:], features[:1])
     nearest = int(similarities.argmax())
-    return Pair(mismatch, example(run, int(correct[nearest])), similarities[nearest].item())
+    return Pair(shown, example(run, int(correct[nearest])), similarities[nearest].item())
 
 
 def pairs(run: Run, count: int) -> list[Pair]:
-    """Instructive pairs of a mismatch and its counterpart; fewer than `count` if there are not so many mismatches.
+    """Instructive pairs of a misclassified image and its counterpart; fewer than `count` if there are not so many.
 
-    Deterministic: the most confident mistakes, but first those whose combination of true and predicted class was not
-    yet chosen, and among these the ones whose two classes were chosen least often.
+    Deterministic: the most confident predictions, but first those whose combination of true and predicted class was
+    not yet chosen, and among these the ones whose two classes were chosen least often.
 
     Raises
     ------
     RunError
         If count is negative.
+
+    Examples
+    --------
+    >>> for pair in hwkit.analysis.pairs(run, 4):
+    ...     hwkit.plots.pair(run, pair)
     """
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         raise RunError(f"the number of pairs must be a whole number, 0 or more, not {count!r}")
-    found = predicted(run)
     # A class without a single correct image, as after very short training, has no counterpart to offer.
-    known = set(found[found == run.labels].tolist())
-    left = [row for row in mismatches(run).itertuples(index=False) if row.predicted in known]
+    known = recognised_classes(run)
+    left = [row for row in misclassified(run).to_dict("records") if row["predicted"] in known]
     combinations: list[tuple[int, int]] = []
     classes: list[int] = []
     chosen = []
@@ -361,43 +409,58 @@ def pairs(run: Run, count: int) -> list[Pair]:
         best = min(
             left,
             key=lambda row: (
-                combinations.count((row.label, row.predicted)),
-                classes.count(row.label) + classes.count(row.predicted),
+                combinations.count((row["label"], row["predicted"])),
+                classes.count(row["label"]) + classes.count(row["predicted"]),
             ),
         )
         left.remove(best)
-        combinations.append((best.label, best.predicted))
-        classes += [best.label, best.predicted]
-        chosen.append(pair(run, int(best.index)))
+        combinations.append((best["label"], best["predicted"]))
+        classes += [best["label"], best["predicted"]]
+        chosen.append(pair(run, best["index"]))
     return chosen
 
 
-def confusions(run: Run, first: int | str, second: int | str) -> pd.DataFrame:
-    """The mismatches between two classes, either way round, most confident first; rows of `predictions`."""
-    between = [class_label(run, first), class_label(run, second)]
-    table = mismatches(run)
-    return table[table["label"].isin(between) & table["predicted"].isin(between)].reset_index(drop=True)
-
-
-def confused_pair(runs: Sequence[Run], first: int | str, second: int | str) -> tuple[Run, Pair] | None:
-    """The most confident mismatch between two classes of the first run that has one, beside its counterpart.
-
-    None if no run confuses the two, or none that does recognises a single image of the class it takes it for.
-    """
-    for run in runs:
-        found = predicted(run)
-        known = set(found[found == run.labels].tolist())
-        for row in confusions(run, first, second).itertuples(index=False):
-            if row.predicted in known:
-                return run, pair(run, int(row.index))
-    return None
+def recognised_classes(run: Run) -> set[int]:
+    """The labels of the classes of which at least one test image is classified correctly."""
+    found = predicted(run)
+    return set(found[found == run.labels].tolist())
 
 
 # --- Hidden layers ----------------------------------------------------------------------------------------------
 
 
+def layers(run: Run, images: Tensor) -> Iterator[list[Layer]]:
+    """The layers of the run's network in the order in which they are called, for as many images at a time as is wise.
+
+    Parameters
+    ----------
+    images : uint8 (N, C, H, W), of the size that the run was trained on.
+
+    Yields
+    ------
+    As `layers_of` returns them, for one part of the images after the other.
+
+    Raises
+    ------
+    RunError
+        If the images have another type or shape, or there are none.
+    """
+    shape = datasets.known_facts(run.experiment.dataset).shape
+    if images.dtype != torch.uint8 or images.ndim != 4 or not len(images) or images.shape[1:] != shape:
+        raise RunError(
+            f"images must be uint8 (N, {', '.join(map(str, shape))}), not {images.dtype} {tuple(images.shape)}; "
+            "one image needs image.unsqueeze(0)"
+        )
+    model = run.model().to(memory_format=torch.channels_last)
+    inputs = data.normalise(images[:1], run.experiment.dataset)
+    numbers = sum(layer.inputs.numel() + layer.activation.numel() for layer in layers_of(model, inputs))
+    for chunk in images.split(min(LARGEST_BATCH, max(1, MOST_NUMBERS // max(1, numbers)))):
+        inputs = data.normalise(chunk, run.experiment.dataset).contiguous(memory_format=torch.channels_last)
+        yield layers_of(model, inputs)
+
+
 def activations(run: Run, images: Tensor) -> dict[str, Tensor]:
-    """What each convolution makes of images, after its activation function and before pooling.
+    """How each hidden layer with maps responds to images, after its non-linearity and before pooling; see `Layer`.
 
     Parameters
     ----------
@@ -405,100 +468,129 @@ def activations(run: Run, images: Tensor) -> dict[str, Tensor]:
 
     Returns
     -------
-    By the layer's name, from the input on: float32 (N, channels, height, width)
+    By the layer's name, in the order in which they are called: float32 (N, channels, height, width).
+
+    Examples
+    --------
+    >>> {name: maps.shape for name, maps in hwkit.analysis.activations(run, images[:2]).items()}
+    {'conv1': torch.Size([2, 32, 28, 28]), 'conv2': torch.Size([2, 64, 14, 14])}
     """
-    model = run.model()
-    outputs: dict[str, list[Tensor]] = {layer: [] for layer in model.conv_layers}
-    for layer, chunks in outputs.items():
-        module = model.get_submodule(layer)
-        module.register_forward_hook(lambda _, __, output, chunks=chunks: chunks.append(model.activation(output)))
-    _forward(run, model, images)
-    return {layer: torch.cat(chunks) for layer, chunks in outputs.items()}
-
-
-def neighbour_correlation(maps: Tensor) -> Tensor:
-    """How alike pixels beside each other are in maps, float (N, channels, h, w): float64 (N,), from -1 to 1.
-
-    The correlation of each pixel with its right and lower neighbours, over all channels of an image that respond at
-    all. Large patches of one colour have a correlation near 1; specks on a dark ground have one near 0.
-    """
-    values = maps.double()
-    values = values - values.mean(dim=(2, 3), keepdim=True)
-    variance = values.square().mean(dim=(2, 3))
-    right = (values[..., :, 1:] * values[..., :, :-1]).mean(dim=(2, 3))
-    below = (values[..., 1:, :] * values[..., :-1, :]).mean(dim=(2, 3))
-    responds = variance > 0
-    correlations = torch.where(responds, (right + below) / 2 / variance.clamp_min(1e-300), 0.0)
-    return correlations.sum(dim=1) / responds.sum(dim=1).clamp_min(1)
-
-
-def smoothness(run: Run, layer: str) -> float:
-    """The `neighbour_correlation` of a layer's maps, averaged over all test images."""
-    values = [neighbour_correlation(activations(run, chunk)[layer]) for chunk in test_images(run).split(500)]
-    return torch.cat(values).mean().item()
+    chunks: dict[str, list[Tensor]] = {}
+    for found in layers(run, images):
+        for layer in hidden(found):
+            if layer.has_maps:
+                chunks.setdefault(layer.name, []).append(layer.activation)
+    return {name: torch.cat(parts) for name, parts in chunks.items()}
 
 
 def hidden_features(run: Run, images: Tensor) -> Tensor:
-    """What the convolutions hand on to the first fully connected layer: pooled and flattened, float32 (N, features).
+    """What the layers with maps hand on to the rest of the network, such as the pooled maps: float32 (N, features).
 
     Parameters
     ----------
     images : uint8 (N, C, H, W).
     """
-    model = run.model()
-    chunks: list[Tensor] = []
-    model.get_submodule("fc1").register_forward_pre_hook(lambda _, inputs: chunks.append(inputs[0]))
-    _forward(run, model, images)
-    return torch.cat(chunks)
+    return torch.cat([map_features(found) for found in layers(run, images)])
 
 
-def hidden_layers(model: nn.Module) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Every layer between the images and the logits, and the activation function that its outputs go through."""
-    linear = [name for name, module in model.named_children() if isinstance(module, nn.Linear)]
-    return {**dict.fromkeys(model.conv_layers, model.activation), **dict.fromkeys(linear[:-1], F.relu)}
+def saliency(model: nn.Module, inputs: Tensor, label: int) -> Tensor:
+    """How strongly each pixel moves the logit of a class (Simonyan et al., 2013, arXiv:1312.6034).
+
+    Parameters
+    ----------
+    model : in evaluation mode.
+    inputs : what the network is given, float (1, C, H, W).
+    label : of the class.
+
+    Returns
+    -------
+    The largest absolute gradient of the logit over the channels, float32 (H, W).
+    """
+    inputs = inputs.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(model(inputs)[0, label], inputs)
+    return gradient[0].abs().amax(dim=0)
 
 
-@torch.inference_mode()
-def _forward(run: Run, model: nn.Module, images: Tensor) -> None:
-    """Run images, uint8 (N, C, H, W), through a network for the sake of its hooks."""
-    shape = (sources.DATASETS[run.experiment.dataset].channels, *(sources.DATASETS[run.experiment.dataset].size,) * 2)
-    if images.dtype != torch.uint8 or images.ndim != 4 or not len(images) or tuple(images.shape[1:]) != shape:
-        raise RunError(
-            f"images must be uint8 (N, {', '.join(map(str, shape))}), not {images.dtype} {tuple(images.shape)}; "
-            "one image needs image.unsqueeze(0)"
-        )
-    for chunk in images.split(BATCH_SIZE["cpu"]):
-        model(data.normalise(chunk, run.experiment.dataset).contiguous(memory_format=torch.channels_last))
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """Images laid out on the plane in which their directions differ most, the first two principal components.
+
+    Attributes
+    ----------
+    centre : float32 (features,): the mean direction.
+    axes : float32 (features, 2): the components.
+    positions : float32 (N, 2): the images on these axes.
+    explained : float32 (2,): the fraction of the variance along each.
+    """
+
+    centre: Tensor
+    axes: Tensor
+    positions: Tensor
+    explained: Tensor
+
+    def place(self, features: Tensor) -> Tensor:
+        """Where other features, float32 (N, features), lie on the plane: float32 (N, 2)."""
+        return (F.normalize(features, dim=1) - self.centre) @ self.axes
+
+
+def plane(features: Tensor) -> Plane:
+    """Lay out images by their features, float32 (N, features), for two images or more.
+
+    Directions alone: an image that excites everything strongly would otherwise push all others into a corner. The sign
+    of a component is arbitrary; here its largest entry is positive, so that every machine draws one picture.
+    """
+    directions = F.normalize(features, dim=1)
+    centre = directions.mean(dim=0)
+    centred = (directions - centre).double()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        _, lengths, vectors = torch.svd_lowrank(centred, q=min(12, *centred.shape), niter=12)
+    axes = F.pad(vectors[:, :2], (0, 2 - min(2, vectors.shape[1])))  # a single feature has one component
+    axes = axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()
+    explained = F.pad(lengths[:2].square(), (0, 2 - min(2, len(lengths)))) / centred.square().sum().clamp_min(1e-12)
+    return Plane(centre, axes.float(), (centred @ axes).float(), explained.float())
+
+
+def embedding(run: Run) -> Plane:
+    """The test images laid out by what the last layer is given; takes seconds, for it runs the network over them."""
+    return plane(torch.cat([last_features(found) for found in layers(run, test_images(run))]))
 
 
 # --- Weights ----------------------------------------------------------------------------------------------------
 
 
-def parameter_names(names: Iterable[str]) -> list[str]:
-    """Names of parameters, each once, as the report lists them: layer by layer, the weight before the bias.
+def parameters(weights: Run | nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters of a network by name, in its order, without what normalisation layers keep beside them.
 
-    A file of weights does not keep the network's order; the layers' own names sort into it.
+    Parameters
+    ----------
+    weights : a run, whose final weights are taken; a network; or tensors by name.
     """
-    return sorted(set(names), key=lambda name: (name.partition(".")[0], not name.endswith("weight"), name))
+    if isinstance(weights, nn.Module):
+        return {name: parameter.detach() for name, parameter in weights.named_parameters()}
+    tensors = weights.final_weights if isinstance(weights, Run) else weights
+    # As PyTorch calls them.
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    return {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[2] not in statistics}
 
 
-def weight_statistics(weights: Run | Mapping[str, Tensor], near_zero: float = NEAR_ZERO) -> pd.DataFrame:
+def weight_statistics(weights: Run | nn.Module | Mapping[str, Tensor], near_zero: float = NEAR_ZERO) -> pd.DataFrame:
     """Statistics of every weight and bias tensor.
 
     Parameters
     ----------
-    weights : a run, whose final weights are taken, or tensors by name.
+    weights : as `parameters` takes them.
     near_zero : weights of smaller absolute value count as near zero.
 
     Returns
     -------
     A row per tensor, by name: `count`, `mean`, `std`, `skew` (third standardised moment, 0 for a symmetric tensor;
-    NaN where all are equal), and the shares `near_zero` and `negative`.
+    NaN where all are equal), and the fractions `near_zero`, `near_zero_relative` (within a tenth of the standard
+    deviation) and `negative`.
     """
-    tensors = weights.final_weights if isinstance(weights, Run) else weights
     rows = {}
-    for name in parameter_names(tensors):
-        values = tensors[name].double().flatten()
+    for name, tensor in parameters(weights).items():
+        values = tensor.double().flatten()
         mean, std = values.mean(), values.std(correction=0)
         rows[name] = {
             "count": values.numel(),
@@ -506,24 +598,50 @@ def weight_statistics(weights: Run | Mapping[str, Tensor], near_zero: float = NE
             "std": std.item(),
             "skew": (((values - mean) / std) ** 3).mean().item(),
             "near_zero": (values.abs() < near_zero).double().mean().item(),
+            "near_zero_relative": (values.abs() < NEAR_ZERO_RELATIVE * std).double().mean().item(),
             "negative": (values < 0).double().mean().item(),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("parameter")
 
 
 def compare_weights(a: Run, b: Run, near_zero: float = NEAR_ZERO) -> pd.DataFrame:
-    """Standard deviation, skew and the shares near zero and below it of every tensor, for two runs side by side.
+    """The statistics of every weight and bias tensor of two runs, side by side.
 
     Returns
     -------
-    A row per tensor that either run has; columns `(statistic, "a" or "b")`, NaN where a run lacks the tensor or its
-    tensor has no such statistic.
+    A row per tensor that either run has; columns `(statistic, "a" or "b")`, of the statistics of `weight_statistics`
+    from `std` on. NaN where a run lacks the tensor or its tensor has no such statistic.
     """
-    columns = ["std", "skew", "near_zero", "negative"]
-    tables = {side: weight_statistics(run, near_zero)[columns] for side, run in (("a", a), ("b", b))}
-    order = parameter_names([*a.final_weights, *b.final_weights])
+    tables = {side: weight_statistics(run, near_zero).loc[:, "std":] for side, run in (("a", a), ("b", b))}
+    order = list(dict.fromkeys([*tables["a"].index, *tables["b"].index]))
     joined = pd.concat(tables, axis="columns").swaplevel(axis="columns").reindex(order)
-    return joined[[(column, side) for column in columns for side in tables]]
+    return joined.loc[:, [(column, side) for column in tables["a"] for side in tables]]
+
+
+def dead_units(run: Run, images: Tensor) -> pd.DataFrame:
+    """How many units of each hidden layer never respond: those whose activation is the same whatever they are shown.
+
+    Parameters
+    ----------
+    images : uint8 (N, C, H, W); over few images, units that respond seldom count as dead.
+
+    Returns
+    -------
+    A row per hidden layer, by name: `units` (channels, where a layer has maps) and how many of them are `dead`.
+    """
+    lowest: dict[str, Tensor] = {}
+    highest: dict[str, Tensor] = {}
+    for found in layers(run, images):
+        for layer in hidden(found):
+            values = layer.by_unit.movedim(1, 0).flatten(1)
+            low, high = values.aminmax(dim=1)
+            lowest[layer.name] = torch.minimum(lowest.get(layer.name, low), low)
+            highest[layer.name] = torch.maximum(highest.get(layer.name, high), high)
+    rows = {
+        name: {"units": len(low), "dead": int((highest[name] - low <= 1e-6 * highest[name].abs()).sum())}
+        for name, low in lowest.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
 
 
 # --- Accuracies and their uncertainty ---------------------------------------------------------------------------
@@ -620,23 +738,3 @@ def require_same_test_images(a: Run, b: Run) -> None:
         raise RunError(
             f"{a.name} and {b.name} were tested on different copies of {a.experiment.dataset}; train one of them again"
         )
-
-
-def changed_mismatches(a: Run, b: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The mistakes that b adds to those of a, and those that it removes.
-
-    Returns
-    -------
-    (added, removed) : images that only a gets right, with b's predictions, and images that only b gets right, with
-        a's predictions; rows of `predictions`, the most confident mistake first.
-
-    Raises
-    ------
-    RunError
-        If the runs were tested on different images.
-    """
-    require_same_test_images(a, b)
-    a_mismatches, b_mismatches = mismatches(a), mismatches(b)
-    added = b_mismatches[~b_mismatches["index"].isin(a_mismatches["index"])]
-    removed = a_mismatches[~a_mismatches["index"].isin(b_mismatches["index"])]
-    return added.reset_index(drop=True), removed.reset_index(drop=True)

@@ -25,7 +25,7 @@ from hwkit.engine.checkpoints import Checkpoint
 from hwkit.engine.optimizers import Optimizer
 from hwkit.errors import ExperimentError, TrainingError
 from hwkit.experiment import Experiment
-from hwkit.inference import accuracy, fraction_correct, predict
+from hwkit.models import accuracy, fraction_correct, predict
 from hwkit.runs import RECORD_COLUMNS, Run
 
 TEST_SAMPLE = 200  # random test images per record, as in the reference report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -46,3 +47,16 @@ def mean_and_all(counts: Sequence[float]) -> str:
     """The mean of counts, one for each seed, and all of them: 4.3 (3, 5, 5). Of one, that one."""
     mean = f"{sum(counts) / len(counts):.4g}"
     return mean if len(counts) == 1 else f"{mean} ({', '.join(f'{count:g}' for count in counts)})"
+
+
+def probability(value: float) -> str:
+    """A probability in the digits that matter: neither is a small one 0 nor a large one 1.
+
+    >>> [probability(p) for p in (0.5, 0.01234, 0.00004, 0.99998)]
+    ['0.500', '0.012', '4e-5', '0.99998']
+    """
+    if value >= 1:  # as rounded to float32
+        return ">0.9999999"
+    if value < 0.001:
+        return f"{value:.0e}".replace("e-0", "e-") if value > 1e-12 else "<1e-12"
+    return f"{value:.3f}" if value <= 0.999 else f"{value:.{math.ceil(-math.log10(1 - value))}f}"

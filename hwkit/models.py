@@ -1,4 +1,4 @@
-"""The report's two convolutional networks, networks of the user's own, and the parameter table of any.
+"""The report's two convolutional networks, networks of the user's own, and of any: its parameters, its predictions.
 
 Layer names, and with them the names of the parameters, are those of the report (`conv1.weight`, `fc1.bias`, ...);
 every variant of it is one of these two classes with other options.
@@ -14,13 +14,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hwkit import data
+from hwkit.data import Dataset
 from hwkit.datasets import facts, known_facts
 from hwkit.engine import code
+from hwkit.engine.devices import autocast
 from hwkit.errors import ExperimentError, RunError
 from hwkit.experiment import NETWORKS, Experiment
 
 ACTIVATIONS: dict[str, Callable[..., Tensor]] = {"relu": F.relu, "selu": F.selu}
 POOLINGS: dict[str, Callable[..., Tensor]] = {"max": F.max_pool2d, "average": F.avg_pool2d}
+
+# Images at a time in `predict`: what a CPU's cache holds, and what keeps a GPU busy.
+BATCH_SIZE = {"cpu": 200, "cuda": 5000}
 
 
 def activated_pool(model: MnistCNN | CifarCNN, x: Tensor) -> Tensor:
@@ -47,8 +53,6 @@ class MnistCNN(nn.Module):
     dropout : probability of dropping a feature between the fully connected layers while training.
     classes : number of logits.
     """
-
-    conv_layers = ("conv1", "conv2")
 
     def __init__(
         self,
@@ -90,8 +94,6 @@ class CifarCNN(nn.Module):
     dropout : probability of dropping a feature before the last layer while training.
     classes : number of logits.
     """
-
-    conv_layers = ("conv1", "conv2", "conv3")
 
     def __init__(
         self,
@@ -245,3 +247,27 @@ def parameter_table(model: nn.Module) -> pd.DataFrame:
     ]
     rows.append({"parameter": "total", "shape": "", "count": sum(row["count"] for row in rows)})
     return pd.DataFrame(rows).set_index("parameter")
+
+
+def predict(model: nn.Module, images: Tensor, dataset: Dataset | str, *, precision: str = "fp32") -> Tensor:
+    """Logits, float32 (N, classes), of a network in evaluation mode for images, uint8 (N, C, H, W), on its device."""
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode(), autocast(device, precision):
+        chunks = [
+            model(data.normalise(chunk.to(device), dataset).contiguous(memory_format=torch.channels_last)).float()
+            for chunk in images.split(BATCH_SIZE.get(device.type, 1000))
+        ]
+    model.train(was_training)
+    return torch.cat(chunks)
+
+
+def fraction_correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """Fraction of rows whose largest logit is at the label, float64 (), on their device."""
+    return (logits.argmax(dim=1) == labels).sum().double() / len(labels)
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Fraction of rows whose largest logit is at the label."""
+    return fraction_correct(logits, labels).item()

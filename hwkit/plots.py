@@ -1,49 +1,67 @@
-"""Every figure of the report, each one call.
+"""The figures of the two task chapters, each one call.
 
 All take runs or data and return a figure of the report's text width that no pyplot state knows of: as the last
 expression of a notebook cell it shows itself once. Functions with an `ax` draw into it instead and return its figure.
 Captions say what is seen, so figures have no title of their own.
+
+>>> hwkit.plots.training_curves(run)
+>>> figure, axes = plt.subplots(1, 2)
+>>> hwkit.plots.accuracy_curves(run, ax=axes[0])
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm, to_hex, to_rgb
+from matplotlib.colors import ListedColormap, PowerNorm, to_hex, to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from hwkit import analysis, data, theme
 from hwkit.analysis import Example, Pair
 from hwkit.data import Dataset
-from hwkit.datasets import sources
 from hwkit.errors import DataError, RunError, did_you_mean
-from hwkit.explorer import attribution, index
+from hwkit.formats import probability
 from hwkit.runs import Run
 from hwkit.theme import NEUTRAL, RUN_COLOURS, TEST, TRAIN
-
-if TYPE_CHECKING:
-    from hwkit.chapters.negative_weights import Ablation
-    from hwkit.chapters.penalty_bug import PenaltyRun
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 GAP = 2  # white pixels between two images of a mosaic
+MOST_CLASSES = 10  # with a bar, a colour or a number of their own
+MOST_LAYERS = 4  # whose maps are shown
+MOST_TENSORS = 16  # whose distributions are shown, biases among them
+MOST_ROWS = 40  # of a figure with a row per class
 
 
-def _themed(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+class Recorded(Protocol):
+    """What the curves are drawn of: a `Run`, or another training that kept such a record."""
+
+    @property
+    def record(self) -> pd.DataFrame: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def test_accuracy(self) -> float: ...
+
+
+def themed(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """A function that runs with the report's theme and leaves matplotlib's settings as they were."""
 
     @functools.wraps(function)
@@ -57,74 +75,58 @@ def _themed(function: Callable[Parameters, Result]) -> Callable[Parameters, Resu
 # --- Training ---------------------------------------------------------------------------------------------------
 
 
-def smooth(values: pd.Series) -> pd.Series:
+def smooth(values: ArrayLike) -> pd.Series:
     """A moving average over a tenth of the values (at least three), centred; at both ends over those there are."""
-    window = max(3, len(values) // 10) | 1
-    return values.rolling(window, center=True, min_periods=1).mean()
+    series = pd.Series(values)
+    window = max(3, len(series) // 10) | 1
+    return pd.Series(series.rolling(window, center=True, min_periods=1).mean())
 
 
-@_themed
-def learning_curve(runs: Run | Sequence[Run], *, ax: Axes | None = None) -> Figure:
-    """Loss over iterations, on a logarithmic axis: readings faint, their moving average strong.
+@themed
+def learning_curve(runs: Recorded | Sequence[Recorded], *, ax: Axes | None = None) -> Figure:
+    """Cross-entropy of the training batches over epochs, on a logarithmic axis: readings faint, moving average strong.
 
-    Where a run has an L2 penalty, the loss includes it, and the penalty's part of it is dotted.
+    The L2 penalty that is added to it in training is dotted, and no part of it, so that runs with and without one can
+    be compared.
     """
     ax = ax or theme.new_axes(height=7)
-    runs = _as_runs(runs)
-    for run, colour in zip(runs, _colours(len(runs)), strict=True):
+    runs = as_list(runs)
+    for run, colour in zip(runs, colours(len(runs)), strict=True):
         record = run.record
-        ax.plot(record["iteration"], record["loss"], color=colour, alpha=0.3, linewidth=0.8)
-        label = "loss" if len(runs) == 1 else run.name
-        ax.plot(record["iteration"], smooth(record["loss"]), color=colour, label=label)
-        if run.experiment.l2:
-            label = "of this, L2 penalty" if len(runs) == 1 else f"{run.name}, L2 penalty in it"
-            ax.plot(record["iteration"], record["penalty"], color=colour, linestyle=":", label=label)
-    ax.set(yscale="log", xlabel="iteration", ylabel="loss on the training batch")
-    ax.set_xlim(0, max(run.record["iteration"].max() for run in runs))
+        cross_entropy = record["loss"] - record["penalty"]
+        label = "" if len(runs) == 1 else f"{shortened(run.name, 36)}: "
+        ax.plot(record["epoch"], cross_entropy, color=colour, alpha=0.3, linewidth=0.8)
+        ax.plot(record["epoch"], smooth(cross_entropy), color=colour, label=f"{label}cross-entropy")
+        if record["penalty"].any():
+            ax.plot(record["epoch"], record["penalty"], color=colour, linestyle=":", label=f"{label}L2 penalty")
+    ax.set(yscale="log", xlabel="epoch", ylabel="loss on the training batch")
+    ax.set_xlim(0, max(max(run.record["epoch"]) for run in runs))
     # Losses seldom span more than two decades: powers of ten alone would be too few ticks.
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_locator(NullLocator())
     ax.legend(loc="best")
-    return _figure_of(ax)
+    return figure_of(ax)
 
 
-@_themed
-def records_overlaid(runs: Run | Sequence[Run]) -> Figure:
-    """Loss (left) and accuracy on test images (right) of several runs over iterations, as moving averages."""
-    runs = _as_runs(runs)
-    figure = theme.new_figure(height=6.4 + 0.45 * math.ceil(len(runs) / 3))
-    left, right = figure.subplots(1, 2)
-    for run, colour in zip(runs, _colours(len(runs)), strict=True):
-        record = run.record
-        left.plot(record["iteration"], smooth(record["loss"]), color=colour, label=run.name)
-        right.plot(record["iteration"], smooth(record["test_accuracy"]), color=colour)
-    left.set(yscale="log", xlabel="iteration", ylabel="loss on the training batch")
-    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    left.yaxis.set_major_formatter("{x:g}")
-    left.yaxis.set_minor_locator(NullLocator())
-    right.set(xlabel="iteration", ylabel="accuracy on 200 test images", ylim=(_lowest_accuracy(runs), 1.005))
-    figure.legend(loc="outside lower center", ncols=3)
-    return figure
-
-
-@_themed
-def accuracy_curves(run: Run, *, ax: Axes | None = None) -> Figure:
-    """Accuracy over iterations: red = test, blue = train.
+@themed
+def accuracy_curves(run: Recorded, *, ax: Axes | None = None) -> Figure:
+    """Accuracy over epochs: red = test, blue = train.
 
     Dots are readings, on 200 random test images and on the current training batch; lines are their moving averages.
-    The horizontal line is the final accuracy over all test images.
+    The horizontal line is the final accuracy over all test images. A record with validation accuracies has a third
+    curve.
     """
     ax = ax or theme.new_axes(height=7.5)
-    _draw_accuracies(ax, run)
-    ax.set_ylim(_lowest_accuracy([run]), 1.005)
+    draw_accuracies(ax, run)
+    ax.set_ylim(lowest_accuracy([run]), 1.005)
     ax.set_ylabel("accuracy")
     ax.legend(loc="lower right", bbox_to_anchor=(1, 0.02))
-    return _figure_of(ax)
+    return figure_of(ax)
 
 
-@_themed
-def training_curves(run: Run | PenaltyRun) -> Figure:
+@themed
+def training_curves(run: Recorded) -> Figure:
     """Learning curve and accuracy curves of one run side by side; see `learning_curve` and `accuracy_curves`."""
     figure = theme.new_figure(height=6.4)
     left, right = figure.subplots(1, 2)
@@ -133,149 +135,112 @@ def training_curves(run: Run | PenaltyRun) -> Figure:
     return figure
 
 
-@_themed
-def accuracy_panels(runs: Sequence[Run], titles: Sequence[str] | None = None) -> Figure:
-    """The accuracy curves of several runs side by side, two in a row, with one accuracy axis for all.
-
-    Parameters
-    ----------
-    titles : of the panels, one per run; default the runs' names.
-
-    Raises
-    ------
-    RunError
-        If there is no run, or not one title per run.
-    """
-    runs = _as_runs(runs)
-    titles = [run.name for run in runs] if titles is None else list(titles)
-    if len(titles) != len(runs):
-        raise RunError(f"{len(runs)} runs have {len(titles)} titles; give each run one")
-    columns = min(2, len(runs))
-    rows = math.ceil(len(runs) / columns)
-    figure = theme.new_figure(height=1 + 5.5 * rows)
-    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten()
-    for ax, run, title in zip(axes, runs, titles, strict=False):
-        _draw_accuracies(ax, run)
-        ax.set_title(title)
-    for ax in axes[len(runs) :]:
-        ax.remove()
-    axes[0].set_ylim(_lowest_accuracy(runs), 1.005)
-    for ax in axes[::columns]:
-        ax.set_ylabel("accuracy")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
-    return figure
-
-
-def _draw_accuracies(ax: Axes, run: Run) -> None:
+def draw_accuracies(ax: Axes, run: Recorded) -> None:
+    """The curves of `accuracy_curves`, for figures with several panels."""
     record = run.record
     curves = (
         ("train_accuracy", TRAIN, "train: current batch"),
+        ("validation_accuracy", theme.VALIDATION, "validation: random images"),
         ("test_accuracy", TEST, "test: 200 random images"),
     )
     for column, style, label in curves:
-        readings = {"marker": ".", "linestyle": "", "alpha": 0.4, "markersize": 4.5, "markeredgewidth": 0}
-        ax.plot(record["iteration"], record[column], color=style["color"], **readings)
-        ax.plot(record["iteration"], smooth(record[column]), label=label, **style)
-    ax.axhline(
-        run.test_accuracy, color=TEST["color"], linewidth=0.9, linestyle=(0, (1, 1.5)), label="test: all images, final"
-    )
+        if column in record:
+            readings: dict[str, Any] = {"marker": ".", "linestyle": "", "alpha": 0.4, "markersize": 4.5, "mew": 0}
+            ax.plot(record["epoch"], record[column], **readings, color=style["color"])
+            ax.plot(record["epoch"], smooth(record[column]), label=label, **style)
+    final = {"color": TEST["color"], "linewidth": 0.9, "linestyle": (0, (1, 1.5))}
+    ax.axhline(run.test_accuracy, label="test: all images, final", **final)
     # Beside the axes, where no curve can run through it.
-    ax.text(
-        1.01,
-        run.test_accuracy,
-        f"{run.test_accuracy:.4f}",
-        color=TEST["color"],
-        transform=ax.get_yaxis_transform(),
-        verticalalignment="center",
-    )
-    ax.set_xlabel("iteration")
-    ax.set_xlim(0, record["iteration"].max())
+    text = f"{100 * run.test_accuracy:.1f} %"
+    ax.text(1.01, run.test_accuracy, text, transform=ax.get_yaxis_transform(), color=TEST["color"], va="center")
+    ax.set_xlabel("epoch")
+    ax.set_xlim(0, max(record["epoch"]))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
 
 
-def _lowest_accuracy(runs: Sequence[Run]) -> float:
+def lowest_accuracy(runs: Sequence[Recorded]) -> float:
     """The lower end of an accuracy axis that shows all readings but those of the first steep rise."""
-    readings = [run.record[column].quantile(0.05) for run in runs for column in ("train_accuracy", "test_accuracy")]
-    return min(math.floor(10 * min(readings)) / 10, 0.9)
+    columns = [run.record[column] for run in runs for column in ("train_accuracy", "test_accuracy")]
+    return min(math.floor(10 * min(np.quantile(column, 0.05) for column in columns)) / 10, 0.9)
 
 
 # --- Weights ----------------------------------------------------------------------------------------------------
 
 
-@_themed
+@themed
 def weight_distributions(
     run: Run,
     other: Run | None = None,
     *,
     near_zero: float = analysis.NEAR_ZERO,
     parameters: Sequence[str] | None = None,
-    share: str = "near_zero",
+    fraction: str = "near_zero",
 ) -> Figure:
-    """The distribution of every weight and bias tensor after training, one panel each, on a logarithmic density axis.
+    """The distributions of weight and bias tensors before and after training, on a logarithmic density axis.
 
-    Each panel spans the middle 99.8 % of the values of every run in it. Above it stands, per run, the share of values
-    nearer to zero than `near_zero`, or that of negative ones.
+    One panel each, over the middle 99.8 % of the values of every distribution in it. Dotted are the initial values of
+    `run`. Above stands, per run, the fraction of trained values nearer to zero than `near_zero`, or of negative ones.
 
     Parameters
     ----------
     other : a second run, drawn over the first: regularised against not, say.
-    parameters : names of the tensors to show; default all.
-    share : "near_zero" or "negative", the share that stands above the panels.
+    parameters : names of the tensors to show; default all, or of more than `MOST_TENSORS` the weights alone.
+    fraction : "near_zero" or "negative", the fraction that stands above the panels.
 
     Raises
     ------
     RunError
-        If no run has one of the parameters, or the share is neither.
+        If no run has one of the parameters, or the fraction is neither.
+
+    Examples
+    --------
+    >>> hwkit.plots.weight_distributions(run_l2, run)
     """
     runs = [run] if other is None else [run, other]
-    known = analysis.parameter_names(name for shown in runs for name in shown.final_weights)
-    names = known if parameters is None else list(parameters)
-    for name in names:
+    trained = [analysis.parameters(one) for one in runs]
+    initial = analysis.parameters(run.initial_weights)
+    known = {name: tensor for tensors in reversed(trained) for name, tensor in tensors.items()}
+    for name in parameters or ():
         if name not in known:
             raise RunError(f"unknown parameter {name!r}; {did_you_mean(name, known)}")
-    shares = {"near_zero": f"share of values within ±{near_zero:g}", "negative": "share of negative values"}
-    if share not in shares:
-        raise RunError(f"unknown share {share!r}; {did_you_mean(share, shares)}")
-    statistics = [analysis.weight_statistics(shown, near_zero) for shown in runs]
-    columns = 4 if len(names) > 6 else 3
-    rows = math.ceil(len(names) / columns)
-    figure = theme.new_figure(height=1 + 3.9 * rows)
-    axes = figure.subplots(rows, columns, squeeze=False).flatten()
-    for ax, name in zip(axes, names, strict=False):
-        _draw_distributions(ax, [shown.final_weights.get(name) for shown in runs])
-        ax.set_title(name, loc="left", pad=14, fontweight="bold")
-        for side, table in enumerate(statistics):
-            if name in table.index:
-                _write_share(ax, table.loc[name, share], side)
-    for ax in axes[len(names) :]:
-        ax.remove()
-    for ax in axes[: len(names) : columns]:
-        ax.set_ylabel("density")
-    handles = [Patch(facecolor=RUN_COLOURS[0], alpha=0.5, label=run.name)]
-    if other is not None:
-        handles.append(Line2D([], [], color=RUN_COLOURS[1], label=other.name))
-    figure.legend(
-        handles=handles,
-        loc="outside upper center",
-        ncols=2,
-        title=f"above each panel: {shares[share]}",
-        title_fontsize=8,
-    )
+    names = parameters or [name for name in known if len(known) <= MOST_TENSORS or known[name].ndim > 1]
+    fractions = {"near_zero": f"fraction of values within ±{near_zero:g}", "negative": "fraction of negative values"}
+    if fraction not in fractions:
+        raise RunError(f"unknown fraction {fraction!r}; {did_you_mean(fraction, fractions)}")
+    figure, axes = panels(len(names), 4 if len(names) > 6 else 3, height=3.9)
+    for ax, name in zip(axes, names, strict=True):
+        found = [tensors.get(name) for tensors in trained]
+        _draw_distributions(ax, [initial.get(name), *found])
+        ax.set_title(shortened(name), loc="left", pad=14, fontweight="bold")
+        for side, tensor in enumerate(found):
+            if tensor is not None:
+                value = analysis.weight_statistics({name: tensor}, near_zero).loc[name, fraction]
+                style = {"color": _readable(RUN_COLOURS[side]), "transform": ax.transAxes}
+                ax.text(side, 1.03, f"{100 * value:.1f} %", ha="right" if side else "left", **style)
+    handles = [Patch(facecolor=RUN_COLOURS[0], alpha=0.5, label=shortened(run.name, 36))]
+    handles += [Line2D([], [], color=RUN_COLOURS[1], label=shortened(one.name, 36)) for one in runs[1:]]
+    handles += [Line2D([], [], label="initial values", **INITIAL)]
+    title = {"title": f"above each panel: {fractions[fraction]}", "title_fontsize": 8}
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), **title)
     figure.supxlabel("value of the weight or bias", fontsize=8)
+    figure.supylabel("density", fontsize=8)
     return figure
 
 
+INITIAL: dict[str, Any] = {"color": "#555555", "linestyle": (0, (1, 1)), "linewidth": 1}
+
+
 def _draw_distributions(ax: Axes, tensors: Sequence[Tensor | None]) -> None:
-    """Histograms of one parameter in one or two runs (None where a run lacks it): a filled one and a line."""
+    """Histograms of one parameter: initial, then of one run, filled, and of another; None where there is none."""
     edges = histogram_edges([tensor for tensor in tensors if tensor is not None])
+    styles = [INITIAL, {"color": RUN_COLOURS[0], "fill": True, "alpha": 0.5}, {"color": RUN_COLOURS[1]}]
     positive = []
-    for side, tensor in enumerate(tensors):
-        if tensor is None:
-            continue
-        counts, _ = np.histogram(tensor.flatten().numpy(), bins=edges)
-        density = counts / (tensor.numel() * np.diff(edges))
-        ax.stairs(density, edges, color=RUN_COLOURS[side], fill=not side, alpha=1 if side else 0.5, linewidth=1)
-        positive.append(density[density > 0])
+    for tensor, style in zip(tensors, styles, strict=False):
+        if tensor is not None:
+            counts, _ = np.histogram(tensor.flatten().numpy(), bins=edges)
+            density = counts / (tensor.numel() * np.diff(edges))
+            ax.stairs(density, edges, zorder=3 if style is INITIAL else 2, **{"linewidth": 1, **style})
+            positive.append(density[density > 0])
     shown = np.log10(np.concatenate(positive))
     # From one power of ten to another, so that every panel has ticks at both ends.
     limits = 10 ** np.floor(shown.min() - 0.01), 10 ** np.ceil(shown.max() + 0.01)
@@ -284,18 +249,6 @@ def _draw_distributions(ax: Axes, tensors: Sequence[Tensor | None]) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.yaxis.set_major_locator(LogLocator(numticks=5))
     ax.yaxis.set_minor_locator(NullLocator())
-
-
-def _write_share(ax: Axes, share: float, side: int) -> None:
-    """A share above the axes, on the side and in the colour of the first (0) or second (1) run."""
-    ax.text(
-        side,
-        1.03,
-        f"{100 * share:.1f} %",
-        color=_readable(RUN_COLOURS[side]),
-        transform=ax.transAxes,
-        horizontalalignment="right" if side else "left",
-    )
 
 
 def histogram_edges(tensors: Sequence[Tensor]) -> np.ndarray:
@@ -312,40 +265,50 @@ def histogram_edges(tensors: Sequence[Tensor]) -> np.ndarray:
 
 def _readable(colour: str) -> str:
     """A shade of a colour that is dark enough for small letters on white."""
-    return to_hex(0.7 * np.array(to_rgb(colour)))
+    red, green, blue = to_rgb(colour)
+    return to_hex((0.7 * red, 0.7 * green, 0.7 * blue))
 
 
 # --- Examples and hidden layers ---------------------------------------------------------------------------------
 
 
-@_themed
+@themed
 def example(run: Run, shown: Example, *, channels: int = 0) -> Figure:
-    """A test image beside the probabilities that the network gives to the ten classes.
+    """A test image beside the probabilities that the network gives to the classes, the ten largest if there are more.
 
     Parameters
     ----------
-    channels : show so many channels of each convolution below it, the strongest ones; see `pair`.
+    channels : show so many channels of each layer with maps below it, the strongest ones; see `pair`.
     """
-    return _examples_figure(run, [shown], channels, per_row=16)
+    return _examples_figure([(run, [shown])], channels, per_row=16)
 
 
-@_themed
+@themed
 def pair(run: Run, shown: Pair, *, channels: int = 16) -> Figure:
-    """A mismatch (left) and its counterpart (right): image, probabilities, and what each convolution makes of them.
+    """A misclassified image (left) and its counterpart (right): image, probabilities, and maps of hidden layers.
 
     Of each layer the channels with the largest mean activation over both images are shown, the same ones for both, in
     the order of their numbers and on one colour scale per layer, which ends where the largest thousandth of its
-    activations begins. Activations are taken before pooling.
+    activations begins. Activations are taken before pooling. Of a network with more than `MOST_LAYERS` layers with
+    maps, the first, the last, and some evenly between are shown.
+
+    Parameters
+    ----------
+    channels : of each layer; 8 are drawn twice as large as 16.
+
+    Examples
+    --------
+    >>> hwkit.plots.pair(run, hwkit.analysis.pairs(run, 1)[0])
     """
-    return _examples_figure(run, [shown.mismatch, shown.counterpart], channels, per_row=8)
+    return _examples_figure([(run, [shown.misclassified, shown.counterpart])], channels, 8 if channels > 8 else 4)
 
 
-@_themed
+@themed
 def activations_beside(a: Run, b: Run, index: int, *, channels: int = 16) -> Figure:
-    """What the convolutions of two networks make of one test image: a on the left, b on the right.
+    """How the hidden layers of two networks respond to one test image: a on the left, b on the right.
 
-    Of each layer the channels with the largest mean activation are shown, in the order of their numbers and on a colour
-    scale of their own. The channels of two networks have nothing to do with each other: compare how their maps look.
+    As `pair`, but of each network its own strongest channels, on a colour scale of their own. The channels of two
+    networks have nothing to do with each other: compare how their maps look.
 
     Raises
     ------
@@ -355,105 +318,79 @@ def activations_beside(a: Run, b: Run, index: int, *, channels: int = 16) -> Fig
     if channels < 1:
         raise RunError(f"channels must be 1 or more, not {channels}")
     analysis.require_same_test_images(a, b)
-    shown = [analysis.example(run, index) for run in (a, b)]
-    layers = [analysis.activations(run, shown[0].image.unsqueeze(0)) for run in (a, b)]
-    per_row = 8
-    width = (theme.WIDTH / 2 - 1.6) / per_row
-    heights = [4.4] + [
-        0.9 + math.ceil(min(channels, maps.shape[1]) / per_row) * width * 1.3 for maps in layers[0].values()
-    ]
-    figure = theme.new_figure(height=sum(heights))
-    for side, run, one, maps in zip(figure.subfigures(1, 2), (a, b), shown, layers, strict=True):
-        places = side.subfigures(len(heights), 1, height_ratios=heights)
-        _draw_example(places[0], run, one, beside=True, title=run.name)
-        for place, (layer, values) in zip(places[1:], maps.items(), strict=True):
-            _draw_channels(place, layer, values, _strongest_channels(values, channels), per_row)
-    return figure
+    return _examples_figure([(run, [analysis.example(run, index)]) for run in (a, b)], channels, per_row=8)
 
 
-def _examples_figure(run: Run, shown: Sequence[Example], channels: int, per_row: int) -> Figure:
-    """Examples side by side, with `channels` channels of each convolution below, `per_row` in a row."""
+def _examples_figure(groups: Sequence[tuple[Run, list[Example]]], channels: int, per_row: int) -> Figure:
+    """Examples of one run or several side by side, with `channels` channels of each layer with maps below them.
+
+    Examples of one run share channels and colour scales; `per_row` channels stand in a row.
+    """
     if channels < 0:
         raise RunError(f"channels must be 0 or more, not {channels}")
-    layers = analysis.activations(run, torch.stack([one.image for one in shown])) if channels else {}
-    chosen = {layer: _strongest_channels(maps, channels) for layer, maps in layers.items()}
-    width = (theme.WIDTH - 1.4) / len(shown) / per_row  # cm, of one channel; the rest is for the colour scale
+    layers = [_strongest_maps(run, shown, channels) for run, shown in groups]
+    count = sum(len(shown) for _, shown in groups)
+    width = (theme.WIDTH - 1.4 * len(groups)) / count / per_row  # cm, of a channel; the rest is for colour scales
+    rows = [max(math.ceil(len(one[1]) / per_row) for one in beside if one) for beside in zip_longest(*layers)]
     # Low enough for two pairs, with their captions, on a page of A4.
-    heights = [4.2] + [0.6 + math.ceil(len(numbers) / per_row) * width * 1.3 for numbers in chosen.values()]
+    heights = [4.2, *(0.6 + row * width * 1.3 for row in rows)]
     figure = theme.new_figure(height=sum(heights))
-    rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).flatten()
-    for place, one in zip(rows[0].subfigures(1, len(shown), squeeze=False).flatten(), shown, strict=True):
-        _draw_example(place, run, one, beside=len(shown) > 1)
-    for place, (layer, numbers) in zip(rows[1:], chosen.items(), strict=True):
-        _draw_channels(place, layer, layers[layer], numbers, per_row)
+    sides = figure.subfigures(1, len(groups), squeeze=False)[0]
+    for side, (run, shown), maps in zip(sides, groups, layers, strict=True):
+        places = side.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).flatten()
+        for place, one in zip(places[0].subfigures(1, len(shown), squeeze=False)[0], shown, strict=True):
+            state = "correct" if one.correct else "misclassified"
+            title = f"{state}, test image {one.index}" if len(groups) == 1 else shortened(run.name, 36)
+            _draw_example(place, run, one, beside=count > 1, title=title)
+        for place, (name, numbers, values) in zip(places[1:], maps, strict=False):
+            _draw_channels(place, name, values, numbers, per_row)
     return figure
 
 
-def _strongest_channels(maps: Tensor, count: int) -> list[int]:
-    """The numbers of the channels of `maps`, float (N, channels, h, w), with the largest mean, in rising order."""
-    means = maps.mean(dim=(0, 2, 3))
-    return sorted(means.topk(min(count, len(means))).indices.tolist())
+def _strongest_maps(run: Run, shown: list[Example], channels: int) -> list[tuple[str, list[int], Tensor]]:
+    """Of at most `MOST_LAYERS` layers: name, the channels with the largest mean, and all maps, float32 (N, C, h, w)."""
+    maps = analysis.activations(run, torch.stack([one.image for one in shown])) if channels else {}
+    chosen = np.linspace(0, len(maps) - 1, min(len(maps), MOST_LAYERS)).round().astype(int)
+    strongest = []
+    for name, values in (list(maps.items())[place] for place in chosen):
+        means = values.mean(dim=(0, 2, 3))
+        strongest.append((name, sorted(means.topk(min(channels, len(means))).indices.tolist()), values))
+    return strongest
 
 
-def _draw_example(place: SubFigure, run: Run, shown: Example, *, beside: bool, title: str | None = None) -> None:
+def _draw_example(place: SubFigure, run: Run, shown: Example, *, beside: bool, title: str) -> None:
     """An example's image and probabilities, with the whole width for them or `beside` another one's."""
-    names = analysis.class_names(run)
-    verdict = "correct" if shown.correct else "mismatch"
-    title = title or f"{verdict}, test image {shown.index}"
     place.suptitle(title, x=0.02, horizontalalignment="left", fontsize=8, fontweight="bold")
     picture, bars = place.subplots(1, 2, width_ratios=(1, 1.15 if beside else 3))
-    _draw_image(picture, shown.image)
+    draw_image(picture, shown.image)
     # The bars' axis label keeps this place free; asking for more would make room for long names and shrink the image.
     caption = f"true: {shown.label_name}\npredicted: {shown.predicted_name}"
     picture.text(0, -0.07, caption, transform=picture.transAxes, verticalalignment="top", in_layout=False)
     values = shown.probabilities.numpy()
-    colours = [NEUTRAL] * len(values)
-    colours[shown.predicted] = theme.WRONG
-    colours[shown.label] = theme.CORRECT
-    bars.barh(names, values, color=colours, height=0.75)
-    for position, value in enumerate(values):
-        bars.text(value + 0.02, position, _probability(value), verticalalignment="center", fontsize=7)
+    most = np.argsort(-values, kind="stable")[:MOST_CLASSES]
+    listed = sorted({*most[: -1 if shown.label not in most else None], shown.label})
+    marked = {shown.predicted: theme.WRONG, shown.label: theme.CORRECT}
+    names = analysis.class_names(run)
+    places = range(len(listed))
+    bars.barh(places, values[listed], color=[marked.get(label, NEUTRAL) for label in listed], height=0.75)
+    bars.set_yticks(places, [shortened(names[label]) for label in listed])
+    for position, value in enumerate(values[listed]):
+        bars.text(value + 0.02, position, probability(float(value)), verticalalignment="center", fontsize=7)
     bars.invert_yaxis()
     bars.set(xlim=(0, 1.32), xticks=(0, 0.5, 1), xlabel="probability")
     bars.tick_params(axis="y", length=0, labelsize=7)
     bars.grid(visible=False)
 
 
-def _probability(value: float) -> str:
-    """A probability in few characters, without calling a small one zero or a large one certain."""
-    if value < 0.0005:
-        return "<0.001"
-    return f"{value:.3f}" if value < 0.9995 else ">0.999"
-
-
 def _draw_channels(place: SubFigure, layer: str, maps: Tensor, numbers: Sequence[int], per_row: int) -> None:
     """Chosen channels of one layer for each image of `maps`, float (N, channels, h, w), on one colour scale."""
     shown = maps[:, list(numbers)]
     # A few very large activations would leave the rest of the layer in the dark.
-    low, high = min(shown.min().item(), 0), shown.quantile(0.999).item()
+    low, high = min(shown.min().item(), 0), np.quantile(shown.numpy(), 0.999)
     height, width = shown.shape[-2:]
     axes = place.subplots(1, len(shown), squeeze=False).flatten()
     for ax, channels in zip(axes, shown, strict=True):
-        ax.axis("off")
-        # One picture per channel in common axes: sixteen axes each would take seconds to lay out.
-        step_x, step_y = width * 1.08, height * 1.3
-        for position, (number, channel) in enumerate(zip(numbers, channels, strict=True)):
-            row, column = divmod(position, per_row)
-            left, top = column * step_x, row * step_y
-            picture = ax.imshow(
-                channel.numpy(),
-                extent=(left, left + width, top + height, top),
-                vmin=low,
-                vmax=high,
-                cmap="viridis",
-            )
-            ax.text(left, top, f"{number}", fontsize=6, verticalalignment="bottom")
-        ax.set_anchor("W")
-        ax.set(
-            xlim=(0, per_row * step_x),
-            ylim=(math.ceil(len(numbers) / per_row) * step_y - 0.25 * height, -0.25 * height),
-        )
-        ax.set_aspect("equal")
+        picture = draw_tiles(ax, channels, numbers, per_row, cmap="viridis", vmin=low, vmax=high)
     # Labels of one width keep the channels of all layers in line.
     style = {"ticks": MaxNLocator(2), "format": "%.1f", "extend": "max", "extendfrac": 0.08}
     place.colorbar(picture, ax=list(axes), shrink=0.8, pad=0.01, aspect=12, **style).outline.set_visible(False)
@@ -461,78 +398,102 @@ def _draw_channels(place: SubFigure, layer: str, maps: Tensor, numbers: Sequence
     place.suptitle(f"{layer} ({count})", x=0.01, horizontalalignment="left", fontsize=8, fontweight="bold")
 
 
-@_themed
-def first_layer_filters(run: Run) -> Figure:
-    """The kernels of the first convolution, each on a colour scale of its own: grey is zero.
+def draw_tiles(ax: Axes, tiles: Tensor, numbers: Iterable[int], per_row: int, **style: Any) -> Any:
+    """Small pictures, float (N, h, w) or (N, h, w, 3), `per_row` in a row, each under its number; returns the last.
 
-    With one input channel white is positive and black negative; with three, colours are what excites the filter.
+    All in common axes: axes of their own would take seconds to lay out.
     """
-    kernels = filter_pictures(run)
-    columns, size = 16, kernels.shape[1]
-    rows = math.ceil(len(kernels) / columns)
-    step_x, step_y = 1.15 * size, 1.45 * size
-    figure = theme.new_figure(height=0.2 + rows * theme.WIDTH / columns * step_y / step_x)
-    ax = figure.add_subplot()
-    ax.axis("off")
-    for number, kernel in enumerate(kernels):
-        row, column = divmod(number, columns)
+    height, width = tiles.shape[1:3]
+    step_x, step_y = width * 1.08, height * 1.3
+    for position, (number, tile) in enumerate(zip(numbers, tiles, strict=True)):
+        row, column = divmod(position, per_row)
         left, top = column * step_x, row * step_y
-        ax.imshow(kernel.numpy(), extent=(left, left + size, top + size, top), cmap="gray", vmin=0, vmax=1)
+        picture = ax.imshow(tile.numpy(), extent=(left, left + width, top + height, top), **style)
         ax.text(left, top, f"{number}", fontsize=6, verticalalignment="bottom")
-    ax.set(xlim=(0, columns * step_x), ylim=(rows * step_y - 0.4 * size, -0.4 * size))
-    return figure
+    rows = math.ceil(len(tiles) / per_row)
+    ax.axis("off")
+    ax.set_anchor("W")
+    ax.set(xlim=(0, per_row * step_x), ylim=(rows * step_y - 0.25 * height, -0.25 * height), aspect="equal")
+    return picture
+
+
+@themed
+def first_layer_filters(run: Run, *, ax: Axes | None = None) -> Figure:
+    """The weights of the first layer as pictures, the first 64, each on a colour scale of its own: grey is zero.
+
+    With one input channel white is positive and black negative; with three, colours are what excites the filter. A
+    fully connected first layer shows what each of its units looks for in the whole image.
+    """
+    pictures = filter_pictures(run)[:64]
+    columns = 16
+    rows = math.ceil(len(pictures) / columns)
+    ax = ax or theme.new_axes(height=0.4 + rows * theme.WIDTH / columns * 1.3 * pictures.shape[1] / pictures.shape[2])
+    draw_tiles(ax, pictures, range(len(pictures)), columns, cmap="gray", vmin=0, vmax=1)
+    return figure_of(ax)
 
 
 def filter_pictures(run: Run) -> Tensor:
-    """The kernels of the first convolution as pictures, float32 (filters, k, k) or (filters, k, k, 3), from 0 to 1.
+    """The weights of the first layer as pictures, float32 (filters, h, w) or (filters, h, w, 3), from 0 to 1.
 
-    Zero becomes 0.5, and the entry of a kernel that is furthest from zero becomes 0 or 1.
+    Zero becomes 0.5, and the entry of a filter that is furthest from zero becomes 0 or 1.
+
+    Raises
+    ------
+    RunError
+        If the weights of the first layer are no pictures, as those of an embedding.
     """
-    kernels = run.final_weights["conv1.weight"]
-    scale = kernels.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
-    pictures = 0.5 + 0.5 * kernels / scale
+    image = analysis.test_images(run)[:1]
+    first = next(analysis.layers(run, image))[0]
+    kernels = next(parameter.detach() for parameter in first.module.parameters() if parameter.ndim > 1)
+    if kernels.ndim == 2 and kernels.shape[1] == image[0].numel():
+        kernels = kernels.view(-1, *image.shape[1:])
+    if kernels.ndim != 4:
+        raise RunError(f"the weights of {first.name} have the shape {tuple(kernels.shape)}, and are no pictures")
+    if kernels.shape[1] != 3:
+        kernels = kernels.mean(dim=1, keepdim=True)
+    pictures = 0.5 + 0.5 * kernels / kernels.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
     return pictures.squeeze(1) if pictures.shape[1] == 1 else pictures.permute(0, 2, 3, 1)
 
 
-@_themed
+@themed
 def embedding(run: Run, *, images: int = 40, ax: Axes | None = None) -> Figure:
     """The test images where the last hidden layer puts them, on the first two principal components of its directions.
 
-    A dot per image in the colour of its class, rings around the mismatches, and some of the images themselves.
+    A dot per image in the colour of its class, rings around the misclassified ones, and some of the images themselves.
 
     Parameters
     ----------
     images : how many images are drawn; as far from each other as that number allows.
     """
     ax = ax or theme.new_axes(height=11)
-    found = index.of(run)
-    positions, labels = found.positions.numpy(), run.labels.numpy()
-    for label, (name, colour) in enumerate(zip(analysis.class_names(run), theme.CLASS_COLOURS, strict=True)):
-        own = labels == label
-        ax.plot(*positions[own].T, ".", markersize=2.5, alpha=0.6, markeredgewidth=0, color=colour, label=name)
+    found = analysis.embedding(run)
+    positions, names = found.positions.numpy(), analysis.class_names(run)
+    few = len(names) <= MOST_CLASSES
+    palette = theme.CLASS_COLOURS[: len(names)] if few else sns.color_palette("husl", len(names))
+    classes = dict(enumerate(palette))
+    dots = {"hue": run.labels.numpy(), "palette": classes, "s": 5, "alpha": 0.6, "linewidth": 0, "legend": False}
+    sns.scatterplot(x=positions[:, 0], y=positions[:, 1], ax=ax, **dots)
     wrong = (analysis.predicted(run) != run.labels).numpy()
     ring = {"markersize": 3, "markeredgewidth": 0.4, "markerfacecolor": "none", "color": "black", "alpha": 0.35}
-    ax.plot(*positions[wrong].T, "o", label="mismatch", **ring)
+    ax.plot(*positions[wrong].T, "o", label="misclassified", **ring)
     test_images = analysis.test_images(run)
-    low, extent = positions.min(axis=0), np.ptp(positions, axis=0)
+    low, extent = positions.min(axis=0), np.maximum(np.ptp(positions, axis=0), 1e-9)
     size = 0.05 * extent * (1, 1.45)  # about square: the axes are wider than high
     for chosen in _spread_out((positions - low) / extent, images):
-        x, y = positions[chosen]
-        left, right, bottom, top = x - size[0] / 2, x + size[0] / 2, y - size[1] / 2, y + size[1] / 2
-        pixels = test_images[chosen].permute(1, 2, 0).numpy()
-        ax.imshow(
-            pixels,
-            extent=(left, right, bottom, top),
-            aspect="auto",
-            cmap="gray_r",
-            zorder=3,
-            interpolation="antialiased",
-        )
+        (left, bottom), (right, top) = positions[chosen] - size / 2, positions[chosen] + size / 2
+        style = {"aspect": "auto", "cmap": "gray_r", "zorder": 3, "interpolation": "antialiased"}
+        ax.imshow(test_images[chosen].permute(1, 2, 0).numpy(), extent=(left, right, bottom, top), **style)
     ax.set(xlim=(low[0] - size[0], low[0] + extent[0] + size[0]), ylim=(low[1] - size[1], low[1] + extent[1] + size[1]))
-    first, second = (f"{100 * share:.0f} % of the variance" for share in found.explained.tolist())
+    first, second = (f"{100 * fraction:.0f} % of the variance" for fraction in found.explained.tolist())
     ax.set(xlabel=f"first principal component ({first})", ylabel=f"second ({second})", xticks=[], yticks=[])
-    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), markerscale=2.5)
-    return _figure_of(ax)
+    handles = [Line2D([], [], marker=".", linestyle="", color=classes[label], label=names[label]) for label in classes]
+    handles = (handles if few else []) + ax.get_legend_handles_labels()[0]
+    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), markerscale=1.5)
+    if not few:  # too many colours to tell apart: names where the classes lie
+        for label in run.labels.unique().tolist():
+            x, y = np.median(positions[run.labels.numpy() == label], axis=0)
+            ax.text(x, y, names[label], fontsize=7, ha="center", va="center", zorder=4)
+    return figure_of(ax)
 
 
 def _spread_out(points: np.ndarray, count: int) -> list[int]:
@@ -545,157 +506,164 @@ def _spread_out(points: np.ndarray, count: int) -> list[int]:
     return chosen
 
 
-@_themed
-def attributions(run: Run, shown: Example) -> Figure:
-    """A test image, and which of its pixels the prediction rests on: saliency and occlusion.
+@themed
+def saliency(run: Run, shown: Example) -> Figure:
+    """A test image, and how strongly each pixel moves the logits of its true and of its predicted class.
 
-    Saliency is brightest where a small change of a pixel moves the logit of the predicted class most. Occlusion is red
-    where covering a patch lowers that logit, and blue where it raises it.
-
-    Raises
-    ------
-    RunError
-        If captum is not installed.
+    See `analysis.saliency`; each map has a colour scale of its own.
     """
-    maps = attribution.maps(run, shown.image, shown.predicted)
-    figure = theme.new_figure(height=4.6)
-    picture, *panels = figure.subplots(1, 3)
-    _draw_image(picture, shown.image)
-    picture.set_title(f"{shown.label_name}, predicted {shown.predicted_name}")
-    largest = max(maps["occlusion"].abs().max().item(), 1e-9)
-    styles = {"saliency": {"cmap": "magma"}, "occlusion": {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}}
-    for ax, (name, values) in zip(panels, maps.items(), strict=True):
-        drawn = ax.imshow(values.numpy(), **styles[name])
-        ax.set(title=f"{name} for {shown.predicted_name}", xticks=[], yticks=[])
+    figure = theme.new_figure(height=5)
+    labels = list(dict.fromkeys([shown.predicted, shown.label]))
+    picture, *maps = figure.subplots(1, 1 + len(labels))
+    draw_image(picture, shown.image)
+    picture.set_title(f"true: {shortened(shown.label_name)}\npredicted: {shortened(shown.predicted_name)}")
+    model, names = run.model(), analysis.class_names(run)
+    inputs = data.normalise(shown.image.unsqueeze(0), run.experiment.dataset)
+    for ax, label in zip(maps, labels, strict=True):
+        drawn = ax.imshow(analysis.saliency(model, inputs, label).numpy(), cmap="magma", vmin=0)
+        ax.set(title=f"saliency for\n{shortened(names[label])}", xticks=[], yticks=[])
         ax.grid(visible=False)
         figure.colorbar(drawn, ax=ax, shrink=0.85, ticks=MaxNLocator(3)).outline.set_visible(False)
     return figure
 
 
-# --- Mismatches -------------------------------------------------------------------------------------------------
+# --- Classes, confidence and misclassified images ---------------------------------------------------------------
 
 
-@_themed
+@themed
 def confusion_matrix(run: Run, *, ax: Axes | None = None) -> Figure:
     """Counts of test images by true and predicted class.
 
-    The colours show mistakes only, by the square root of their count; the correct ones on the diagonal, which would
-    outshine them, are grey.
+    The colours show misclassified images only, by the square root of their count; the correct ones on the diagonal,
+    which would outshine them, are grey. With more than 20 classes, the counts are left to the colours.
     """
-    ax = ax or theme.new_axes(height=11, width=12)
     counts = analysis.confusion(run)
-    values = counts.to_numpy()
-    diagonal = np.eye(len(values), dtype=bool)
-    largest = max(1, values[~diagonal].max())
-    ax.imshow(np.where(diagonal, np.nan, values), cmap="YlOrBr", norm=PowerNorm(0.5, 0, largest))
-    ax.imshow(np.where(diagonal, 0.85, np.nan), cmap="gray", vmin=0, vmax=1)
-    for row, column in np.ndindex(values.shape):
-        count = values[row, column]
-        if count or row == column:
-            bright = row != column and count > 0.4 * largest
-            ax.text(
-                column,
-                row,
-                f"{count}",
-                color="white" if bright else "black",
-                horizontalalignment="center",
-                verticalalignment="center",
-                fontsize=7.5,
-            )
+    size = len(counts)
+    height = min(3 + 0.8 * size, theme.WIDTH - 2)
+    ax = ax or theme.new_axes(height=height, width=height + 2)
+    diagonal = np.eye(size, dtype=bool)
+    written = counts.astype(str).where((counts > 0) | diagonal, "") if size <= 20 else False
+    common = {"data": counts, "annot": written, "fmt": "", "annot_kws": {"fontsize": 7.5}, "square": True, "ax": ax}
+    largest = max(1, counts.to_numpy()[~diagonal].max())
+    bar = {"label": "misclassified images", "shrink": 0.7, "ticks": MaxNLocator(5, integer=True)}
+    sns.heatmap(**common, mask=diagonal, cmap="YlOrBr", norm=PowerNorm(0.5, 0, largest), cbar_kws=bar)
+    sns.heatmap(**common, mask=~diagonal, cmap=ListedColormap(["#D9D9D9"]), cbar=False)
     ax.set(xlabel="predicted class", ylabel="true class")
-    ax.set_xticks(range(len(values)), counts.columns)
-    ax.set_yticks(range(len(values)), counts.index)
+    ax.tick_params(length=0)
+    ax.tick_params(axis="y", labelrotation=0)
     if max(map(len, counts.columns)) > 3:
         ax.tick_params(axis="x", labelrotation=45)
         for label in ax.get_xticklabels():
             label.set(horizontalalignment="right", rotation_mode="anchor")
-    ax.tick_params(length=0)
-    ax.grid(visible=False)
-    ax.spines[:].set_visible(False)
-    return _figure_of(ax)
+    return figure_of(ax)
 
 
-@_themed
-def mismatch_gallery(run: Run, count: int = 24) -> Figure:
-    """Misclassified test images, the most confident mistake first, each under "true → predicted".
+@themed
+def class_accuracies(runs: Run | Sequence[Run], *, ax: Axes | None = None) -> Figure:
+    """The accuracy on each class's test images, a row per class and a mark per run, joined by a line.
+
+    Of more than `MOST_ROWS` classes, those that the first run classifies worst.
+    """
+    runs = as_list(runs)
+    table = pd.DataFrame({number: analysis.per_class_accuracy(run) for number, run in enumerate(runs)}).dropna()
+    if len(table) > MOST_ROWS:
+        table = table.sort_values(0).head(MOST_ROWS)
+    ax = ax or theme.new_axes(height=1.6 + 0.5 * len(table), width=12)
+    rows = np.arange(len(table))
+    ax.hlines(rows, table.min(axis="columns"), table.max(axis="columns"), color="#BBBBBB", linewidth=2)
+    for number, (run, colour, marker) in enumerate(zip(runs, colours(len(runs)), _markers(len(runs)), strict=True)):
+        ax.plot(table[number], rows, marker, color=colour, label=shortened(run.name, 30), markersize=5)
+    ax.set_yticks(rows, table.index)
+    ax.set_ylim(len(table) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    ax.set_xlabel("accuracy on the class's test images")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    return figure_of(ax)
+
+
+@themed
+def reliability(runs: Run | Sequence[Run], *, ax: Axes | None = None) -> Figure:
+    """Reliability diagram: how often predictions of a confidence are correct, with the calibration error of each run.
+
+    Below the diagonal a network is too confident. The area of a mark shows how many test images it stands for; those of
+    fewer than ten are left out.
+    """
+    runs = as_list(runs)
+    ax = ax or theme.new_axes(height=8, width=10)
+    ax.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=(0, (4, 2)), linewidth=0.9, label="perfectly calibrated")
+    for run, colour, marker in zip(runs, colours(len(runs)), _markers(len(runs)), strict=True):
+        rows = analysis.calibration(run)
+        rows = rows[rows["count"] >= min(10, rows["count"].max())]
+        error = f"{100 * analysis.expected_calibration_error(run):.1f} points"
+        ax.plot(rows["confidence"], rows["accuracy"], color=colour, linewidth=0.9)
+        area = 12 + 90 * rows["count"] / rows["count"].max()
+        ax.scatter(rows["confidence"], rows["accuracy"], s=area, color=colour, marker=marker, alpha=0.7, linewidth=0)
+        label = f"{shortened(run.name, 30)}: {error}"
+        ax.plot([], [], marker, color=colour, linestyle="-", linewidth=0.9, label=label)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    ax.set(xlabel="confidence: probability of the prediction", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))
+    ax.legend(loc="upper left", title="expected calibration error", title_fontsize=8, alignment="left")
+    return figure_of(ax)
+
+
+@themed
+def misclassified(run: Run, count: int = 24) -> Figure:
+    """Misclassified test images, the most confident prediction first, each under "true → predicted".
 
     Raises
     ------
     RunError
-        If the run has no mismatches, or count is below 1.
+        If no test image is misclassified, or count is below 1.
     """
-    found = analysis.mismatches(run)
+    found = analysis.misclassified(run)
     if found.empty or count < 1:
-        raise RunError(f"{run.name} has {len(found)} mismatches, and {count} were asked for; there is nothing to show")
-    found = found.head(count)
-    figure = theme.new_figure(height=_gallery_height(run, len(found)))
-    _draw_gallery(figure, run, found)
-    return figure
-
-
-@_themed
-def mismatch_changes(a: Run, b: Run, count: int = 16) -> Figure:
-    """The mistakes that b adds to those of a (above) and those that it removes (below).
-
-    At most `count` of each, the most confident first, each under "true → predicted", by the run that is wrong.
-
-    Raises
-    ------
-    RunError
-        If the runs were tested on different images, or count is below 1.
-    """
-    if count < 1:
-        raise RunError(f"count must be 1 or more, not {count}")
-    parts = list(zip(("only {b} gets wrong", "only {a} gets wrong"), analysis.changed_mismatches(a, b), strict=True))
-    heights = [_gallery_height(a, min(count, len(found))) + 0.8 for _, found in parts]
-    figure = theme.new_figure(height=sum(heights))
-    for place, (title, found) in zip(figure.subfigures(2, 1, height_ratios=heights), parts, strict=True):
-        title = title.format(a=a.name, b=b.name)
-        shown = "" if len(found) <= count else f", {count} of them shown"
-        place.suptitle(
-            f"{len(found)} images that {title}{shown}",
-            x=0.01,
-            horizontalalignment="left",
-            fontsize=8,
-            fontweight="bold",
+        raise RunError(
+            f"{run.name} misclassifies {len(found)} test images, and {count} were asked for: nothing to show"
         )
-        _draw_gallery(place, a, found.head(count))
+    found = found.head(count)
+    figure = theme.new_figure(height=gallery_height(run, len(found)))
+    draw_gallery(figure, run, found)
     return figure
 
 
-def _gallery_grid(run: Run, count: int) -> tuple[int, int, float, str]:
-    """How to lay out a gallery of `count` images: rows, columns, height of a row in cm, and "→" between the names.
-
-    Two digits fit beside each other over an image; CIFAR-10's names do not, and the stand-in's need wider images.
-    """
-    longest = max(map(len, analysis.class_names(run)))
-    columns, height, arrow = (8, 2.4, " → ") if longest <= 3 else (8 if longest <= 10 else 6, 2.8, "\n→ ")
-    return max(1, math.ceil(count / columns)), columns, height * 8 / columns, arrow
+def gallery_height(run: Run, count: int) -> float:
+    """The height of `draw_gallery` of `count` images, in cm."""
+    columns, height, _ = _gallery_layout(run)
+    return max(1, math.ceil(count / columns)) * height
 
 
-def _gallery_height(run: Run, count: int) -> float:
-    rows, _, height, _ = _gallery_grid(run, count)
-    return rows * height
-
-
-def _draw_gallery(place: Figure | SubFigure, run: Run, found: pd.DataFrame) -> None:
+def draw_gallery(place: Figure | SubFigure, run: Run, found: pd.DataFrame) -> None:
     """The images of some rows of `analysis.predictions`, each under "true → predicted"."""
-    rows, columns, _, arrow = _gallery_grid(run, len(found))
-    axes = place.subplots(rows, columns, squeeze=False).flatten()
+    columns, _, arrow = _gallery_layout(run)
+    axes = place.subplots(max(1, math.ceil(len(found) / columns)), columns, squeeze=False).flatten()
     images = analysis.test_images(run)
-    for ax, row in zip(axes, found.itertuples(index=False), strict=False):
-        _draw_image(ax, images[row.index])
-        ax.set_title(f"{row.label_name}{arrow}{row.predicted_name}", fontsize=7)
+    for ax, row in zip(axes, found.to_dict("records"), strict=False):
+        draw_image(ax, images[row["index"]])
+        names = (shortened(row[name], 18) for name in ("label_name", "predicted_name"))
+        ax.set_title(arrow.join(names), fontsize=7)
     for ax in axes[len(found) :]:
         ax.axis("off")
+
+
+def _gallery_layout(run: Run) -> tuple[int, float, str]:
+    """How many images stand side by side, the height of a row in cm, and what stands between the two names.
+
+    Two digits fit beside each other over an image; CIFAR-10's names do not, and longer ones need wider images.
+    """
+    longest = max(map(len, analysis.class_names(run)))
+    if longest <= 3:
+        return 8, 2.4, " → "
+    return (8, 2.8, "\n→ ") if longest <= 10 else (6, 3.7, "\n→ ")
 
 
 # --- Data -------------------------------------------------------------------------------------------------------
 
 
-@_themed
+@themed
 def samples(dataset: Dataset, per_class: int = 12, *, ax: Axes | None = None) -> Figure:
-    """The first training images of each class, a row per class.
+    """The first training images of each class, a row per class; of more than 20 classes the first 20.
 
     Raises
     ------
@@ -704,22 +672,20 @@ def samples(dataset: Dataset, per_class: int = 12, *, ax: Axes | None = None) ->
     """
     if per_class < 1:
         raise DataError(f"per_class must be 1 or more, not {per_class}")
-    classes = len(dataset.classes)
-    ax = ax or theme.new_axes(height=0.3 + 13.5 * classes / max(per_class, 10))
-    rows = []
-    for label in range(classes):
-        chosen = (dataset.train_labels == label).nonzero().squeeze(1)[:per_class]
-        rows.append(dataset.train_images[chosen])
-    _draw_mosaic(ax, rows, dataset.classes, per_class)
-    return _figure_of(ax)
+    classes = dataset.classes[:20]
+    rows = [dataset.train_images[dataset.train_labels == label][:per_class] for label in range(len(classes))]
+    height, width = dataset.train_images.shape[2:]
+    ax = ax or theme.new_axes(height=0.3 + 13.5 * height / width * len(classes) / max(per_class, 10))
+    _draw_mosaic(ax, rows, classes, per_class)
+    return figure_of(ax)
 
 
-@_themed
+@themed
 def augmentations(dataset: Dataset, count: int = 10, seed: int = 0, *, ax: Axes | None = None) -> Figure:
-    """What preprocessing does to some training images.
+    """The effect of preprocessing on some training images.
 
-    Rows: as they are; mirrored; without colour; and as a network meets them in its first epoch, each mirrored and
-    grayed at random. Normalisation comes after that and does not change the picture: -1 is black, 1 is white.
+    Rows: as they are; mirrored; of colour images, without colour; and as a network meets them in its first epoch, each
+    mirrored and grayed at random. Normalisation comes after that and does not change the picture.
 
     Parameters
     ----------
@@ -728,10 +694,8 @@ def augmentations(dataset: Dataset, count: int = 10, seed: int = 0, *, ax: Axes 
     Raises
     ------
     DataError
-        If the images have no colour, which are not augmented, or there are not so many.
+        If count is not between 1 and the number of training images.
     """
-    if sources.DATASETS[dataset.name].channels != 3:
-        raise DataError(f"{dataset.title} is not augmented, only colour images are; take cifar10")
     if not 1 <= count <= len(dataset.train_images):
         raise DataError(f"count must be 1 to {len(dataset.train_images)}, the training images there are, not {count}")
     ax = ax or theme.new_axes(height=0.3 + 14 * 4 / max(count, 8))
@@ -740,28 +704,31 @@ def augmentations(dataset: Dataset, count: int = 10, seed: int = 0, *, ax: Axes 
         for augment in (False, True)
     )
     every = torch.ones(count, dtype=torch.bool, device=originals.device)
-    rows = [originals, data.random_flip(originals, every), data.random_grayscale(originals, every), met]
-    _draw_mosaic(ax, rows, ("original", "mirrored", "without colour", "as trained on"), count)
-    return _figure_of(ax)
+    rows = {"original": originals, "mirrored": data.random_flip(originals, every)}
+    if originals.shape[1] == 3:
+        rows["without colour"] = data.random_grayscale(originals, every)
+    rows["as trained on"] = met
+    _draw_mosaic(ax, list(rows.values()), list(rows), count)
+    return figure_of(ax)
 
 
 def _draw_mosaic(ax: Axes, rows: Sequence[Tensor], names: Sequence[str], columns: int) -> None:
     """Rows of images, each uint8 (N, C, H, W) with N up to `columns`, with the row's name on the left."""
     channels, height, width = rows[0].shape[1:]
     step_y, step_x = height + GAP, width + GAP
-    white = 0 if channels == 1 else 255  # as `_draw_image` draws them
+    white = 0 if channels == 1 else 255  # as `draw_image` draws them
     canvas = torch.full((channels, len(rows) * step_y - GAP, columns * step_x - GAP), white, dtype=torch.uint8)
     for row, images in enumerate(rows):
         for column, image in enumerate(images):
             canvas[:, row * step_y : row * step_y + height, column * step_x : column * step_x + width] = image
-    _draw_image(ax, canvas)
+    draw_image(ax, canvas)
     ax.set_anchor("W")  # room for the names is reckoned from the left edge that the axes have before they are fitted
     ax.spines[:].set_visible(False)
     ax.set_yticks([row * step_y + height / 2 for row in range(len(rows))], names)
     ax.tick_params(axis="y", length=0)
 
 
-def _draw_image(ax: Axes, image: Tensor) -> None:
+def draw_image(ax: Axes, image: Tensor) -> None:
     """An image, uint8 (C, H, W), pixel by pixel; one channel is drawn black on white, as digits are written."""
     if image.shape[0] == 1:
         ax.imshow(image[0].cpu().numpy(), cmap="gray_r", vmin=0, vmax=255)
@@ -772,208 +739,50 @@ def _draw_image(ax: Axes, image: Tensor) -> None:
     ax.spines[:].set(visible=True, color="#DDDDDD")
 
 
-# --- Ablation and capacity ---------------------------------------------------------------------------------------
-
-
-@_themed
-def ablation_curves(ablations: Sequence[Ablation]) -> Figure:
-    """Accuracy over the share of a layer's weights that is zeroed, a panel per layer and a line per choice of weights.
-
-    Lines are means over seeds and, of the random choice, draws; bands run from the worst of these to the best.
-
-    Raises
-    ------
-    RunError
-        If there are no ablations.
-    """
-    if not ablations:
-        raise RunError("there is no ablation to show; give at least one")
-    columns = min(3, len(ablations))
-    rows = math.ceil(len(ablations) / columns)
-    figure = theme.new_figure(height=1.4 + 3.7 * rows)
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
-    for ax, ablation in zip(axes, ablations, strict=False):
-        for (choice, part), (colour, marker) in zip(
-            ablation.table.groupby("choice", sort=False), _CHOICE_STYLES, strict=True
-        ):
-            accuracies = part.groupby("share")["accuracy"].agg(["mean", "min", "max"])
-            shares = 100 * accuracies.index.to_numpy()
-            ax.plot(shares, accuracies["mean"], marker, color=colour, linestyle="-", label=choice)
-            ax.fill_between(shares, accuracies["min"], accuracies["max"], color=colour, alpha=0.25, linewidth=0)
-        ax.set_title(ablation.layer, loc="left", fontweight="bold")
-    for ax in axes[len(ablations) :]:
-        ax.remove()
-    for ax in axes[: len(ablations) : columns]:
-        ax.set_ylabel("test accuracy")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, title="weights zeroed", title_fontsize=8)
-    figure.supxlabel("share of the layer's weights that is zeroed (%)", fontsize=8)
-    return figure
-
-
-# A colour and a marker for the most negative, the most positive and random weights.
-_CHOICE_STYLES = ((RUN_COLOURS[4], "v"), (RUN_COLOURS[0], "^"), (NEUTRAL, "o"))
-
-
-@_themed
-def class_effects(effects: pd.DataFrame) -> Figure:
-    """What zeroing a class's own weights in the last layer does to it, class by class, in points.
-
-    Parameters
-    ----------
-    effects : as `ablation.class_effects` gives them.
-    """
-    names = list(dict.fromkeys(effects["class"]))
-    figure = theme.new_figure(height=6.2)
-    panels = figure.subplots(1, 2, sharey=True)
-    titles = {"recall": "its own images recognised", "false_alarms": "other images taken for it"}
-    for ax, (column, title) in zip(panels, titles.items(), strict=True):
-        for place, ((choice, part), (colour, _)) in enumerate(
-            zip(effects.groupby("choice", sort=False), _CHOICE_STYLES, strict=True)
-        ):
-            heights = np.arange(len(names)) + 0.27 * (place - 1)
-            values = 100 * part.groupby("class")[column].mean().reindex(names)
-            ax.barh(heights, values, height=0.25, color=colour, label=choice)
-        ax.axvline(0, color="black", linewidth=0.6)
-        ax.set_title(title, loc="left", fontweight="bold")
-        ax.set_xlabel("change in percentage points")
-        ax.tick_params(axis="y", length=0)
-        ax.grid(visible=False, axis="y")
-    panels[0].set_yticks(range(len(names)), names)
-    panels[0].set_ylim(len(names) - 0.5, -0.5)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, title="weights zeroed", title_fontsize=8)
-    return figure
-
-
-@_themed
-def capacity_maps(table: pd.DataFrame) -> Figure:
-    """Train accuracy, test accuracy and their gap by lambda and width, as three maps with their numbers.
-
-    Train and test share one colour scale, so that the same shade is the same accuracy.
-
-    Parameters
-    ----------
-    table : as `capacity.table` gives it.
-    """
-    figure = theme.new_figure(height=2.6 + 1.0 * table["lambda"].nunique())
-    panels = figure.subplots(1, 3, sharey=True)
-    accuracies = table[["train", "test"]].to_numpy()
-    styles = {
-        "train": ("train accuracy", "viridis", accuracies.min(), accuracies.max()),
-        "test": ("test accuracy", "viridis", accuracies.min(), accuracies.max()),
-        "gap": ("gap, train − test", "PuOr", -table["gap"].abs().max(), table["gap"].abs().max()),
-    }
-    for ax, (column, (title, colours, low, high)) in zip(panels, styles.items(), strict=True):
-        values = table.pivot_table(index="lambda", columns="width", values=column)  # means over seeds
-        ax.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto", alpha=0.85)
-        for row, column_number in np.ndindex(values.shape):
-            value = values.iloc[row, column_number]
-            dark = abs(value) > 0.6 * high if column == "gap" else value < (low + high) / 2
-            text = f"{100 * value:.1f}".replace("-", "−")
-            style = {"color": "white" if dark else "black", "fontsize": 9, "fontweight": "bold"}
-            ax.text(column_number, row, text, horizontalalignment="center", verticalalignment="center", **style)
-        ax.set_title(f"{title} (%)" if column != "gap" else f"{title} (points)", loc="left", fontweight="bold")
-        ax.set_xticks(range(values.shape[1]), [f"{width:g}" for width in values.columns])
-        ax.set_yticks(range(values.shape[0]), [f"{l2:g}" for l2 in values.index])
-        ax.set_xlabel("width of the network")
-        ax.tick_params(length=0)
-        ax.grid(visible=False)
-        ax.spines[:].set_visible(False)
-    panels[0].set_ylabel("λ")
-    return figure
-
-
-@_themed
-def capacity_lines(table: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
-    """Accuracy over the width, red on test and blue on training images, with a marker for each lambda.
-
-    Lines are means over the seeds, and small dots are the seeds.
-
-    Parameters
-    ----------
-    table : as `capacity.table` gives it.
-    """
-    ax = ax or theme.new_axes(height=5.6)
-    handles = [Line2D([], [], label=f"{kind} images", **style) for kind, style in (("training", TRAIN), ("test", TEST))]
-    for (l2, part), marker in zip(table.groupby("lambda"), itertools.cycle("os^Dv")):
-        means = part.groupby("width")[["train", "test"]].mean()
-        for column, style in (("train", TRAIN), ("test", TEST)):
-            ax.plot(means.index, means[column], marker=marker, **style)
-            if len(part) > len(means):
-                ax.plot(part["width"], part[column], ".", color=style["color"], markersize=3)
-        handles.append(Line2D([], [], color=NEUTRAL, marker=marker, linestyle="", label=f"λ = {l2:g}"))
-    widths = sorted(table["width"].unique())
-    ax.set_xscale("log")
-    ax.set_xticks(widths, [f"{width:g}" for width in widths])
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.set(xlabel="width of the network", ylabel="accuracy")
-    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return _figure_of(ax)
-
-
-# --- The penalty without a gradient -----------------------------------------------------------------------------
-
-# A run with the faulty penalty lies exactly on the one without: the broad line below it stays visible.
-PENALTY_STYLES: dict[str, dict[str, Any]] = {
-    "none": {"color": NEUTRAL, "linewidth": 3.5, "alpha": 0.6, "label": "no penalty"},
-    "faulty": {"color": RUN_COLOURS[1], "linestyle": (0, (3, 1.5)), "label": "faulty penalty"},
-    "repaired": {"color": RUN_COLOURS[0], "label": "repaired penalty"},
-}
-
-
-@_themed
-def penalty_effects(groups: Sequence[Sequence[PenaltyRun]]) -> Figure:
-    """The penalty and the norm of each weight tensor over training, a line per version of the penalty.
-
-    A row of panels per framework, which ends where its shortest run does; the axes of values begin at zero.
-
-    Parameters
-    ----------
-    groups : the runs of each framework.
-
-    Raises
-    ------
-    RunError
-        If there is no run.
-    """
-    groups = [list(runs) for runs in groups if runs]
-    if not groups:
-        raise RunError("there is no run to show; give at least one framework's")
-    figure = theme.new_figure(height=1 + 3.2 * len(groups))
-    names = list(groups[0][0].norms)
-    axes = figure.subplots(len(groups), 1 + len(names), squeeze=False)
-    for row, runs in zip(axes, groups, strict=True):
-        end = min(run.record["iteration"].max() for run in runs)
-        for ax, name in zip(row, ["penalty", *names], strict=True):
-            for run in runs:
-                values = run.record.set_index("iteration")["penalty"] if name == "penalty" else run.norms[name]
-                ax.plot(values.index, values, **PENALTY_STYLES[run.version])
-            ax.set_title(name if name == "penalty" else f"‖{name}‖", loc="left", fontweight="bold", fontsize=7)
-            ax.set(xlim=(0, end), xlabel="iteration")
-            ax.set_ylim(0, 1.12 * max(ax.get_ylim()[1], 1e-9))
-            ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-        row[0].set_ylabel(runs[0].framework, fontweight="bold")
-    handles = [Line2D([], [], **style) for style in PENALTY_STYLES.values()]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-    return figure
-
-
 # --- Shared -----------------------------------------------------------------------------------------------------
 
 
-def _as_runs(runs: Run | Sequence[Run]) -> list[Run]:
+def as_list(runs: Any) -> list[Any]:
+    """One run or several as a list; a RunError if there is none."""
     found = list(runs) if isinstance(runs, Sequence) else [runs]
     if not found:
         raise RunError("there is no run to show; give at least one")
     return found
 
 
-def _colours(count: int) -> list[str]:
+def panels(count: int, columns: int, *, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels, in rows of `columns` panels and of a height in cm, and their axes."""
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    figure = theme.new_figure(height=1 + height * rows)
+    axes = figure.subplots(rows, columns, squeeze=False, **options).flatten().tolist()
+    for ax in axes[count:]:
+        ax.remove()
+    for ax in axes[max(0, count - columns) : count]:
+        ax.tick_params(labelbottom=True)  # also above a place that is empty
+    return figure, axes[:count]
+
+
+def colours(count: int) -> list[str]:
     """A colour per run, repeating after the last."""
     return [RUN_COLOURS[position % len(RUN_COLOURS)] for position in range(count)]
 
 
-def _figure_of(ax: Axes) -> Figure:
+def _markers(count: int) -> list[str]:
+    return [MARKERS[position % len(MARKERS)] for position in range(count)]
+
+
+MARKERS = "osD^vP"
+
+
+def shortened(name: str, longest: int = 24) -> str:
+    """A name that may be too long for its place, without its middle."""
+    half = (longest - 1) // 2
+    return name if len(name) <= longest else f"{name[:half]}…{name[-half:]}"
+
+
+def figure_of(ax: Axes) -> Figure:
     """The figure that axes are in, even if they are in a part of one."""
-    return ax.get_figure(root=True)
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure

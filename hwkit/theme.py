@@ -19,10 +19,11 @@ from matplotlib.figure import Figure
 WIDTH = 16.0  # cm: the text width of an A4 page with the report's margins, so that figures print at their own size
 RESOLUTION = 200  # dots per inch: sharp in print, and half a page stays below 200 kB
 
-# Red is test and blue is train, as in the seed report. These two shades are of Paul Tol's "vibrant" scheme, which
+# Red is test and blue is train, as in the seed report. These shades are of Paul Tol's "vibrant" scheme, which
 # readers with any colour vision can tell apart (https://sronpersonalpages.nl/~pault/); the line styles differ too.
-TRAIN = {"color": "#0077BB", "linestyle": (0, (4, 1.5))}
-TEST = {"color": "#CC3311", "linestyle": "-"}
+TRAIN: dict[str, Any] = {"color": "#0077BB", "linestyle": (0, (4, 1.5))}
+TEST: dict[str, Any] = {"color": "#CC3311", "linestyle": "-"}
+VALIDATION: dict[str, Any] = {"color": "#EE7733", "linestyle": (0, (1, 1))}
 
 # One colour per run, of Okabe and Ito's colour-blind safe palette (https://jfly.uni-koeln.de/color/) without its blue
 # and its red, which are taken by train and test.

@@ -39,7 +39,7 @@ from hwkit.engine.devices import (
 from hwkit.engine.interrupts import deferred_interrupt
 from hwkit.errors import ExperimentError
 from hwkit.experiment import Experiment
-from hwkit.inference import accuracy, predict
+from hwkit.models import accuracy, predict
 from hwkit.runs import Run
 
 TRAIN_SAMPLE = 10_000  # training images over which the final training accuracy is taken

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hwkit import analysis, inference, models, runs, statistics
+from hwkit import analysis, models, runs, statistics
 from hwkit.errors import HwkitError, RunError
 from hwkit.experiment import Experiment
 from hwkit.runs import Run
@@ -64,11 +64,11 @@ def test_probabilities_sum_to_one_and_agree_with_predictions(trained_run: Run) -
 def test_predictions_give_the_accuracy_of_the_run(trained_run: Run) -> None:
     correct = analysis.predicted(trained_run) == trained_run.labels
     assert correct.float().mean().item() == pytest.approx(trained_run.test_accuracy)
-    assert len(analysis.mismatches(trained_run)) == (~correct).sum()
+    assert len(analysis.misclassified(trained_run)) == (~correct).sum()
 
 
-def test_mismatches_come_most_confident_first(small_run: Run) -> None:
-    table = analysis.mismatches(small_run)
+def test_misclassified_images_come_most_confident_first(small_run: Run) -> None:
+    table = analysis.misclassified(small_run)
     assert table["index"].tolist() == [4, 2, 1]
     assert table["label"].tolist() == [2, 0, 0]
     assert table["predicted_name"].tolist() == ["0", "1", "1"]
@@ -77,9 +77,9 @@ def test_mismatches_come_most_confident_first(small_run: Run) -> None:
     assert table["label_probability"][0] == pytest.approx(shares[1].item())
 
 
-def test_mismatches_of_equal_confidence_keep_the_order_of_the_test_set() -> None:
+def test_misclassified_images_of_equal_confidence_keep_the_order_of_the_test_set() -> None:
     run = made_up_run(torch.zeros(8, dtype=torch.int64), torch.ones(8, dtype=torch.int64))
-    assert analysis.mismatches(run)["index"].tolist() == list(range(8))
+    assert analysis.misclassified(run)["index"].tolist() == list(range(8))
 
 
 def test_the_confusion_matrix_counts_true_classes_in_rows(small_run: Run) -> None:
@@ -125,9 +125,9 @@ def test_an_index_outside_the_test_set_is_an_error_that_names_the_range(trained_
 
 def test_find_example_gives_the_most_confident_that_fits(trained_run: Run) -> None:
     found = analysis.find_example(trained_run, correct=False)
-    assert found.index == analysis.mismatches(trained_run)["index"][0]
+    assert found.index == analysis.misclassified(trained_run)["index"][0]
     following = analysis.find_example(trained_run, correct=False, skip=1)
-    assert following.index == analysis.mismatches(trained_run)["index"][1]
+    assert following.index == analysis.misclassified(trained_run)["index"][1]
 
 
 def test_find_example_takes_classes_by_label_and_by_name(cifar_run: Run) -> None:
@@ -140,7 +140,7 @@ def test_find_example_takes_classes_by_label_and_by_name(cifar_run: Run) -> None
 
 
 def test_find_example_says_what_exists_where_nothing_fits(small_run: Run) -> None:
-    with pytest.raises(RunError, match=r"no test image of class '0' taken for '2'.*: 1 \(2\), 0 \(1\)"):
+    with pytest.raises(RunError, match=r"no test image of class '0' predicted as '2'.*: 1 \(2\), 0 \(1\)"):
         analysis.find_example(small_run, label=0, predicted=2)
     with pytest.raises(RunError, match=r"there are 2 such images .*skip can be 0 to 1"):
         analysis.find_example(small_run, label=0, predicted=1, skip=2)
@@ -148,42 +148,42 @@ def test_find_example_says_what_exists_where_nothing_fits(small_run: Run) -> Non
         analysis.find_example(small_run, label="horse")
 
 
-def test_pairs_are_a_mismatch_and_a_correct_image_of_the_class_it_was_mistaken_for(trained_run: Run) -> None:
+def test_pairs_are_a_misclassified_image_and_a_correct_one_of_the_predicted_class(trained_run: Run) -> None:
     found = analysis.pairs(trained_run, 4)
     assert len(found) == 4
     for one in found:
-        assert not one.mismatch.correct
+        assert not one.misclassified.correct
         assert one.counterpart.correct
-        assert one.counterpart.label == one.mismatch.predicted
+        assert one.counterpart.label == one.misclassified.predicted
         assert 0 <= one.similarity <= 1 + 1e-6
 
 
 def test_pairs_show_different_confusions(trained_run: Run) -> None:
     found = analysis.pairs(trained_run, 4)
-    assert len({(one.mismatch.label, one.mismatch.predicted) for one in found}) == 4
-    assert found[0].mismatch.index == analysis.mismatches(trained_run)["index"][0]
+    assert len({(one.misclassified.label, one.misclassified.predicted) for one in found}) == 4
+    assert found[0].misclassified.index == analysis.misclassified(trained_run)["index"][0]
 
 
 def test_pairs_are_the_same_every_time(trained_run: Run) -> None:
     first, again = (
-        [(one.mismatch.index, one.counterpart.index) for one in analysis.pairs(trained_run, 3)] for _ in range(2)
+        [(one.misclassified.index, one.counterpart.index) for one in analysis.pairs(trained_run, 3)] for _ in range(2)
     )
     assert first == again
 
 
 def test_the_counterpart_is_the_nearest_in_hidden_features(trained_run: Run) -> None:
-    one = analysis.pair(trained_run, int(analysis.mismatches(trained_run)["index"][0]))
+    one = analysis.pair(trained_run, int(analysis.misclassified(trained_run)["index"][0]))
     images = analysis.test_set(trained_run).test_images
     features = analysis.hidden_features(trained_run, images)
-    similarities = F.cosine_similarity(features, features[one.mismatch.index].unsqueeze(0))
-    candidates = (trained_run.labels == one.mismatch.predicted) & (
+    similarities = F.cosine_similarity(features, features[one.misclassified.index].unsqueeze(0))
+    candidates = (trained_run.labels == one.misclassified.predicted) & (
         analysis.predicted(trained_run) == trained_run.labels
     )
     assert similarities[candidates].max().item() == pytest.approx(one.similarity, abs=1e-5)
     assert similarities[one.counterpart.index].item() == pytest.approx(one.similarity, abs=1e-5)
 
 
-def test_there_are_no_more_pairs_than_mismatches(trained_run: Run) -> None:
+def test_there_are_no_more_pairs_than_misclassified_images(trained_run: Run) -> None:
     perfect = made_up_run(LABELS, LABELS)
     assert analysis.pairs(perfect, 4) == []
     assert analysis.pairs(trained_run, 0) == []
@@ -194,9 +194,9 @@ def test_a_mistake_for_a_class_without_correct_images_has_no_pair() -> None:
     assert analysis.pairs(run, 4) == []
 
 
-def test_a_correct_image_is_no_mismatch(trained_run: Run) -> None:
+def test_a_correct_image_has_no_pair(trained_run: Run) -> None:
     correct = analysis.find_example(trained_run, correct=True)
-    with pytest.raises(RunError, match="is no mismatch"):
+    with pytest.raises(RunError, match="is not misclassified"):
         analysis.pair(trained_run, correct.index)
 
 
@@ -229,7 +229,7 @@ def test_activations_follow_the_activation_function_and_precede_pooling(trained_
 def test_many_images_give_what_each_gives_alone(trained_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     images = analysis.test_set(trained_run).test_images[:5]
     whole = analysis.hidden_features(trained_run, images)
-    monkeypatch.setitem(inference.BATCH_SIZE, "cpu", 2)
+    monkeypatch.setattr(analysis, "LARGEST_BATCH", 2)
     torch.testing.assert_close(analysis.hidden_features(trained_run, images), whole)
 
 
@@ -256,12 +256,6 @@ def test_statistics_list_every_tensor_in_the_order_of_the_network(trained_run: R
     names = [name for name, _ in models.build(trained_run.experiment).named_parameters()]
     assert analysis.weight_statistics(trained_run).index.tolist() == names
     assert analysis.compare_weights(trained_run, trained_run).index.tolist() == names
-
-
-def test_every_network_lists_its_parameters_layer_by_layer() -> None:
-    for dataset in ("mnist", "cifar10"):
-        names = [name for name, _ in models.build(Experiment(dataset=dataset)).named_parameters()]
-        assert analysis.parameter_names(sorted(names)) == names
 
 
 def test_l2_pulls_weights_towards_zero(trained_run: Run, trained_run_l2: Run) -> None:
@@ -332,9 +326,9 @@ def test_the_training_images_that_a_network_knows_are_computed_once(
     assert torch.equal(analysis.train_correct(copy), correct)
 
 
-def test_changed_mismatches_are_those_of_one_run_only(small_run: Run) -> None:
+def test_images_that_one_run_alone_misclassifies(small_run: Run) -> None:
     other = made_up_run(LABELS, torch.tensor([0, 1, 0, 2, 2, 0]), torch.tensor([1.0, 1, 1, 2, 1, 3]))
-    added, removed = analysis.changed_mismatches(small_run, other)
+    added, removed = analysis.misclassified_by_one(small_run, other)
     assert added["index"].tolist() == [5, 3]
     assert added["predicted"].tolist() == [0, 2]
     assert removed["index"].tolist() == [4, 2]
@@ -345,23 +339,3 @@ def test_examples_and_comparisons_cannot_be_changed(trained_run: Run) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         analysis.example(trained_run, 0).label = 3
     assert issubclass(RunError, HwkitError)
-
-
-def test_confusions_of_two_classes_go_either_way_round(trained_run: Run) -> None:
-    table = analysis.mismatches(trained_run)
-    first, second = table.value_counts(["label", "predicted"]).index[0]
-    found = analysis.confusions(trained_run, int(first), int(second))
-    assert {*found["label"], *found["predicted"]} == {first, second}
-    assert found["predicted_probability"].is_monotonic_decreasing
-    counts = analysis.confusion(trained_run).to_numpy()
-    assert len(found) == counts[first, second] + counts[second, first]
-
-
-def test_the_pair_of_a_confusion_is_of_the_first_run_that_has_one(trained_run: Run, trained_run_l2: Run) -> None:
-    table = analysis.mismatches(trained_run)
-    first, second = map(int, table.value_counts(["label", "predicted"]).index[0])
-    run, pair = analysis.confused_pair([trained_run, trained_run_l2], first, second)
-    assert run is trained_run
-    assert {pair.mismatch.label, pair.mismatch.predicted} == {first, second}
-    assert pair.counterpart.label == pair.mismatch.predicted
-    assert analysis.confused_pair([trained_run], first, first) is None

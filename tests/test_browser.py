@@ -196,7 +196,7 @@ def test_every_control_that_chooses_an_image(open_notebook: Callable[..., Notebo
     index.of(trained_run)
     notebook = open_notebook("choose", [loading(trained_run), "hwkit.explore(loaded[0])"])
     shown = Shown(notebook.output(1))
-    worst = analysis.mismatches(trained_run).iloc[0]
+    worst = analysis.misclassified(trained_run).iloc[0]
     shown.waits_for(f"test image {worst['index']}", seconds=120)
     assert f"true: {worst['label_name']}, predicted: {worst['predicted_name']}" in shown.pane().inner_text()
     screenshot(notebook.page, "explorer")
@@ -211,7 +211,7 @@ def test_every_control_that_chooses_an_image(open_notebook: Callable[..., Notebo
     shown.waits_for("test image 18")
     shown.press("◀")
     shown.waits_for("test image 17")
-    wrong = sorted(analysis.mismatches(trained_run)["index"])
+    wrong = sorted(analysis.misclassified(trained_run)["index"])
     following = next(number for number in wrong if number > 17)
     shown.press("mistake ▶")
     shown.waits_for(f"test image {following}")

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 import hwkit
-from hwkit import analysis, plots, runs
+from hwkit import analysis, runs
 from hwkit.errors import DataError, RunError
 from hwkit.explorer import attribution, bridge, drawing, index, pictures
 from hwkit.explorer.bridge import VIEW_MIME, Clickable
@@ -70,7 +70,7 @@ def first_png(widget: ipywidgets.HTML) -> np.ndarray:
 
 
 def test_it_opens_at_the_mistake_that_the_network_was_surest_of(explorer: Explorer, trained_run: Run) -> None:
-    worst = analysis.mismatches(trained_run).iloc[0]
+    worst = analysis.misclassified(trained_run).iloc[0]
     assert explorer.number.value == worst["index"]
     shown = text(explorer.panes[0].picture)
     assert f"true: {worst['label_name']}" in re.sub(r"\s+", " ", shown)
@@ -131,7 +131,7 @@ def test_a_cell_of_the_confusion_matrix_leads_to_its_images(explorer: Explorer, 
 
 
 def test_previous_and_next_mistake_walk_through_the_test_set(explorer: Explorer, trained_run: Run) -> None:
-    wrong = sorted(analysis.mismatches(trained_run)["index"])
+    wrong = sorted(analysis.misclassified(trained_run)["index"])
     explorer.number.value = int(wrong[3])
     explorer.mismatch_forward.click()
     assert explorer.number.value == wrong[4]
@@ -196,7 +196,7 @@ def test_the_channel_stays_within_a_layer_that_has_fewer(explorer: Explorer) -> 
 
 
 def test_beside_it_stands_an_example_of_the_predicted_class(explorer: Explorer, trained_run: Run) -> None:
-    worst = int(analysis.mismatches(trained_run)["index"].iloc[0])
+    worst = int(analysis.misclassified(trained_run)["index"].iloc[0])
     explorer.number.value = worst
     explorer.beside.value = COUNTERPART
     assert f"test image {analysis.pair(trained_run, worst).counterpart.index}" in text(explorer.panes[1].picture)
@@ -608,5 +608,10 @@ def test_a_dashboard_leaves_a_figure_of_all_its_runs(
 ) -> None:
     dashboard._ipython_display_()
     assert "image/png" in displayed[1][0]
-    figure = plots.records_overlaid(dashboard.runs)
-    assert [line.get_label() for line in figure.axes[0].get_lines()] == [run.name for run in dashboard.runs]
+    figure = dashboard.figure()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        f"{run.name}: {part}"
+        for run in dashboard.runs
+        for part in ("cross-entropy", "L2 penalty")
+        if part == "cross-entropy" or run.experiment.l2
+    ]

@@ -23,9 +23,9 @@ def own_copy(trained_run: Run, tmp_path: Path) -> Run:
     return runs.load(folder)
 
 
-def test_counterparts_of_mismatches_are_those_of_pairs(cifar_run: Run) -> None:
+def test_counterparts_of_misclassified_images_are_those_of_pairs(cifar_run: Run) -> None:
     found = index.of(cifar_run)
-    for row in analysis.mismatches(cifar_run).head(5).itertuples():
+    for row in analysis.misclassified(cifar_run).head(5).itertuples():
         try:
             expected = analysis.pair(cifar_run, row.index).counterpart.index
         except analysis.RunError:

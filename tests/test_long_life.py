@@ -47,7 +47,7 @@ def test_a_run_of_every_format_is_read_in_full(store: Path) -> None:
     assert run.experiment.as_dict() == small().as_dict()
     assert run.test_accuracy == (run.logits.argmax(dim=1) == run.labels).double().mean().item()
     assert run.weight_moments == [0, 12]
-    assert len(analysis.mismatches(run)) == round(40 * (1 - run.test_accuracy))
+    assert len(analysis.misclassified(run)) == round(40 * (1 - run.test_accuracy))
     assert run.environment["precision"] == "fp32"
     assert list(doctor.examine_store(store)) == []
 

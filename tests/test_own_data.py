@@ -175,7 +175,7 @@ def test_runs_on_own_data_are_found_in_another_process_without_their_data(own_st
     elsewhere(
         """
         import functools, json, os, torch, hwkit
-        from hwkit.inference import predict
+        from hwkit.models import predict
         from own_networks import *
         for name, network, checksum, classes in json.loads(os.environ["RUNS"]):
             network = eval(network)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from hwkit import models, plots, runs
+from hwkit import models, runs
 from hwkit.chapters import penalty_bug as penalty
 from hwkit.chapters import penalty_sentences as prose
 from hwkit.chapters import tensorflow_graph
@@ -252,13 +252,13 @@ def test_trainings_that_differ_in_more_than_the_penalty_are_not_compared(three: 
 
 
 def test_the_figure_shows_penalty_and_norms_of_all_versions(three: list[PenaltyRun]) -> None:
-    figure = plots.penalty_effects([three, three])
+    figure = penalty.effects_figure([three, three])
     assert isinstance(figure, Figure)
     assert len(figure.axes) == 2 * (1 + len(WEIGHTS))
     shown = [line.get_ydata().tolist() for line in figure.axes[3].get_lines()]
     assert shown == [run.norms["fc1.weight"].tolist() for run in three]
-    with pytest.raises(RunError, match="no run to show"):
-        plots.penalty_effects([])
+    with pytest.raises(ExperimentError, match="no run to show"):
+        penalty.effects_figure([])
 
 
 def test_tables_show_the_numbers_of_the_trainings(three: list[PenaltyRun]) -> None:

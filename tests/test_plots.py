@@ -10,42 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn import labelled, pictures, texts, titles
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
+from test_chapters import GRID
 
 from hwkit import analysis, data, plots, theme
+from hwkit.chapters import capacity, comparison
 from hwkit.chapters import negative_weights as ablation
 from hwkit.errors import DataError, RunError
 from hwkit.runs import Run
-
-GRID = pd.DataFrame(
-    {
-        "lambda": [0.0, 1e-3, 0.0, 1e-3],
-        "width": [0.5, 0.5, 1.0, 1.0],
-        "train": [0.8, 0.7, 0.9, 0.85],
-        "test": [0.75, 0.7, 0.8, 0.81],
-        "gap": [0.05, 0.0, 0.1, 0.04],
-    }
-)
-
-
-def labelled(figure: Figure, label: str) -> matplotlib.lines.Line2D:
-    """The line of a figure's first axes with a label."""
-    (line,) = [line for line in figure.axes[0].get_lines() if line.get_label() == label]
-    return line
-
-
-def pictures(figure: Figure) -> list[AxesImage]:
-    return [picture for ax in figure.axes for picture in ax.get_images()]
-
-
-def texts(figure: Figure) -> list[str]:
-    return [text.get_text() for ax in figure.axes for text in ax.texts]
-
-
-def titles(figure: Figure) -> list[str]:
-    return [ax.get_title() for ax in figure.axes if ax.get_title()]
 
 
 @pytest.fixture
@@ -59,24 +33,27 @@ def figures(trained_run: Run, trained_run_l2: Run, cifar_run: Run) -> dict[str, 
     return {
         "learning_curve": lambda: plots.learning_curve([trained_run, trained_run_l2]),
         "accuracy_curves": lambda: plots.accuracy_curves(trained_run),
-        "accuracy_panels": lambda: plots.accuracy_panels([trained_run, trained_run_l2, cifar_run]),
+        "accuracy_panels": lambda: comparison.accuracy_panels([trained_run, trained_run_l2, cifar_run]),
         "weight_distributions": lambda: plots.weight_distributions(trained_run, trained_run_l2),
-        "example": lambda: plots.example(trained_run, pair.mismatch),
+        "example": lambda: plots.example(trained_run, pair.misclassified),
         "pair": lambda: plots.pair(trained_run, pair),
         "pair of colour images": lambda: plots.pair(cifar_run, cifar_pair),
         "confusion_matrix": lambda: plots.confusion_matrix(cifar_run),
-        "mismatch_gallery": lambda: plots.mismatch_gallery(cifar_run),
-        "mismatch_changes": lambda: plots.mismatch_changes(trained_run, trained_run_l2, count=8),
+        "misclassified": lambda: plots.misclassified(cifar_run),
+        "misclassified_by_one": lambda: comparison.misclassified_by_one(trained_run, trained_run_l2, count=8),
         "samples": lambda: plots.samples(digits),
         "augmentations": lambda: plots.augmentations(colours),
         "activations_beside": lambda: plots.activations_beside(trained_run, trained_run_l2, 3, channels=8),
         "first_layer_filters": lambda: plots.first_layer_filters(trained_run),
         "first_layer_filters of colour": lambda: plots.first_layer_filters(cifar_run),
         "embedding": lambda: plots.embedding(cifar_run, images=5),
-        "ablation_curves": lambda: plots.ablation_curves([ablated]),
-        "class_effects": lambda: plots.class_effects(effects),
-        "capacity_maps": lambda: plots.capacity_maps(GRID),
-        "capacity_lines": lambda: plots.capacity_lines(GRID),
+        "saliency": lambda: plots.saliency(cifar_run, cifar_pair.misclassified),
+        "class_accuracies": lambda: plots.class_accuracies([trained_run, trained_run_l2]),
+        "reliability": lambda: plots.reliability([trained_run, trained_run_l2]),
+        "ablation_curves": lambda: ablation.curves([ablated]),
+        "class_effects": lambda: ablation.class_effects_figure(effects),
+        "capacity_maps": lambda: capacity.maps(GRID),
+        "capacity_lines": lambda: capacity.lines(GRID),
     }
 
 
@@ -89,7 +66,8 @@ def test_figures_change_no_setting_and_leave_no_figure_open(figures: dict[str, C
     for name, draw in figures.items():
         png, size = draw()._repr_png_()
         assert png.startswith(b"\x89PNG"), name
-        assert size["width"] == round(theme.WIDTH / 2.54 * 96) or name == "confusion_matrix"
+        narrow = ("confusion_matrix", "class_accuracies", "reliability")
+        assert size["width"] == round(theme.WIDTH / 2.54 * 96) or name in narrow
         assert dict(matplotlib.rcParams) == before, name
     assert plt.get_fignums() == []
 
@@ -104,7 +82,7 @@ def test_figures_look_the_same_whatever_the_user_has_set(trained_run: Run) -> No
 
 
 def test_letters_are_eight_to_ten_points_in_print(figures: dict[str, Callable[[], Figure]]) -> None:
-    for name in ("accuracy_curves", "weight_distributions", "confusion_matrix"):
+    for name in ("accuracy_curves", "weight_distributions", "confusion_matrix", "class_accuracies"):
         figure = figures[name]()
         figure.draw_without_rendering()
         for ax in figure.axes:
@@ -142,7 +120,7 @@ def test_accuracy_is_red_for_test_and_blue_for_train(trained_run: Run) -> None:
         ("train: current batch", "train_accuracy", 2),
     ):
         line = labelled(figure, label)
-        assert line.get_xdata().tolist() == record["iteration"].tolist()
+        assert line.get_xdata().tolist() == record["epoch"].tolist()
         np.testing.assert_allclose(line.get_ydata(), plots.smooth(record[column]))
         assert np.argmax(matplotlib.colors.to_rgb(line.get_color())) == channel
         (readings,) = [
@@ -163,29 +141,31 @@ def test_train_and_test_differ_in_more_than_colour(trained_run: Run) -> None:
 def test_the_final_accuracy_is_a_line_with_its_value(trained_run: Run) -> None:
     figure = plots.accuracy_curves(trained_run)
     assert set(labelled(figure, "test: all images, final").get_ydata()) == {trained_run.test_accuracy}
-    assert f"{trained_run.test_accuracy:.4f}" in texts(figure)
+    assert f"{100 * trained_run.test_accuracy:.1f} %" in texts(figure)
 
 
-def test_panels_share_the_accuracy_axis(trained_run: Run, cifar_run: Run) -> None:
-    figure = plots.accuracy_panels([trained_run, trained_run, cifar_run], ["one", "two", "three"])
-    assert titles(figure) == ["one", "two", "three"]
-    assert len({ax.get_ylim() for ax in figure.axes}) == 1
-    with pytest.raises(RunError, match="2 runs have 1 titles"):
-        plots.accuracy_panels([trained_run, cifar_run], ["one"])
-
-
-def test_the_learning_curve_shows_the_loss_and_the_penalty_in_it(trained_run: Run, trained_run_l2: Run) -> None:
+def test_the_learning_curve_shows_cross_entropy_and_penalty_apart(trained_run: Run, trained_run_l2: Run) -> None:
     figure = plots.learning_curve([trained_run, trained_run_l2])
-    np.testing.assert_allclose(labelled(figure, "mnist").get_ydata(), plots.smooth(trained_run.record["loss"]))
-    penalty = labelled(figure, "mnist-l2, L2 penalty in it")
+    for run in (trained_run, trained_run_l2):
+        cross_entropy = run.record["loss"] - run.record["penalty"]
+        line = labelled(figure, f"{run.name}: cross-entropy")
+        np.testing.assert_allclose(line.get_ydata(), plots.smooth(cross_entropy))
+        assert line.get_xdata().tolist() == run.record["epoch"].tolist()
+    penalty = labelled(figure, "mnist-l2: L2 penalty")
     assert penalty.get_ydata().tolist() == trained_run_l2.record["penalty"].tolist()
-    raw = [line.get_ydata().tolist() for line in figure.axes[0].get_lines() if line.get_alpha()]
-    assert raw == [trained_run.record["loss"].tolist(), trained_run_l2.record["loss"].tolist()]
+    raw = [line.get_ydata() for line in figure.axes[0].get_lines() if line.get_alpha()]
+    np.testing.assert_allclose(raw[1], trained_run_l2.record["loss"] - trained_run_l2.record["penalty"])
+
+
+def test_a_record_with_validation_accuracies_has_a_curve_of_them(trained_run: Run) -> None:
+    run = Run(trained_run.folder, trained_run.experiment, trained_run.metrics)
+    vars(run)["record"] = trained_run.record.assign(validation_accuracy=0.5)
+    assert set(labelled(plots.accuracy_curves(run), "validation: random images").get_ydata()) == {0.5}
 
 
 def test_without_l2_there_is_no_penalty_to_show(trained_run: Run) -> None:
     labels = [text.get_text() for text in plots.learning_curve(trained_run).axes[0].get_legend().get_texts()]
-    assert labels == ["loss"]
+    assert labels == ["cross-entropy"]
 
 
 def test_no_runs_are_an_error() -> None:
@@ -205,7 +185,7 @@ def test_smoothing_keeps_a_constant_and_the_mean_of_noise() -> None:
 
 def test_every_tensor_has_a_panel_with_its_share_near_zero(trained_run: Run, trained_run_l2: Run) -> None:
     figure = plots.weight_distributions(trained_run, trained_run_l2)
-    names = analysis.parameter_names(trained_run.final_weights)
+    names = list(analysis.weight_statistics(trained_run).index)
     assert [ax.get_title(loc="left") for ax in figure.axes] == names
     tables = [analysis.weight_statistics(run)["near_zero"] for run in (trained_run, trained_run_l2)]
     for ax, name in zip(figure.axes, names, strict=True):
@@ -213,11 +193,20 @@ def test_every_tensor_has_a_panel_with_its_share_near_zero(trained_run: Run, tra
         assert [text.get_text() for text in ax.texts] == [f"{100 * share:.1f} %" for share in shares]
 
 
+def test_initial_values_are_a_distribution_of_their_own(trained_run: Run, trained_run_l2: Run) -> None:
+    figure = plots.weight_distributions(trained_run, trained_run_l2, parameters=["fc1.weight"])
+    before, *after = (stairs.get_data() for stairs in figure.axes[0].patches)
+    counts, _ = np.histogram(trained_run.initial_weights["fc1.weight"].numpy(), bins=before.edges)
+    np.testing.assert_allclose(before.values * np.diff(before.edges), counts / counts.sum(), rtol=1e-2)
+    assert len(after) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mnist", "mnist-l2", "initial values"]
+
+
 def test_histograms_hold_nearly_all_values_and_are_densities(cifar_run: Run) -> None:
     figure = plots.weight_distributions(cifar_run)
     assert len(figure.axes) == len(cifar_run.final_weights) == 12
     for ax in figure.axes:
-        heights, edges, _ = ax.patches[0].get_data()
+        heights, edges, _ = ax.patches[1].get_data()
         assert 0.99 < (heights * np.diff(edges)).sum() <= 1 + 1e-9
         assert ax.get_yscale() == "log"
 
@@ -252,7 +241,7 @@ def test_a_pair_shows_the_same_channels_of_every_layer_on_one_scale(
     figure = plots.pair(run, pair, channels=8)
     maps = [ax for ax in figure.axes if len(ax.get_images()) == 8]
     assert len(maps) == 2 * layers
-    expected = analysis.activations(run, torch.stack([pair.mismatch.image, pair.counterpart.image]))
+    expected = analysis.activations(run, torch.stack([pair.misclassified.image, pair.counterpart.image]))
     for layer, (left, right) in enumerate(zip(maps[::2], maps[1::2], strict=True)):
         numbers = [text.get_text() for text in left.texts]
         assert numbers == [text.get_text() for text in right.texts]
@@ -277,13 +266,15 @@ def test_more_channels_than_a_layer_has_are_all_it_has(trained_run: Run) -> None
 def test_the_confusion_matrix_writes_every_count(trained_run: Run) -> None:
     counts = analysis.confusion(trained_run).to_numpy()
     written = counts[(counts > 0) | np.eye(10, dtype=bool)]
-    assert sorted(map(int, texts(plots.confusion_matrix(trained_run)))) == sorted(written.tolist())
+    figure = plots.confusion_matrix(trained_run)
+    assert sorted(int(text) for text in texts(figure) if text) == sorted(written.tolist())
+    assert figure.axes[1].get_ylabel() == "misclassified images"  # the colour bar
 
 
 def test_the_gallery_names_true_and_predicted_class(cifar_run: Run) -> None:
-    rows = analysis.mismatches(cifar_run).head(5)
+    rows = analysis.misclassified(cifar_run).head(5)
     expected = [f"{row.label_name}\n→ {row.predicted_name}" for row in rows.itertuples()]
-    figure = plots.mismatch_gallery(cifar_run, 5)
+    figure = plots.misclassified(cifar_run, 5)
     assert titles(figure) == expected
     images = analysis.test_set(cifar_run).test_images[rows["index"].tolist()].permute(0, 2, 3, 1)
     for picture, image in zip(pictures(figure), images, strict=True):
@@ -291,23 +282,8 @@ def test_the_gallery_names_true_and_predicted_class(cifar_run: Run) -> None:
 
 
 def test_images_are_drawn_pixel_by_pixel(figures: dict[str, Callable[[], Figure]]) -> None:
-    for name in ("pair", "mismatch_gallery", "samples", "confusion_matrix"):
+    for name in ("pair", "misclassified", "samples"):
         assert {picture.get_interpolation() for picture in pictures(figures[name]())} == {"nearest"}
-
-
-def test_changes_show_what_each_run_alone_gets_wrong(trained_run: Run, trained_run_l2: Run) -> None:
-    added, removed = analysis.changed_mismatches(trained_run, trained_run_l2)
-    figure = plots.mismatch_changes(trained_run, trained_run_l2, count=6)
-    assert len(pictures(figure)) == min(6, len(added)) + min(6, len(removed))
-    headings = [part.get_suptitle() for part in figure.subfigs]
-    assert headings[0].startswith(f"{len(added)} images that only mnist-l2 gets wrong")
-    assert headings[1].startswith(f"{len(removed)} images that only mnist gets wrong")
-
-
-def test_runs_that_do_not_differ_have_no_changes_to_show(trained_run: Run) -> None:
-    figure = plots.mismatch_changes(trained_run, trained_run)
-    figure._repr_png_()
-    assert pictures(figure) == []
 
 
 # --- Data -------------------------------------------------------------------------------------------------------
@@ -343,80 +319,31 @@ def test_augmentations_show_original_mirrored_grey_and_trained_images(cifar_run:
     assert np.array_equal(met, batch.permute(0, 2, 3, 1))
 
 
-def test_digits_are_not_augmented(trained_run: Run) -> None:
-    with pytest.raises(DataError, match="not augmented"):
-        plots.augmentations(analysis.test_set(trained_run))
-
-
-# --- Ablation and capacity --------------------------------------------------------------------------------------
+def test_images_without_colour_have_none_to_lose(trained_run: Run) -> None:
+    figure = plots.augmentations(analysis.test_set(trained_run), count=4)
+    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert rows == ["original", "mirrored", "as trained on"]
+    with pytest.raises(DataError, match="count must be 1 to"):
+        plots.augmentations(analysis.test_set(trained_run), count=0)
 
 
 def test_activations_of_two_networks_stand_beside_each_other(trained_run: Run, trained_run_l2: Run) -> None:
     figure = plots.activations_beside(trained_run, trained_run_l2, 3, channels=4)
-    sides = [side.get_suptitle() for panel in figure.subfigs for side in panel.subfigs]
-    assert sides[0] == trained_run.name
-    assert sides[3] == trained_run_l2.name
+    names = [side.subfigs[0].subfigs[0].get_suptitle() for side in figure.subfigs]
+    assert names == [trained_run.name, trained_run_l2.name]
     assert len(pictures(figure)) == 2 * (1 + 2 * 4)
     with pytest.raises(RunError, match="channels must be 1 or more"):
         plots.activations_beside(trained_run, trained_run_l2, 3, channels=0)
 
 
 def test_chosen_weights_are_shown_with_their_share_of_negative_ones(trained_run: Run) -> None:
-    figure = plots.weight_distributions(trained_run, parameters=["conv1.weight"], share="negative")
+    figure = plots.weight_distributions(trained_run, parameters=["conv1.weight"], fraction="negative")
     negative = analysis.weight_statistics(trained_run).loc["conv1.weight", "negative"]
     assert texts(figure) == [f"{100 * negative:.1f} %"]
     with pytest.raises(RunError, match=r"unknown parameter 'conv9\.weight'"):
         plots.weight_distributions(trained_run, parameters=["conv9.weight"])
-    with pytest.raises(RunError, match="unknown share 'positive'"):
-        plots.weight_distributions(trained_run, share="positive")
-
-
-def test_ablation_curves_are_the_means_of_the_draws(trained_run: Run) -> None:
-    ablated = ablation.ablate(trained_run, "fc2", shares=(0.0, 0.5), draws=3, images=50)
-    table = ablated.table
-    line = labelled(plots.ablation_curves([ablated]), "random")
-    drawn = table[(table["choice"] == "random") & (table["share"] == 0.5)]
-    assert line.get_ydata()[-1] == pytest.approx(drawn["accuracy"].mean())
-    with pytest.raises(RunError, match="no ablation to show"):
-        plots.ablation_curves([])
-
-
-def test_class_effects_are_bars_in_points() -> None:
-    effects = pd.DataFrame(
-        {
-            "class": ["cat", "dog"] * 3,
-            "choice": np.repeat(ablation.CHOICES, 2),
-            "recall": [0.1, 0.2, -0.1, -0.2, 0.0, 0.0],
-            "false_alarms": [0.01, 0.02, -0.01, -0.02, 0.0, 0.0],
-        }
-    )
-    left, right = plots.class_effects(effects).axes
-    assert [bar.get_width() for bar in left.patches] == pytest.approx([10, 20, -10, -20, 0, 0])
-    assert [bar.get_width() for bar in right.patches] == pytest.approx([1, 2, -1, -2, 0, 0])
-
-
-def test_capacity_maps_show_every_number_in_its_place() -> None:
-    figure = plots.capacity_maps(GRID)
-    assert texts(figure) == [
-        "80.0",
-        "90.0",
-        "70.0",
-        "85.0",
-        "75.0",
-        "80.0",
-        "70.0",
-        "81.0",
-        "5.0",
-        "10.0",
-        "0.0",
-        "4.0",
-    ]
-
-
-def test_capacity_lines_are_red_for_test_and_blue_for_train() -> None:
-    lines = plots.capacity_lines(GRID).axes[0].get_lines()
-    assert [to_hex(line.get_color()).upper() for line in lines] == [theme.TRAIN["color"], theme.TEST["color"]] * 2
-    assert list(lines[2].get_ydata()) == [0.7, 0.85]
+    with pytest.raises(RunError, match="unknown fraction 'positive'"):
+        plots.weight_distributions(trained_run, fraction="positive")
 
 
 # --- Seeing further ---------------------------------------------------------------------------------------------
@@ -431,17 +358,42 @@ def test_filters_are_drawn_around_grey(trained_run: Run, cifar_run: Run) -> None
     assert len(pictures(plots.first_layer_filters(cifar_run))) == 64
 
 
-def test_an_embedding_shows_every_image_once_and_rings_every_mismatch(trained_run: Run) -> None:
+def test_an_embedding_shows_every_image_once_and_rings_every_misclassified_one(trained_run: Run) -> None:
     figure = plots.embedding(trained_run, images=7)
-    *classes, mismatches = figure.axes[0].get_lines()
-    assert sum(len(line.get_xdata()) for line in classes) == len(trained_run.labels)
-    assert len(mismatches.get_xdata()) == len(analysis.mismatches(trained_run))
+    (dots,), (rings,) = figure.axes[0].collections, figure.axes[0].get_lines()
+    assert len(dots.get_offsets()) == len(trained_run.labels)
+    assert len(rings.get_xdata()) == len(analysis.misclassified(trained_run))
+    colours = dict(zip(trained_run.labels.tolist(), map(to_hex, dots.get_facecolors()), strict=True))
+    assert [colours[label].upper() for label in sorted(colours)] == list(theme.CLASS_COLOURS)
     assert len(pictures(figure)) == 7
 
 
-def test_attributions_show_the_image_and_both_maps(trained_run: Run) -> None:
-    pytest.importorskip("captum")
-    figure = plots.attributions(trained_run, analysis.example(trained_run, 3))
-    assert [title.split(" ")[0] for title in titles(figure)[1:]] == ["saliency", "occlusion"]
-    low, high = pictures(figure)[2].get_clim()
-    assert low == -high
+def test_saliency_is_that_of_the_true_and_of_the_predicted_class(trained_run: Run) -> None:
+    wrong = analysis.find_example(trained_run, correct=False)
+    figure = plots.saliency(trained_run, wrong)
+    assert [title.split()[-1] for title in titles(figure)[1:]] == [wrong.predicted_name, wrong.label_name]
+    inputs = data.normalise(wrong.image[None], "mnist")
+    expected = analysis.saliency(trained_run.model(), inputs, wrong.label)
+    np.testing.assert_allclose(pictures(figure)[2].get_array(), expected)
+    right = analysis.find_example(trained_run, correct=True)
+    assert len(pictures(plots.saliency(trained_run, right))) == 2
+
+
+# --- Classes and confidence -------------------------------------------------------------------------------------
+
+
+def test_classes_have_a_mark_for_every_run(trained_run: Run, trained_run_l2: Run) -> None:
+    runs = [trained_run, trained_run_l2]
+    (ax,) = plots.class_accuracies(runs).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(analysis.class_names(trained_run))
+    for run, line in zip(runs, ax.get_lines(), strict=True):
+        np.testing.assert_allclose(line.get_xdata(), analysis.per_class_accuracy(run))
+
+
+def test_the_reliability_diagram_sets_accuracy_against_confidence(trained_run: Run) -> None:
+    (ax,) = plots.reliability(trained_run).axes
+    rows = analysis.calibration(trained_run).query("count >= 10")
+    (marks,) = ax.collections
+    np.testing.assert_allclose(marks.get_offsets(), rows[["confidence", "accuracy"]])
+    error = 100 * analysis.expected_calibration_error(trained_run)
+    assert f"{trained_run.name}: {error:.1f} points" in [text.get_text() for text in ax.get_legend().get_texts()]

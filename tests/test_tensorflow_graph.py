@@ -96,7 +96,7 @@ def test_the_report_shows_it(three: list[PenaltyRun]) -> None:
     assert "TensorFlow: the penalty was in the loss" in prose.penalty_verdict([three]).data
     assert "12 iterations" in prose.tensorflow_summary(three[0]).data
     assert len(plots.training_curves(three[0]).axes) == 2
-    assert plots.penalty_effects([three]).axes[1].get_xlim() == (0, 8)
+    assert penalty.effects_figure([three]).axes[1].get_xlim() == (0, 8)
 
 
 def test_nothing_global_changes_and_import_waits_for_use() -> None:

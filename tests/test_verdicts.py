@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hwkit import analysis, models
+from hwkit.chapters import average_pooling
 from hwkit.errors import RunError, StatisticsError
 from hwkit.experiment import named_experiment
 from hwkit.findings import figures, verdicts
@@ -238,11 +239,11 @@ def test_weights_of_one_network_are_exact_and_have_no_interval() -> None:
 
 
 def test_smoothness_is_one_number_for_each_network(trained_run: Run, trained_run_l2: Run) -> None:
-    found = verdicts.smoothness(HIGHER, trained_run, trained_run_l2, "conv1")
-    shown = analysis.neighbour_correlation(
+    found = average_pooling.finding(HIGHER, trained_run, trained_run_l2, "conv1")
+    shown = average_pooling.neighbour_correlation(
         analysis.activations(trained_run, analysis.test_images(trained_run))["conv1"]
     )
-    assert analysis.smoothness(trained_run, "conv1") == pytest.approx(shown.mean().item())
+    assert average_pooling.smoothness(trained_run, "conv1") == pytest.approx(shown.mean().item())
     assert found.estimate.image_se == 0
     assert "interval" not in str(found)
 
@@ -251,7 +252,8 @@ def test_smooth_maps_have_alike_neighbours_and_specks_do_not() -> None:
     ramp = torch.arange(16.0).repeat(16, 1)
     specks = torch.zeros(16, 16)
     specks[::4, ::4] = 1
-    smooth, rough, blank = analysis.neighbour_correlation(torch.stack([ramp, specks, torch.zeros(16, 16)])[:, None])
+    maps = torch.stack([ramp, specks, torch.zeros(16, 16)])[:, None]
+    smooth, rough, blank = average_pooling.neighbour_correlation(maps)
     assert smooth > 0.8
     assert rough < 0.1
     assert blank == 0

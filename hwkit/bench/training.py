@@ -539,7 +539,7 @@ def _windows(
 
 def _evaluations(job: Job, goal: float) -> Generator[None, tuple[int, nn.Module], None]:
     """Is sent the images and the model of each step, and looks at the test accuracy while the clock stands."""
-    from hwkit.inference import accuracy, predict
+    from hwkit.models import accuracy, predict
 
     experiment = job.experiment
     dataset = data.load(experiment.dataset, experiment.data, device=job.device, test_size=experiment.test_size)

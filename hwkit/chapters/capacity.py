@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, PercentFormatter
 
-from hwkit import analysis
+from hwkit import analysis, plots, theme
 from hwkit.engine.devices import resolve_device
 from hwkit.errors import ExperimentError, did_you_mean
 from hwkit.experiment import EXPERIMENTS, Experiment, named_experiment
@@ -102,3 +106,64 @@ def table(runs: Mapping[tuple[float, float], Sequence[Run]]) -> pd.DataFrame:
             accuracies = {"train": train, "test": run.test_accuracy, "gap": train - run.test_accuracy}
             rows.append({"lambda": l2, "width": width, "seed": run.experiment.seed, **accuracies})
     return pd.DataFrame(rows)
+
+
+# --- Figures ----------------------------------------------------------------------------------------------------
+
+
+@plots.themed
+def maps(table: pd.DataFrame) -> Figure:
+    """Train accuracy, test accuracy and their gap by lambda and width, means over seeds, as three maps with numbers.
+
+    Train and test share one colour scale, so that the same shade is the same accuracy.
+
+    Parameters
+    ----------
+    table : as `table` returns it.
+    """
+    figure = theme.new_figure(height=2.8 + 1.0 * len(set(table["lambda"])))
+    axes = figure.subplots(1, 3, sharey=True)
+    percents = 100 * table.pivot_table(index="lambda", columns="width", values=["train", "test", "gap"])
+    percents.index = percents.index.map("{:g}".format)
+    accuracies, reach = percents[["train", "test"]].to_numpy(), percents["gap"].abs().to_numpy().max()
+    scale = {"cmap": "viridis", "vmin": accuracies.min(), "vmax": accuracies.max()}
+    styles = {
+        "train": {"title": "train accuracy (%)", **scale},
+        "test": {"title": "test accuracy (%)", **scale},
+        "gap": {"title": "gap, train − test (points)", "cmap": "PuOr", "vmin": -reach, "vmax": reach},
+    }
+    for ax, (column, style) in zip(axes, styles.items(), strict=True):
+        title = style.pop("title")
+        sns.heatmap(percents[column], annot=True, fmt=".1f", cbar_kws={"location": "bottom"}, ax=ax, **style)
+        ax.set_title(title, loc="left", fontweight="bold")
+        ax.set(xlabel="width of the network", ylabel="")
+        ax.set_xticklabels([f"{width:g}" for width in percents[column].columns])
+        ax.tick_params(length=0, labelrotation=0)
+        ax.grid(visible=False)
+    axes[0].set_ylabel("λ")
+    return figure
+
+
+@plots.themed
+def lines(table: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
+    """Accuracy over the width, red on test and blue on training images, with a marker for each lambda.
+
+    Lines are means over the seeds, and bands run from the worst seed to the best.
+
+    Parameters
+    ----------
+    table : as `table` returns it.
+    """
+    ax = ax or theme.new_axes(height=5.6)
+    long = table.melt(["lambda", "width"], ["train", "test"], "images", "accuracy")
+    long["λ"] = long["lambda"].map("{:g}".format)
+    style = {"palette": {"train": theme.TRAIN["color"], "test": theme.TEST["color"]}, "markers": True}
+    sns.lineplot(long, x="width", y="accuracy", hue="images", style="λ", errorbar=("pi", 100), ax=ax, **style)
+    widths = sorted(table["width"].unique())
+    ax.set_xscale("log")
+    ax.set_xticks(widths, [f"{width:g}" for width in widths])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    ax.set_xlabel("width of the network")
+    sns.move_legend(ax, "center left", bbox_to_anchor=(1.01, 0.5))
+    return plots.figure_of(ax)

@@ -6,17 +6,21 @@ trained run itself is never changed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 import torch
 import torch.nn.functional as F
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from torch import Tensor, nn
 
-from hwkit import analysis, data, statistics
+from hwkit import analysis, data, plots, statistics, theme
 from hwkit.engine.devices import autocast, resolve_precision
 from hwkit.errors import RunError, did_you_mean
 from hwkit.findings import verdicts
@@ -150,7 +154,8 @@ def together(ablations: Sequence[Ablation]) -> Ablation:
 
 def layer_weights(run: Run, layer: str) -> Tensor:
     """The weights of a layer of the trained network, float32 in the layer's own shape."""
-    layers = [name.removesuffix(".weight") for name in analysis.parameter_names(run.final_weights) if "weight" in name]
+    names = (name for name, tensor in analysis.parameters(run).items() if tensor.ndim > 1)
+    layers = [name.removesuffix(".weight") for name in names]
     if layer not in layers:
         raise RunError(f"{run.name} has no layer {layer!r}; {did_you_mean(layer, layers)}")
     return run.final_weights[f"{layer}.weight"]
@@ -293,5 +298,72 @@ def _class_effects(run: Run, share: float, draws: int) -> pd.DataFrame:
 
 def last_layer(run: Run) -> str:
     """The name of the layer that gives the logits."""
-    names = [name for name in analysis.parameter_names(run.final_weights) if name.startswith("fc")]
-    return names[-1].partition(".")[0]
+    return next(analysis.layers(run, analysis.test_images(run)[:1]))[-1].name
+
+
+# --- Figures ----------------------------------------------------------------------------------------------------
+
+# The most negative, the most positive and random weights.
+STYLES = {
+    "palette": dict(zip(CHOICES, (theme.RUN_COLOURS[4], theme.RUN_COLOURS[0], theme.NEUTRAL), strict=True)),
+    "markers": dict(zip(CHOICES, "v^o", strict=True)),
+}
+
+
+@plots.themed
+def curves(ablations: Sequence[Ablation]) -> Figure:
+    """Accuracy over the fraction of a layer's weights that is zeroed, a panel per layer and a line per choice.
+
+    Lines are means over seeds and, of the random choice, draws; bands run from the worst of these to the best.
+
+    Raises
+    ------
+    RunError
+        If there are no ablations.
+    """
+    if not ablations:
+        raise RunError("there is no ablation to show; give at least one")
+    figure, axes = plots.panels(len(ablations), 3, height=3.7, sharex=True, sharey=True)
+    for ax, ablation in zip(axes, ablations, strict=True):
+        style = {"hue": "choice", "style": "choice", "dashes": False, "errorbar": ("pi", 100), "ax": ax, **STYLES}
+        sns.lineplot(ablation.table, x="share", y="accuracy", err_kws={"alpha": 0.25, "linewidth": 0}, **style)
+        ax.set(xlabel="", ylabel="")
+        ax.set_title(ablation.layer, loc="left", fontweight="bold")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    _legend_above(figure, axes)
+    figure.supxlabel("fraction of the layer's weights that is zeroed", fontsize=8)
+    figure.supylabel("test accuracy", fontsize=8)
+    return figure
+
+
+@plots.themed
+def class_effects_figure(effects: pd.DataFrame) -> Figure:
+    """The effect on a class of zeroing its own weights in the last layer, in percentage points, means over seeds.
+
+    Parameters
+    ----------
+    effects : as `class_effects` returns them.
+    """
+    figure = theme.new_figure(height=2 + 0.42 * len(set(effects["class"])))
+    panels = figure.subplots(1, 2, sharey=True)
+    titles = {"recall": "its own images recognised", "false_alarms": "other images misclassified as it"}
+    for ax, (column, title) in zip(panels, titles.items(), strict=True):
+        in_points = effects.assign(points=100 * effects[column])
+        style = {"hue": "choice", "palette": STYLES["palette"], "saturation": 1, "errorbar": None}
+        sns.barplot(in_points, x="points", y="class", ax=ax, **style)
+        ax.axvline(0, color="black", linewidth=0.6)
+        ax.set_title(title, loc="left", fontweight="bold")
+        ax.set(xlabel="change in percentage points", ylabel="")
+        ax.tick_params(axis="y", length=0)
+        ax.grid(visible=False, axis="y")
+    _legend_above(figure, panels)
+    return figure
+
+
+def _legend_above(figure: Figure, axes: Iterable[Axes]) -> None:
+    """One legend for all panels in place of one in each."""
+    for ax in axes:
+        handles, labels = ax.get_legend_handles_labels()
+        ax.legend([]).remove()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, title="weights zeroed", title_fontsize=8)

@@ -15,10 +15,10 @@ import importlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -36,10 +36,13 @@ from hwkit.engine.devices import autocast, fast_kernels, resolve_device, resolve
 from hwkit.engine.interrupts import deferred_interrupt
 from hwkit.errors import ExperimentError, TrainingError, did_you_mean
 from hwkit.experiment import PROFILES, Experiment, check_options
-from hwkit.inference import accuracy, predict
+from hwkit.models import accuracy, predict
 from hwkit.paths import store_root
 from hwkit.training import TRAIN_SAMPLE, describe_environment, make_optimizer
 from hwkit.training import resolved as resolved_experiment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Part of every fingerprint: raise it when the same training would come out otherwise than before.
 PENALTY_VERSION = 1
@@ -705,3 +708,50 @@ def _require_comparable(*three: PenaltyRun) -> None:
 def overall_norm(norms: Any) -> float:
     """The norm of all tensors together, from the norm of each."""
     return math.sqrt((norms**2).sum())
+
+
+def effects_figure(groups: Sequence[Sequence[PenaltyRun]]) -> Figure:
+    """The penalty and the norm of each weight tensor over training, a line per version of the penalty.
+
+    A row of panels per framework, which ends where its shortest run does; the axes of values begin at zero.
+
+    Parameters
+    ----------
+    groups : the runs of each framework.
+
+    Raises
+    ------
+    ExperimentError
+        If there is no run.
+    """
+    from matplotlib.lines import Line2D  # trainings import this module, too, and draw nothing
+    from matplotlib.ticker import MaxNLocator
+
+    from hwkit import theme
+
+    groups = [list(runs) for runs in groups if runs]
+    if not groups:
+        raise ExperimentError("there is no run to show; give at least one framework's")
+    # A run with the faulty penalty lies exactly on the one without: the broad line below it stays visible.
+    styles: dict[str, dict[str, Any]] = {
+        "none": {"color": theme.NEUTRAL, "linewidth": 3.5, "alpha": 0.6, "label": "no penalty"},
+        "faulty": {"color": theme.RUN_COLOURS[1], "linestyle": (0, (3, 1.5)), "label": "faulty penalty"},
+        "repaired": {"color": theme.RUN_COLOURS[0], "label": "repaired penalty"},
+    }
+    names = ["penalty", *WEIGHTS]
+    with theme.applied():
+        figure = theme.new_figure(height=1 + 3.2 * len(groups))
+        axes = figure.subplots(len(groups), len(names), squeeze=False)
+        for row, runs in zip(axes, groups, strict=True):
+            for ax, name in zip(row, names, strict=True):
+                for run in runs:
+                    values = run.norms.assign(penalty=run.record.set_index("iteration")["penalty"])[name]
+                    ax.plot(values.index, values, **styles[run.version])
+                ax.set_title(name if name == "penalty" else f"‖{name}‖", loc="left", fontweight="bold", fontsize=7)
+                ax.set(xlim=(0, min(run.record["iteration"].max() for run in runs)), xlabel="iteration")
+                ax.set_ylim(0, 1.12 * max(ax.get_ylim()[1], 1e-9))
+                ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+            row[0].set_ylabel(runs[0].framework, fontweight="bold")
+        handles = [Line2D([], [], **style) for style in styles.values()]
+        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    return figure

@@ -76,6 +76,7 @@ class Facts:
     files: tuple[DataFile, ...] = ()
     archives: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()  # asked before a download, to learn quickly that there is no network
+    centred_digits: bool = False  # each fitted into 20x20 pixels, its centre of mass in the middle of the image
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -128,7 +129,7 @@ DATASETS: dict[str, Facts] = {
     "mnist": Facts(
         title="MNIST", shape=(1, 28, 28), classes=tuple("0123456789"), train_size=60000, test_size=10000,
         mean=0.0, std=1.0,  # the seed's TensorFlow reader gave pixel / 255 and no more
-        drawn=True,
+        drawn=True, centred_digits=True,
         loader="MNIST",
         files=(
             DataFile("MNIST/raw/train-images-idx3-ubyte", 47040016, idx_header(60000, 28, 28),

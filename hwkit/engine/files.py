@@ -177,10 +177,10 @@ def parse_tensors(content: bytes) -> dict[str, Tensor]:
 def require_tensors(
     tensors: dict[str, Tensor], wanted: dict[str, tuple[tuple[int, ...], torch.dtype]]
 ) -> dict[str, Tensor]:
-    """The tensors; ValueError unless they have the wanted names, shapes and types."""
+    """The tensors in the order of those wanted; ValueError unless they have the same names, shapes and types."""
     if {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()} != wanted:
         raise ValueError("its tensors have other names, shapes or types")
-    return tensors
+    return {name: tensors[name] for name in wanted}  # a file does not keep the network's order
 
 
 def _digest(tensors: dict[str, Tensor], about: str) -> str:

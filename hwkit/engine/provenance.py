@@ -14,7 +14,7 @@ from hwkit.formats import LONGEST_LABEL
 from hwkit.version import __version__
 
 # The modules that decide what a training computes.
-TRAINING_CODE = ("callbacks.py", "data.py", "experiment.py", "inference.py", "models.py", "training.py")
+TRAINING_CODE = ("callbacks.py", "data.py", "experiment.py", "models.py", "training.py")
 TRAINING_CODE += ("datasets/arrays.py", "datasets/reading.py", "datasets/sources.py", "datasets/standin.py")
 TRAINING_CODE += ("engine/cuda_graph.py", "engine/devices.py", "engine/muon.py", "engine/optimizers.py")
 # What is shown of a difference, in this order: what a reader knows by these names.

@@ -1,4 +1,4 @@
-"""Which pixels a prediction rests on: gradient-based saliency and occlusion, by captum.
+"""Which pixels a prediction rests on: saliency by the gradient, and occlusion by captum.
 
 captum comes with the extra `explore`; everything else in hwkit does without it.
 """
@@ -15,8 +15,7 @@ from hwkit import analysis, data
 from hwkit.errors import RunError
 from hwkit.runs import Run
 
-PATCH = 8  # pixels, both height and width of what is covered
-STEP = 4  # pixels from one covered place to the next
+PATCH = 0.25  # of the image's height and width, what is covered at a time; half of that is the step to the next place
 
 
 def available() -> bool:
@@ -41,10 +40,9 @@ def maps(run: Run, image: Tensor, target: int, *, model: nn.Module | None = None
 
     Returns
     -------
-    "saliency" : float32 (H, W), the largest absolute gradient of the logit over the channels (Simonyan et al., 2013,
-        arXiv:1312.6034).
-    "occlusion" : float32 (H, W), by how much the logit falls, on average, when a patch of `PATCH` pixels that holds
-        the pixel is covered with the image's mean (Zeiler and Fergus, 2014, arXiv:1311.2901). Negative: it rises.
+    "saliency" : float32 (H, W), as `analysis.saliency` computes it.
+    "occlusion" : float32 (H, W), by how much the logit falls, on average, when a patch that holds the pixel is covered
+        with the image's mean (Zeiler and Fergus, 2014, arXiv:1311.2901). Negative: it rises.
 
     Raises
     ------
@@ -53,19 +51,19 @@ def maps(run: Run, image: Tensor, target: int, *, model: nn.Module | None = None
     """
     if not available():
         raise RunError("saliency and occlusion need captum; install it with: pip install 'hwkit[explore]'")
-    from captum.attr import Occlusion, Saliency
+    from captum.attr import Occlusion
 
     label = analysis.class_label(run, target)
     model = model or run.model()
     pixels = data.normalise(image.unsqueeze(0), run.experiment.dataset)
-    saliency = Saliency(model).attribute(pixels.clone().requires_grad_(), target=label)
+    patch = tuple(max(1, round(PATCH * side)) for side in image.shape[1:])
     with torch.no_grad():
         occlusion = Occlusion(model).attribute(
             pixels,
-            sliding_window_shapes=(len(image), PATCH, PATCH),
-            strides=(len(image), STEP, STEP),
+            sliding_window_shapes=(len(image), *patch),
+            strides=(len(image), *(max(1, side // 2) for side in patch)),
             target=label,
             baselines=pixels.mean(dim=(2, 3), keepdim=True).expand_as(pixels),
             perturbations_per_eval=256,
         )
-    return {"saliency": saliency[0].amax(dim=0).detach(), "occlusion": occlusion[0].mean(dim=0).detach()}
+    return {"saliency": analysis.saliency(model, pixels, label), "occlusion": occlusion[0].mean(dim=0)}

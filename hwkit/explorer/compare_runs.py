@@ -99,8 +99,17 @@ class Dashboard(FrontEnd):
         return f"Dashboard({', '.join(run.name for run in self.runs)})"
 
     def figure(self) -> Figure:
-        """Loss and test accuracy of all runs."""
-        return plots.records_overlaid(self.runs)
+        """Cross-entropy (left) and accuracy on test images (right) of all runs, as moving averages."""
+        with theme.applied():
+            figure = theme.new_figure(height=6.4 + 0.45 * len(self.runs))
+            left, right = figure.subplots(1, 2)
+            plots.learning_curve(self.runs, ax=left)
+            for number, record in enumerate(self._records):
+                right.plot(record["epoch"], plots.smooth(record["test_accuracy"]), color=_colour(number))
+            right.set(xlabel="epoch", ylabel="accuracy on 200 test images")
+            left.get_legend().remove()
+            figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        return figure
 
     # --- The table ----------------------------------------------------------------------------------------------
 
@@ -176,7 +185,7 @@ class Dashboard(FrontEnd):
         run = self.runs[self.weights_of.value]
         now, final = run.weights_at(self.moment.value), run.final_weights
         panels = {}
-        for name in analysis.parameter_names(final):
+        for name in analysis.parameters(final):
             # One axis for all moments, or the slider would change it and not the distribution.
             edges = plots.histogram_edges([final[name], run.initial_weights[name]])
             counts, _ = np.histogram(now[name].flatten().numpy(), bins=edges)

@@ -104,7 +104,7 @@ class Explorer(FrontEnd):
         self._fill_choices()
         if other is not None:
             self.beside.value = str(other.folder)
-        worst = analysis.mismatches(run)
+        worst = analysis.misclassified(run)
         if len(worst):
             self.number.value = int(worst["index"].iloc[0])
         self._observe()
@@ -563,7 +563,7 @@ class Explorer(FrontEnd):
     def _filters(self) -> list[ipywidgets.Widget]:
         kernels = plots.filter_pictures(self.opened.run)
         titles = {number: f"filter {number}" for number in range(len(kernels))}
-        head = "<div>The kernels of conv1; grey is zero. Click one to see its map above.</div>"
+        head = "<div>The weights of the first layer; grey is zero. Click one to see its map above.</div>"
         chosen = self._picked[1] if self.layer.value == self.opened.layers[0] else None
         self.page.show(head + drawing.tiles(drawing.shades(kernels, 0, 1), titles, chosen=chosen))
         return [self.page, self.hint]

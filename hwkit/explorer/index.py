@@ -1,7 +1,7 @@
-"""What a run makes of all its test images at once, for whatever has to be looked up in an instant.
+"""How a run responds to all its test images, for whatever has to be looked up in an instant.
 
-One pass over the test set finds the images that each channel responds to most, a counterpart for every mismatch, and a
-plane to lay the last hidden layer out on. It takes seconds, so it is done once and kept in the run's folder.
+One pass over the test set finds the images that each channel responds to most, a counterpart for every misclassified
+image, and the plane of `analysis.embedding`. It takes seconds, so it is done once and kept in the run's folder.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hwkit import analysis, runs
+from hwkit.analysis import Plane
+from hwkit.engine.layers import hidden, last_features, map_features
 from hwkit.errors import RunError
-from hwkit.inference import predict
 from hwkit.runs import Run
 
 STRONGEST = 12  # images kept for each channel
@@ -26,33 +27,21 @@ _one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
-class Index:
-    """What was found.
+class Index(Plane):
+    """What was found; the plane is that of `analysis.embedding`.
 
     Attributes
     ----------
-    strongest : by hidden layer, int64 (channels, STRONGEST): the test images to which a channel responds most, by the
-        largest activation anywhere in its map; fewer columns if there are fewer test images.
-    responses : by hidden layer, float32 (channels, STRONGEST): those activations.
-    counterparts : int64 (N,): for each mismatch the index that `analysis.pair` would choose; for an image that is
-        classified correctly, the most similar other one of its class that is; -1 where there is none.
-    centre : float32 (features,): the mean direction of the last hidden layer over the test images.
-    axes : float32 (features, 2): the first two principal components of these directions.
-    positions : float32 (N, 2): the test images on these axes.
-    explained : float32 (2,): the share of the variance along each.
+    strongest : by hidden layer, int64 (units, STRONGEST): the test images to which a unit (a channel, where a layer has
+        maps) responds most, by its largest activation in them; fewer columns if there are fewer test images.
+    responses : by hidden layer, float32 (units, STRONGEST): those activations.
+    counterparts : int64 (N,): for each misclassified image the index that `analysis.pair` would choose; for an image
+        that is classified correctly, the most similar other one of its class that is; -1 where there is none.
     """
 
     strongest: dict[str, Tensor]
     responses: dict[str, Tensor]
     counterparts: Tensor
-    centre: Tensor
-    axes: Tensor
-    positions: Tensor
-    explained: Tensor
-
-    def place(self, features: Tensor) -> Tensor:
-        """Where features of the last hidden layer, float32 (N, features), lie on the plane: float32 (N, 2)."""
-        return (F.normalize(features, dim=1) - self.centre) @ self.axes
 
 
 def of(run: Run) -> Index:
@@ -103,36 +92,22 @@ def _as_tensors(index: Index) -> dict[str, Tensor]:
     return tensors
 
 
-@torch.inference_mode()
 def compute(run: Run) -> Index:
     """The index of a run, from one pass over its test images."""
-    model = run.model().to(memory_format=torch.channels_last)
     images = analysis.test_images(run)
-    layers = analysis.hidden_layers(model)
-    largest: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-    convolved: list[Tensor] = []
-    for layer, activation in layers.items():
-        # Activations rise, so the largest output gives the largest activation.
-        model.get_submodule(layer).register_forward_hook(
-            lambda _, __, output, layer=layer, activation=activation: largest[layer].append(
-                activation(output if output.ndim == 2 else output.amax(dim=(2, 3)))
-            )
-        )
-    model.get_submodule("fc1").register_forward_pre_hook(lambda _, inputs: convolved.append(inputs[0]))
-    predict(model, images, run.experiment.dataset)
-    responses = {layer: torch.cat(chunks) for layer, chunks in largest.items()}
-    best = {layer: values.topk(min(STRONGEST, len(images)), dim=0) for layer, values in responses.items()}
-    # Directions alone: an image that excites everything strongly would otherwise push all others into a corner.
-    directions = F.normalize(responses[list(layers)[-1]], dim=1)
-    centre, axes, explained = _principal_axes(directions)
+    largest: dict[str, list[Tensor]] = {}
+    hidden_features, features = [], []
+    for layers in analysis.layers(run, images):
+        for layer in hidden(layers):
+            largest.setdefault(layer.name, []).append(layer.by_unit.amax(dim=2))
+        hidden_features.append(map_features(layers))
+        features.append(last_features(layers))
+    best = {name: torch.cat(chunks).topk(min(STRONGEST, len(images)), dim=0) for name, chunks in largest.items()}
     return Index(
-        strongest={layer: found.indices.T for layer, found in best.items()},
-        responses={layer: found.values.T for layer, found in best.items()},
-        counterparts=_counterparts(run, torch.cat(convolved)),
-        centre=centre,
-        axes=axes,
-        positions=(directions - centre) @ axes,
-        explained=explained,
+        strongest={name: found.indices.T for name, found in best.items()},
+        responses={name: found.values.T for name, found in best.items()},
+        counterparts=_counterparts(run, torch.cat(hidden_features)),
+        **vars(analysis.plane(torch.cat(features))),
     )
 
 
@@ -151,17 +126,3 @@ def _counterparts(run: Run, features: Tensor) -> Tensor:
             nearest = similarities.max(dim=1)
             found[asked] = torch.where(nearest.values > -torch.inf, known[nearest.indices], -1)
     return found
-
-
-def _principal_axes(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, first two principal components and their shares of the variance of features, float32 (N, features).
-
-    The sign of a component is arbitrary; here its largest entry is positive, so that every machine draws one picture.
-    """
-    centre = features.mean(dim=0)
-    centred = (features - centre).double()
-    variances, vectors = torch.linalg.eigh(centred.T @ centred)
-    axes = vectors[:, -2:].flip(1)
-    axes = axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()
-    explained = variances[-2:].flip(0) / variances.sum().clamp_min(1e-12)
-    return centre, axes.float(), explained.float()

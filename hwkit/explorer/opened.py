@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hwkit import analysis, data, runs
 from hwkit.datasets import known_facts
+from hwkit.engine.layers import Layer, hidden, last_features, layers_of
 from hwkit.explorer import index
 from hwkit.explorer.index import Index
 from hwkit.runs import Run
@@ -21,12 +22,12 @@ KINDS = ("all", "mistakes", "correct")
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A picture and what a network makes of it.
+    """A picture and how a network classifies it.
 
     Attributes
     ----------
     image : uint8 (C, H, W).
-    probabilities : float32 (10,).
+    probabilities : float32 (classes,).
     label : the true class, if it is known.
     number : of the test image; None for a picture from outside.
     """
@@ -51,7 +52,8 @@ class OpenRun:
     names : of the classes, by label.
     images, labels : of the test set, uint8 (N, C, H, W) and int64 (N,).
     predicted : int64 (N,).
-    probabilities : float32 (N, 10).
+    probabilities : float32 (N, classes).
+    layers : the names of the hidden layers, in the order in which they are called.
     index : what `hwkit.explorer.index` found, None until `prepare` was called.
     """
 
@@ -64,7 +66,7 @@ class OpenRun:
         self.probabilities = analysis.probabilities(run)
         self.index: Index | None = index.kept(run)
         self.model = run.model().to(memory_format=torch.channels_last)
-        self.layers = tuple(analysis.hidden_layers(self.model))
+        self.layers = tuple(layer.name for layer in hidden(self._layers(self.images[0])))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -86,31 +88,17 @@ class OpenRun:
     @torch.inference_mode()
     def outsider(self, image: Tensor) -> Subject:
         """A picture from outside, uint8 (C, H, W)."""
-        return Subject(image, self._forward(image).softmax(dim=0))
+        return Subject(image, self.model(self._inputs(image))[0].softmax(dim=0))
 
-    @torch.inference_mode()
     def activations(self, image: Tensor) -> dict[str, Tensor]:
-        """What each hidden layer makes of an image, uint8 (C, H, W): float32 (channels, h, w).
+        """How each hidden layer responds to an image, uint8 (C, H, W): float32 (channels, h, w).
 
-        Convolutions before pooling; a fully connected layer has maps of one pixel.
+        As `analysis.activations`; a layer without maps has such of one pixel.
         """
-        found: dict[str, Tensor] = {}
-
-        def keep(layer: str, maps: Tensor) -> None:
-            found[layer] = maps.contiguous().view(len(maps), *maps.shape[1:] or (1, 1))
-
-        hooks = [
-            self.model.get_submodule(layer).register_forward_hook(
-                lambda _, __, output, layer=layer, activation=activation: keep(layer, activation(output)[0])
-            )
-            for layer, activation in analysis.hidden_layers(self.model).items()
-        ]
-        try:
-            self._forward(image)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return found
+        return {
+            layer.name: layer.activation[0].contiguous() if layer.has_maps else layer.by_unit[0].unsqueeze(2)
+            for layer in hidden(self._layers(image))
+        }
 
     def position(self, subject: Subject) -> Tensor | None:
         """Where a picture lies on the index's plane, float32 (2,); None while there is no index."""
@@ -118,8 +106,7 @@ class OpenRun:
             return None
         if subject.number is not None:
             return self.index.positions[subject.number]
-        features = self.activations(subject.image)[self.layers[-1]]
-        return self.index.place(features.view(1, -1))[0]
+        return self.index.place(last_features(self._layers(subject.image)))[0]
 
     def counterpart(self, number: int) -> int | None:
         """A correctly classified image of the class that a test image was taken for; None if there is none.
@@ -165,10 +152,14 @@ class OpenRun:
         beyond = wrong[wrong > number][:1] if step > 0 else wrong[wrong < number][-1:]
         return int(beyond) if len(beyond) else None
 
-    def _forward(self, image: Tensor) -> Tensor:
-        """Logits, float32 (10,), for one image, uint8 (C, H, W)."""
+    def _layers(self, image: Tensor) -> list[Layer]:
+        """The network's layers for one image, uint8 (C, H, W)."""
+        return layers_of(self.model, self._inputs(image))
+
+    def _inputs(self, image: Tensor) -> Tensor:
+        """What the network is given for one image, uint8 (C, H, W): float32 (1, C, H, W)."""
         pixels = data.normalise(image.unsqueeze(0), self.run.experiment.dataset)
-        return self.model(pixels.contiguous(memory_format=torch.channels_last))[0]
+        return pixels.contiguous(memory_format=torch.channels_last)
 
     def comparable(self, other: Run) -> bool:
         """Whether another run was tested on the same images, as far as its experiment tells."""

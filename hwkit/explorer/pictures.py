@@ -20,8 +20,9 @@ DIGIT_BOX = 20  # pixels, into which MNIST's makers fitted every digit before ce
 def as_test_image(content: bytes, dataset: str) -> Tensor:
     """A picture file as an image of a data set, uint8 (C, H, W).
 
-    For MNIST, as its makers did: bright ink on black, the digit fitted into 20x20 pixels with its proportions kept, its
-    centre of mass in the middle of 28x28. For CIFAR-10 the middle square, scaled to 32x32. Transparent parts are white.
+    The middle of it in the proportions of the data set's images, scaled to their size; transparent parts are white.
+    Where these are centred digits, as MNIST's makers made them: bright ink on black, the digit fitted into 20x20 pixels
+    with its proportions kept, and its centre of mass in the middle of the image.
 
     Raises
     ------
@@ -37,10 +38,11 @@ def as_test_image(content: bytes, dataset: str) -> Tensor:
         raise DataError(f"this is no picture that can be read ({error}); take a PNG or JPEG file") from None
     image = Image.alpha_composite(Image.new("RGBA", turned.size, "white"), turned).convert("RGB")
     facts = known_facts(dataset)
-    if facts.channels == 1:
+    if facts.centred_digits:
         return _centred_digit(np.asarray(image.convert("L")), facts.size)
-    square = ImageOps.fit(image, (facts.size, facts.size), Image.Resampling.BOX)
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
+    channels, height, width = facts.shape
+    middle = ImageOps.fit(image.convert("L" if channels == 1 else "RGB"), (width, height), Image.Resampling.BOX)
+    return torch.from_numpy(np.array(middle)).view(height, width, channels).permute(2, 0, 1).contiguous()
 
 
 def _centred_digit(grey: np.ndarray, size: int) -> Tensor:

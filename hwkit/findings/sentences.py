@@ -88,7 +88,7 @@ def _mean_over_seeds(plain: Runs, regularised: Runs) -> Any:
 
 def confusion_summary(run: Run, count: int = 3) -> Markdown:
     """The class pairs that are confused most often, and the classes recognised best and worst."""
-    mistakes = analysis.mismatches(run)
+    mistakes = analysis.misclassified(run)
     if mistakes.empty:
         return Markdown("The network makes no mistake on the test set.")
     most: Any = mistakes.value_counts(["label_name", "predicted_name"]).head(count)
@@ -102,12 +102,12 @@ def confusion_summary(run: Run, count: int = 3) -> Markdown:
     )
 
 
-def mismatch_change_summary(a: Runs, b: Runs) -> Markdown:
+def misclassified_by_one_summary(a: Runs, b: Runs) -> Markdown:
     """How many misclassified images b adds to those of a and how many it removes, and which it adds most often."""
     a, b = as_list(a), as_list(b)
-    changes = [analysis.changed_mismatches(*pair) for pair in zip(a, b, strict=True)]
+    changes = [analysis.misclassified_by_one(*pair) for pair in zip(a, b, strict=True)]
     added, removed = ([len(change[side]) for change in changes] for side in (0, 1))
-    shared = [len(analysis.mismatches(run)) - count for run, count in zip(a, removed, strict=True)]
+    shared = [len(analysis.misclassified(run)) - count for run, count in zip(a, removed, strict=True)]
     text = (
         f"Of {len(a[0].labels)} test images, `{b[0].name}` misclassifies {mean_and_all(added)} that `{a[0].name}` "
         f"classifies correctly, and classifies correctly {mean_and_all(removed)} that `{a[0].name}` misclassifies; "
@@ -136,7 +136,7 @@ def confusion_counts(runs: Sequence[Runs], first: int, second: int) -> pd.DataFr
         rows[group[0].name] = {
             f"{one} taken for {other}": mean_and_all([count.loc[one, other] for count in counts]),
             f"{other} taken for {one}": mean_and_all([count.loc[other, one] for count in counts]),
-            "all misclassified": mean_and_all([len(analysis.mismatches(run)) for run in group]),
+            "all misclassified": mean_and_all([len(analysis.misclassified(run)) for run in group]),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
 
@@ -194,9 +194,9 @@ def setup_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def pair_caption(pair: Pair) -> str:
     """The caption of a figure that shows a pair."""
-    mismatch, counterpart = pair.mismatch, pair.counterpart
+    misclassified, counterpart = pair.misclassified, pair.counterpart
     return (
-        f"Left: {example_phrase(mismatch)} Right: {example_phrase(counterpart)} "
+        f"Left: {example_phrase(misclassified)} Right: {example_phrase(counterpart)} "
         f"Cosine of their hidden responses: {pair.similarity:.2f}."
     )
 
@@ -222,7 +222,7 @@ def example_phrase(example: Example) -> str:
 def pair_table(run: Run, pairs: list[Pair]) -> pd.DataFrame:
     """The full probability vectors of the images of pairs of a run; a row per class, a column per image."""
     columns = {}
-    for example in (example for pair in pairs for example in (pair.mismatch, pair.counterpart)):
+    for example in (example for pair in pairs for example in (pair.misclassified, pair.counterpart)):
         true = "" if example.correct else f" → {example.predicted_name}"
         columns[f"{example.index}: {example.label_name}{true}"] = [f"{p:.4f}" for p in example.probabilities.tolist()]
     return pd.DataFrame(columns, index=pd.Index(analysis.class_names(run), name="class"))

@@ -396,21 +396,21 @@ def accuracy(claim: Claim, a: Runs, b: Runs) -> Finding:
     StatisticsError
         If there are two seeds.
     """
-    a, b = _replicates(a, b)
+    a, b = replicates(a, b)
     right = [[_test_correct(run) for run in side] for side in (a, b)]
     return _on_images(claim, "test accuracy", "Of the test images", a, b, right)
 
 
 def fit(claim: Claim, a: Runs, b: Runs) -> Finding:
     """The difference in accuracy on all images that were trained on, without augmentation; see `accuracy`."""
-    a, b = _replicates(a, b)
+    a, b = replicates(a, b)
     right = [[_train_correct(run) for run in side] for side in (a, b)]
     return _on_images(claim, "training accuracy", "Of the images that it was trained on", a, b, right)
 
 
 def gap(claim: Claim, a: Runs, b: Runs) -> Finding:
     """The difference in the gap between training and test accuracy; see `accuracy`."""
-    a, b = _replicates(a, b)
+    a, b = replicates(a, b)
     (a_train, a_test), (b_train, b_test) = (_both_correct(side) for side in (a, b))
     if len(a) == 1:
         estimate = statistics.one_pair_gap(a_train[0] - b_train[0], a_test[0] - b_test[0])
@@ -428,8 +428,8 @@ def penalty_cost(claim: Claim, small: tuple[Runs, Runs], large: tuple[Runs, Runs
     ----------
     small, large : the runs of a network (without, with) the penalty.
     """
-    (small_plain, small_l2), (large_plain, large_l2) = _replicates(*small), _replicates(*large)
-    _replicates(small_plain, large_plain)
+    (small_plain, small_l2), (large_plain, large_l2) = replicates(*small), replicates(*large)
+    replicates(small_plain, large_plain)
     costs = [
         np.stack([_test_correct(x) - _test_correct(y) for x, y in zip(plain, l2, strict=True)])
         for plain, l2 in ((small_plain, small_l2), (large_plain, large_l2))
@@ -444,7 +444,7 @@ def penalty_cost(claim: Claim, small: tuple[Runs, Runs], large: tuple[Runs, Runs
 
 def confusion(claim: Claim, a: Runs, b: Runs, classes: tuple[int, int]) -> Finding:
     """The difference in how often images of two classes are misclassified as the other one; see `accuracy`."""
-    a, b = _replicates(a, b)
+    a, b = replicates(a, b)
     first, second = analysis.class_names(a[0])[classes[0]], analysis.class_names(a[0])[classes[1]]
     mistaken = [[_confused(run, classes) for run in side] for side in (a, b)]
     counts = [mean_and_all([one.sum() for one in side]) for side in mistaken]
@@ -454,14 +454,6 @@ def confusion(claim: Claim, a: Runs, b: Runs, classes: tuple[int, int]) -> Findi
     )
     estimate = _of_images(np.stack(mistaken[0]) - np.stack(mistaken[1]))
     return finding(claim, estimate, f"confusion of {first} and {second}", a, b, evidence)
-
-
-def smoothness(claim: Claim, a: Runs, b: Runs, layer: str) -> Finding:
-    """The difference in how smooth a layer's maps are: `analysis.smoothness`, one number for each network."""
-    a, b = _replicates(a, b)
-    values = [[analysis.smoothness(run, layer) for run in side] for side in (a, b)]
-    phrase = f"The correlation of neighbouring pixels in the maps of {layer}, over all test images,"
-    return _on_numbers(claim, f"smoothness of {layer}", phrase, a, b, values)
 
 
 def weights(claim: Claim, a: Runs, b: Runs, parameter: str, statistic: str) -> Finding:
@@ -477,7 +469,7 @@ def weights(claim: Claim, a: Runs, b: Runs, parameter: str, statistic: str) -> F
     RunError
         If the statistic is unknown, or a run lacks the parameter.
     """
-    a, b = _replicates(a, b)
+    a, b = replicates(a, b)
     if statistic not in WEIGHT_STATISTICS:
         raise RunError(f"unknown statistic {statistic!r}; {did_you_mean(statistic, WEIGHT_STATISTICS)}")
     for run in (*a, *b):
@@ -485,7 +477,7 @@ def weights(claim: Claim, a: Runs, b: Runs, parameter: str, statistic: str) -> F
             raise RunError(f"{run.name} has no parameter {parameter!r}; {did_you_mean(parameter, run.final_weights)}")
     phrase, measure = WEIGHT_STATISTICS[statistic]
     values = [[measure(run.final_weights[parameter].double()) for run in side] for side in (a, b)]
-    return _on_numbers(claim, f"{statistic} of {parameter}", f"{phrase} of `{parameter}`", a, b, values)
+    return on_numbers(claim, f"{statistic} of {parameter}", f"{phrase} of `{parameter}`", a, b, values)
 
 
 # By name: how it is called in a sentence, and what it is of a tensor.
@@ -508,7 +500,7 @@ def _on_images(
     return finding(claim, estimate, quantity, a, b, evidence)
 
 
-def _on_numbers(
+def on_numbers(
     claim: Claim, quantity: str, phrase: str, a: list[Run], b: list[Run], values: list[list[float]]
 ) -> Finding:
     """The difference of a number of each network."""
@@ -616,7 +608,7 @@ def _both_correct(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([_train_correct(run) for run in runs]), np.stack([_test_correct(run) for run in runs])
 
 
-def _replicates(a: Runs, b: Runs) -> tuple[list[Run], list[Run]]:
+def replicates(a: Runs, b: Runs) -> tuple[list[Run], list[Run]]:
     """Both as lists, checked to have the same seeds, and to have been tested on the same images."""
     a, b = as_list(a), as_list(b)
     seeds = [[run.experiment.seed for run in runs] for runs in (a, b)]
