@@ -74,8 +74,8 @@ def planned(path: Path) -> Plan:
     return plan(read_batch(path))
 
 
-def wait_for(happened: Callable[[], Any], seconds: float = 120.0) -> Any:
-    """What `happened` returns once it is true."""
+def wait_for(happened: Callable[[], Any], seconds: float = 300.0) -> Any:
+    """What `happened` returns once it is true; on a busy machine that takes a while."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := happened():

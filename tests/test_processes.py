@@ -100,6 +100,39 @@ def test_an_interrupt_reaches_running_jobs_and_waits_for_them(tmp_path: Path) ->
     assert not (tmp_path / "second").exists()
 
 
+def test_a_job_whose_listener_was_killed_still_tidies_up(tmp_path: Path) -> None:
+    """As a training does: it notes the signal, tells how far it is, and writes its checkpoint after the step."""
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from hwkit.engine.processes import Job, run_jobs\n"
+        "from helpers import train\n"
+        "if __name__ == '__main__':\n"
+        "    heard = lambda number, message: print(message, flush=True)\n"
+        "    run_jobs([Job(train, (Path('checkpoint'),))], 1, on_message=heard)\n"
+    )
+    (tmp_path / "helpers.py").write_text(
+        "import signal, time\n"
+        "def train(tell, checkpoint):\n"
+        "    came = []\n"
+        "    signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))\n"
+        "    tell('ready')\n"
+        "    while not came:\n"
+        "        time.sleep(0.01)\n"
+        "    tell('nobody hears this')\n"
+        "    checkpoint.touch()\n"
+    )
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert parent.stdout.readline() == "ready\n"
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "checkpoint").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (tmp_path / "checkpoint").exists()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_job_ends_when_the_process_that_wants_its_result_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"

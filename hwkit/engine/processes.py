@@ -185,14 +185,20 @@ def _work(job: Job, connection: Connection, folder: str, environment: dict[str, 
     """What a process does: the job, and as its last message the outcome."""
     settle(folder, environment)
     follow_parent()
+
+    def tell(message: Any) -> None:
+        # Whoever listened may have been killed. That is for `follow_parent` to deal with: an error here would end the
+        # job before it has written its checkpoint.
+        with contextlib.suppress(ConnectionError):
+            connection.send(message)
+
     try:
-        outcome = Outcome(job.function(connection.send, *job.arguments))
+        outcome = Outcome(job.function(tell, *job.arguments))
     except KeyboardInterrupt:
         return
     except Exception as error:
         outcome = Outcome(error=error)
-    with contextlib.suppress(BrokenPipeError):
-        connection.send(outcome if _survives_pickling(outcome) else Outcome(error=HwkitError(repr(outcome.error))))
+    tell(outcome if _survives_pickling(outcome) else Outcome(error=HwkitError(repr(outcome.error))))
 
 
 def follow_parent() -> None:
