@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import dataclasses
 import io
 import os
@@ -12,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwkit.errors import BenchError, HwkitError, ParameterError
+from hwkit.errors import BenchError, HwkitError, ParameterError, remedy
+from hwkit.report.values import Text, read_value
 from hwkit.version import __version__
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         where = error.filename or "the disk"
-        print(f"hwkit: cannot use {where}: {error.strerror or error}; check its permissions", file=sys.stderr)
+        print(f"hwkit: cannot use {where}: {error.strerror or error}; {remedy(error)}", file=sys.stderr)
         return 2
 
 
@@ -53,7 +53,7 @@ def _train(options: argparse.Namespace) -> int:
     from hwkit.training import train
 
     chosen = {field.name: getattr(options, field.name, None) for field in dataclasses.fields(Experiment)}
-    overrides = {name: _value(text) for name, text in chosen.items() if text is not None and name != "profile"}
+    overrides = {name: read_value(text) for name, text in chosen.items() if text is not None and name != "profile"}
     experiment = named_experiment(options.experiment, options.profile, **overrides)
     run = train(experiment, device=options.device, progress=not options.no_progress)
     print(run)
@@ -135,7 +135,11 @@ def _doctor(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from hwkit.report.build import build_report
 
-    parameters = dict(_assignment(text) for text in options.parameter)
+    parameters: dict[str, Any] = {}
+    for name, text in map(_assignment, options.parameter):
+        if name in parameters:
+            raise ParameterError(f"parameter {name} is given twice: {parameters[name]!r} and {text!r}; give one")
+        parameters[name] = text
     if options.profile and "profile" in parameters:
         raise ParameterError(f"the profile is given twice: {options.profile!r} and {parameters['profile']!r}; give one")
     report = build_report(
@@ -145,6 +149,7 @@ def _report(options: argparse.Namespace) -> int:
         settings=options.settings,
         output=options.output,
         force=options.force,
+        kernel=options.kernel,
         say=lambda line: print(line, flush=True),
     )
     for name in report.reused:
@@ -154,8 +159,9 @@ def _report(options: argparse.Namespace) -> int:
     print("time: " + ", ".join(f"{step} {seconds:.1f} s" for step, seconds in report.seconds.items()))
     print(f"{report.pdf} ({report.pages} pages)\n{report.html}\n{report.csv}")
     for execution in report.failures:
-        print(f"hwkit: {execution.notebook.name} failed in {execution.failure}", file=sys.stderr)
-        print(f"hwkit: executed up to there in {execution.output}", file=sys.stderr)
+        print(f"hwkit: {execution.notebook.name} failed: {execution.failure}", file=sys.stderr)
+        if execution.output.exists():
+            print(f"hwkit: executed up to there in {execution.output}", file=sys.stderr)
     return 1 if report.failures else 0
 
 
@@ -295,6 +301,7 @@ def _batch_run(options: argparse.Namespace) -> int:
         progress_display(lambda line: print(line, flush=True)),
         scheduler=options.scheduler,
         workers=options.workers,
+        kernel=options.kernel,
         retry=options.retry,
     )
     print(f"{batch.name}: {progress.done} of {progress.total} done, {progress.failed} failed; store: {batch.store}")
@@ -332,20 +339,12 @@ _EXTRAS = {_export: "export", _report: "report"}
 _BATCH = (_batch_plan, _batch_status, _batch_run, _batch_results, _batch_report)
 
 
-def _assignment(text: str) -> tuple[str, Any]:
+def _assignment(text: str) -> tuple[str, Text]:
     """A notebook parameter from `name=value`."""
     name, equals, value = text.partition("=")
-    if not equals:
-        raise ParameterError(f"parameter {text!r} has no value; write it as {text}=VALUE")
-    return name.strip(), _value(value.strip())
-
-
-def _value(text: str) -> Any:
-    """A Python literal if the text is one (1, 0.5, True), else the text itself."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return text
+    if not equals or not name.strip():
+        raise ParameterError(f"parameter {text!r} has no {'name' if equals else 'value'}; write it as NAME=VALUE")
+    return name.strip(), Text(value.strip())
 
 
 class _Parser(argparse.ArgumentParser):
@@ -399,6 +398,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--settings", type=Path, help="default: report.toml of the project")
     report.add_argument("--output", type=Path, help="default: build/ of the project")
     report.add_argument("--force", action="store_true", help="execute every notebook again")
+    report.add_argument("--kernel", metavar="NAME", help="a Jupyter kernel in place of those the notebooks name")
     report.set_defaults(run=_report)
 
     export = commands.add_parser("export", help="typeset any notebooks as PDF, as they are")
@@ -463,7 +463,8 @@ def _add_batch_commands(commands: argparse._SubParsersAction) -> None:
     for name, text in (("run", "run what is missing"), ("retry", "run what is missing, and what failed before again")):
         running = add(name, _batch_run, text)
         running.add_argument("--scheduler", metavar="ADDRESS", help="of a running Dask scheduler: tcp://host:8786")
-        running.add_argument("--workers", type=int, metavar="N", help="start so many here (default: as many as fit)")
+        running.add_argument("--workers", type=int, metavar="N", help="start n here (default: as many as fit)")
+        running.add_argument("--kernel", metavar="NAME", help="a Jupyter kernel in place of those the notebooks name")
     add("status", _batch_status, "show how far it is, and what failed")
     results = add("results", _batch_results, "write results.csv, and show mean and spread over seeds")
     results.add_argument("--output", type=Path, help="default: build/batches/NAME/results.csv of the project")

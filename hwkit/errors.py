@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -53,6 +54,17 @@ class BatchError(HwkitError, ValueError):
 def did_you_mean(value: object, known: Iterable[object]) -> str:
     """The end of an error message on an unknown word: the closest known one, and all of them."""
     words = [str(word) for word in known]
+    if not words:
+        return "there is none"
     close = difflib.get_close_matches(str(value), words, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}known: {', '.join(words) or 'none'}"
+    return f"{hint}known: {', '.join(words)}"
+
+
+def remedy(error: OSError) -> str:
+    """What helps against an error of the system, or what to look at where it does not say enough."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "check its permissions"
+    return "check the path"

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from hwkit.batch.file import Limits, Resources, read_batch
-from hwkit.batch.parameters import declared_parameters
 from hwkit.batch.planning import listing, plan
 from hwkit.batch.state import State, read_state
 from hwkit.batch.storage import Store
@@ -107,7 +106,10 @@ def test_resources_limits_and_store_are_read(tmp_path: Path) -> None:
         ("experiments: mnist\nrows:\n- {l2: 0}\n- {epochs: 0}\n", "line 4: rows[2].epochs: mnist: epochs must be"),
         ("notebooks: no.ipynb\n", "line 1: notebooks: notebook"),
         ("notebooks: /dev/zero\n", "line 1: notebooks: notebook /dev/zero cannot be read: it is no plain file"),
-        ("experiments: mnist\nset: {l2: 2026-99-99}\n", "line 2: set.l2: is no value: month must be"),
+        (
+            "experiments: mnist\nset: {l2: 2026-99-99}\n",
+            "set.l2: mnist: l2 must be a number, not '2026-99-99'",
+        ),
         (
             "experiments: mnist\nset: {l2: !!python/name:os.system }\n",
             "line 2: set.l2: is no value: could not determine",
@@ -185,35 +187,16 @@ def test_options_that_do_not_fit_together_name_the_point(tmp_path: Path) -> None
         tasks_of(read_batch(written(tmp_path, text)))
 
 
-def test_parameters_have_the_type_of_annotation_comment_or_default() -> None:
-    cell = {"metadata": {"tags": ["parameters"]}, "source": NOTEBOOK_CELL}
-    found = declared_parameters({"cells": [cell]})
-    assert {name: parameter.type for name, parameter in found.items()} == {
-        "seed": "int", "scale": "float", "name": "str", "count": "int", "flag": "bool"
-    }  # fmt: skip
-    assert found["scale"].takes(2)
-    assert not found["seed"].takes(1.5)
-    assert not found["seed"].takes(True)
-    assert found["count"].takes(None)
-    assert not found["seed"].takes(None)
-
-
-@pytest.mark.parametrize("source", ["a = \0", "a = " + "(" * 10_000, "a: int = " + "-" * 5_000 + "1", "a = '\\ud800'"])
-def test_parameters_made_to_break_their_reader_are_none_or_of_any_type(source: str) -> None:
-    found = declared_parameters({"cells": [{"metadata": {"tags": ["parameters"]}, "source": source}]})
-    assert {name: parameter.type for name, parameter in found.items()} in ({}, {"a": "str"}, {"a": "int"}, {"a": None})
-
-
 @pytest.mark.parametrize(
     ("lines", "complaint"),
     [
         ("grid: {scal: [1]}", "grid.scal: notebook mine.ipynb has no parameter 'scal'; did you mean 'scale'?"),
         (
             "grid: {scale: [1, big]}",
-            "grid.scale[2]: notebook mine.ipynb takes float here, not 'big'; known: seed",
+            "grid.scale[2]: parameter scale of notebook mine.ipynb takes float: a number such as 0.5, not 'big'",
         ),
-        ("rows: [{flag: 1}]", "rows[1].flag: notebook mine.ipynb takes bool here, not 1"),
-        ("profile: quick", "profile: notebook mine.ipynb has no parameter profile"),
+        ("rows: [{flag: 1}]", "rows[1].flag: parameter flag of notebook mine.ipynb takes bool: true or false, not 1"),
+        ("profile: quick", "profile: notebook mine.ipynb has no parameter 'profile'; known: seed, scale"),
     ],
 )
 def test_parameters_that_a_notebook_does_not_take_are_errors(tmp_path: Path, lines: str, complaint: str) -> None:

@@ -30,7 +30,7 @@ def test_a_run_reaches_an_object_store_whole(
     (task,) = tasks_of(batch)
     store = Store(batch.store, batch.name)
     assert store.done([task]) == set()
-    order = Order(store, Limits(), 1, "session")
+    order = Order(store, Limits(), 1, None, "session")
     ending = carry_out(task, order)
     assert (ending.state, ending.message[:13]) == ("done", "test accuracy")
     assert store.done([task]) == {task.key}
@@ -99,5 +99,5 @@ def test_a_stopped_session_begins_nothing(tmp_path: Path) -> None:
     batch = read_batch(path)
     (task,) = tasks_of(batch)
     stop("stopped")
-    assert carry_out(task, Order(Store(batch.store, "study"), Limits(), 1, "stopped")).state == "stopped"
+    assert carry_out(task, Order(Store(batch.store, "study"), Limits(), 1, None, "stopped")).state == "stopped"
     assert not (tmp_path / "store").exists()

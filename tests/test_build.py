@@ -96,7 +96,7 @@ def test_a_failing_notebook_is_named_with_cell_and_error_and_does_not_stop_the_o
     (failed,) = report.failures
     assert failed.notebook.name == "03_failing.ipynb"
     assert failed.failure == "cell 4 (In [3]): ZeroDivisionError: division by zero"
-    assert any("03_failing.ipynb: failed in cell 4" in line for line in lines)
+    assert any("03_failing.ipynb: failed: cell 4" in line for line in lines)
     text = text_of(report.pdf)
     assert "ZeroDivisionError" in text
     assert "stopped at" in text

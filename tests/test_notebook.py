@@ -42,9 +42,11 @@ def test_without_papermill_there_is_nothing_to_check(monkeypatch: pytest.MonkeyP
     notebook.check_parameters()
 
 
-def test_names_are_those_assigned_at_the_top_level() -> None:
-    assert notebook.assigned_names(DECLARED + "\nif l2:\n    inner = 1\n") == ["profile", "l2", "epochs"]
-    assert notebook.assigned_names("%pip install x") == []
+def test_a_parameter_of_another_type_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As papermill's own command line gives it: `-p epochs many`."""
+    run_cells(monkeypatch, "import hwkit", DECLARED, "# Parameters\nl2 = float('nan')\nprofile = True\n")
+    with pytest.raises(ParameterError, match=r"parameter profile of this notebook takes str: a text.*, not True"):
+        notebook.check_parameters()
 
 
 def test_the_store_moves_to_a_folder_and_stays_where_it_is_for_none(

@@ -16,7 +16,8 @@ import yaml
 
 import hwkit
 from hwkit.datasets.sources import DATASETS
-from hwkit.report.execute import declared_parameters, read_notebook
+from hwkit.report.execute import read_notebook
+from hwkit.report.parameters import signature_of
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -65,7 +66,7 @@ def test_notebooks_are_committed_without_outputs_and_with_short_cells(path: Path
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_declare_what_the_report_asks_of_them(path: Path) -> None:
     notebook = read_notebook(path)
-    assert {"profile", "seed", "device", "data"} <= set(declared_parameters(notebook))
+    assert {"profile", "seed", "device", "data"} <= set(signature_of(notebook, path.name).known)
     assert set(notebook["metadata"]["hwkit"]["datasets"]) <= set(DATASETS)
 
 

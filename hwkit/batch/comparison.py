@@ -16,13 +16,13 @@ from matplotlib.figure import Figure
 
 from hwkit import theme
 from hwkit.batch.planning import Plan
-from hwkit.batch.results import BatchResults, build_folder, gather, markdown_table
-from hwkit.batch.tasks import short_text
-from hwkit.errors import BatchError
+from hwkit.batch.results import NO_NUMBER, BatchResults, build_folder, gather, markdown_table
+from hwkit.errors import BatchError, ReportError
 from hwkit.export.settings import ReportSettings
 from hwkit.formats import duration
 from hwkit.paths import project_root
 from hwkit.report.bind import build_book
+from hwkit.report.values import show_value
 from hwkit.theme import RUN_COLOURS
 
 SHOWN = 40  # variants in figure and table: the best ones
@@ -54,8 +54,11 @@ def build_comparison(plan: Plan, *, output: Path | None = None, settings: Path |
         For settings that are wrong, or if the PDF cannot be made.
     """
     found = gather(plan)
-    if found.frame.empty or not found.metrics:
-        raise BatchError(f"batch {plan.batch.name} has no result to compare yet: {found.summary}")
+    found.require_some()
+    if not found.metrics:
+        raise BatchError(f"batch {plan.batch.name} has nothing to compare: {NO_NUMBER}")
+    if settings and not settings.exists():
+        raise ReportError(f"there is no settings file {settings}")
     pdf = output or build_folder(plan) / "report.pdf"
     looks = dataclasses.replace(
         ReportSettings.load(settings or project_root() / "report.toml"),
@@ -65,9 +68,9 @@ def build_comparison(plan: Plan, *, output: Path | None = None, settings: Path |
         contents=False,
     )
     facts = {"Tasks": found.summary, "Variants": str(len({task.variant for task in plan.tasks}))}
-    if "seconds" in found.frame:
+    if "seconds" in found.metrics:
         facts["Computing time"] = duration(found.frame["seconds"].sum())
-    if "environment_device_name" in found.frame:
+    if plan.batch.kind == "experiments":
         facts["Trained on"] = "; ".join(sorted(set(found.frame["environment_device_name"])))
     if (found.frame.get("data", pd.Series(dtype=str)) == "stand-in").any():
         facts["Data"] = "drawn stand-in, not the real data"
@@ -78,7 +81,7 @@ def build_comparison(plan: Plan, *, output: Path | None = None, settings: Path |
 def opening(found: BatchResults) -> str:
     """The report's text, as Markdown: the variants as figure and table, the effect of the grid's options, failures."""
     metric = found.metrics[0]
-    title = metric.replace("_", " ")
+    title = _plain(metric.replace("_", " "))
     table = shown_variants(found)
     hidden = len(found.by_variant) - len(table)
     parts = [
@@ -86,11 +89,11 @@ def opening(found: BatchResults) -> str:
         f"@fig-variants and @tbl-variants compare the variants by {title}: the mean over seeds, and each seed."
         + (f" Of {hidden + len(table)} variants the {len(table)} highest are shown." if hidden else ""),
         _picture(variants_figure(found, table.index), "variants", f"Mean {title} (bar) and each seed (dot)."),
-        markdown_table(table, found.metrics),
+        markdown_table(table, found.metrics, _plain),
         f": Mean ± standard deviation over seeds of each variant; {found.summary}. {{#tbl-variants}}",
     ]
     varied = [name for name, values in found.plan.batch.grid.items() if len(values) > 1]
-    if varied:
+    if varied and any(task.variant.in_grid for task in found.plan.tasks if task.key in found.plan.done):
         parts += [
             "## Options of the grid",
             f"Each panel of @fig-options groups the tasks of the grid by one option alone: what its values change in "
@@ -116,18 +119,18 @@ def shown_variants(found: BatchResults) -> pd.DataFrame:
 def variants_figure(found: BatchResults, variants: Sequence[str]) -> Figure:
     """The first metric of each variant: the mean as a bar of one line, each seed as a dot."""
     metric = found.metrics[0]
-    named = found.frame["variant"] + found.frame["run"].map(lambda run: f": {run}" if run else "")
+    named = found.compared
     with theme.applied():
         figure = theme.new_figure(height=2.0 + 0.55 * len(variants))
         ax = figure.subplots()
         for place, variant in enumerate(variants):
             values = found.frame.loc[named == variant, metric].to_numpy(dtype=float)
             ax.plot(values, np.full(len(values), place), "o", color=RUN_COLOURS[0], markersize=3.5, alpha=0.7)
-            ax.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color="black", linewidth=1.6)
-        ax.set_yticks(range(len(variants)), variants)
+            ax.plot([np.nanmean(values)] * 2, [place - 0.3, place + 0.3], color="black", linewidth=1.6)
+        ax.set_yticks(range(len(variants)), variants, parse_math=False)
         ax.set_ylim(len(variants) - 0.4, -0.6)
         ax.tick_params(axis="y", length=0)
-        ax.set_xlabel(metric.replace("_", " "))
+        ax.set_xlabel(metric.replace("_", " "), parse_math=False)
     return figure
 
 
@@ -137,10 +140,8 @@ def options_figure(found: BatchResults, options: Sequence[str]) -> Figure:
     Rows beside the grid are left out: what they change they change for some values of the other options only.
     """
     metric = found.metrics[0]
-    grid = found.plan.batch.grid
-    chosen = {task.variant.name: task.variant.options for task in found.plan.tasks}
-    chosen = {name: options for name, options in chosen.items() if options.keys() == grid.keys()}
-    frame = found.frame[found.frame["variant"].isin(chosen)]
+    in_grid = {task.variant.name: task.variant.options for task in found.plan.tasks if task.variant.in_grid}
+    frame = found.frame[found.frame["variant"].isin(in_grid)]
     subjects = dict(zip(frame["subject"].unique(), itertools.cycle(RUN_COLOURS), strict=False))
     columns = min(2, len(options))
     rows = -(-len(options) // columns)
@@ -150,19 +151,20 @@ def options_figure(found: BatchResults, options: Sequence[str]) -> Figure:
         for ax in panels[len(options) :]:
             ax.set_visible(False)
         for ax, option in zip(panels, options, strict=False):
-            values = grid[option]
-            places = np.array([values.index(chosen[variant][option]) for variant in frame["variant"]])
+            shown = {variant: show_value(options[option]) for variant, options in in_grid.items()}
+            values = list(dict.fromkeys(shown.values()))
+            places = np.array([values.index(shown[variant]) for variant in frame["variant"]])
             for subject, colour in subjects.items():
                 ours = (frame["subject"] == subject).to_numpy()
                 ax.plot(places[ours], frame.loc[ours, metric], "o", color=colour, markersize=3.5, alpha=0.6)
                 means = frame.loc[ours, metric].groupby(places[ours]).mean()
-                ax.plot(means.index, means, color=colour, linewidth=1.2, label=subject)
+                ax.plot(means.index, means, color=colour, linewidth=1.2, label=subject.replace("$", r"\$"))
             labelled = range(0, len(values), -(-len(values) // LABELLED))
-            ax.set_xticks(labelled, [short_text(values[place]) for place in labelled])
+            ax.set_xticks(labelled, [values[place] for place in labelled], parse_math=False)
             ax.set_xlim(-0.5, len(values) - 0.5)
             ax.set_xlabel(option)
         for ax in panels[::columns]:
-            ax.set_ylabel(metric.replace("_", " "))
+            ax.set_ylabel(metric.replace("_", " "), parse_math=False)
         if len(subjects) > 1:
             panels[0].legend()
     return figure

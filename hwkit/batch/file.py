@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,20 +21,12 @@ from hwkit.errors import BatchError, did_you_mean
 from hwkit.experiment import EXPERIMENTS, PROFILES
 from hwkit.export import safeyaml
 from hwkit.paths import store_root
+from hwkit.report.plainyaml import Loader
 
-KEYS = ("experiments", "notebooks", "profile", "seeds", "set", "grid", "rows", "resources", "limits", "store")
+KEYS = ("experiments", "notebooks", "profile", "seeds", "set", "grid", "rows", "resources", "limits", "store", "kernel")
 LARGEST_SEED = 2**32 - 1
 LARGEST_FILE = 2**20  # bytes; a row takes about 40
 MOST_TASKS = 1_000_000
-
-
-class _Loader(safeyaml.Loader):
-    """YAML's safe loader, which also takes 1e-3 for a number, as YAML 1.2 does."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+([.][0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
 
 
 @dataclass(frozen=True)
@@ -69,6 +61,7 @@ class Batch:
     rows : further combinations, which may say otherwise than `common`.
     lines : line numbers by key path, such as ("grid", "l2", 1).
     store : where results go, an absolute path or an address.
+    kernel : the name of a Jupyter kernel in place of those that notebooks name.
     """
 
     path: Path
@@ -82,6 +75,7 @@ class Batch:
     resources: Resources
     limits: Limits
     store: str
+    kernel: str | None
     lines: dict[tuple[Any, ...], int]
 
     @property
@@ -96,6 +90,14 @@ class Batch:
                 yield ("grid",), dict(zip(self.grid, values, strict=True))
         for number, row in enumerate(self.rows):
             yield ("rows", number), row
+
+    def sections(self) -> list[tuple[tuple[Any, ...], Mapping[str, Any]]]:
+        """All that gives options or parameters, each with its key path: `set`, the grid, and the rows."""
+        return [
+            (("set",), self.common),
+            (("grid",), self.grid),
+            *((("rows", n), row) for n, row in enumerate(self.rows)),
+        ]
 
     def error(self, key: tuple[Any, ...], message: str) -> BatchError:
         """An error that names file, line and key; of a key that the file does not hold, the line of what holds it."""
@@ -137,7 +139,7 @@ class _Reader:
         """The file's content as plain values."""
         try:
             with safeyaml.errors_of_yaml():
-                loader = _Loader(text)
+                loader = Loader(text)
                 node = loader.get_single_node()
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
@@ -204,6 +206,7 @@ class _Reader:
             resources=Resources(**self._numbers("resources", content, {"cores": int, "gpus": float})),
             limits=Limits(**self._numbers("limits", content, {"cell": int, "task": int})),
             store=self._store(content.get("store")),
+            kernel=self._kernel(kind, content.get("kernel")),
             lines=self.lines,
         )
         self._require_given_once(batch)
@@ -222,7 +225,7 @@ class _Reader:
                 message = f"unknown experiment {name!r}; {did_you_mean(name, EXPERIMENTS)}"
                 raise self.error((kind, number) if isinstance(value, list) else (kind,), message)
         if kind == "notebooks":
-            names = [str(self.path.parent / Path(name).expanduser()) for name in names]
+            names = [os.path.abspath(self.path.parent / Path(name).expanduser()) for name in names]
         return tuple(dict.fromkeys(names))
 
     def _options(self, key: tuple[Any, ...], value: Any) -> dict[str, Any]:
@@ -264,12 +267,16 @@ class _Reader:
             raise self.error(("store",), f"has to be a folder or an address such as s3://bucket/runs, not {value!r}")
         return value.rstrip("/") if "://" in value else str((self.path.parent / Path(value).expanduser()).absolute())
 
+    def _kernel(self, kind: str, value: Any) -> str | None:
+        if value is not None and (kind != "notebooks" or not isinstance(value, str)):
+            wanted = "the name of a Jupyter kernel" if kind == "notebooks" else "left out: experiments have none"
+            raise self.error(("kernel",), f"has to be {wanted}, not {value!r}")
+        return value
+
     def _require_given_once(self, batch: Batch) -> None:
         """Raise BatchError where two keys say the same thing: in the grid and in `set`, or seed and seeds."""
         reserved = {"profile": "profile" if ("profile",) in self.lines else None, "seed": batch.seeds}
-        sections = {("set",): batch.common, ("grid",): batch.grid}
-        sections |= {("rows", number): row for number, row in enumerate(batch.rows)}
-        for key, section in sections.items():
+        for key, section in batch.sections():
             for name in section:
                 if reserved.get(name) is not None:
                     other = "seeds" if name == "seed" else name
@@ -279,7 +286,7 @@ class _Reader:
 
 
 def _problem_of(error: yaml.YAMLError) -> str:
-    return getattr(error, "problem", None) or str(error)
+    return " ".join((getattr(error, "problem", None) or str(error)).split())
 
 
 def _is_whole(value: Any) -> bool:

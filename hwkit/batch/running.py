@@ -15,6 +15,7 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hwkit.batch import cluster
@@ -24,6 +25,7 @@ from hwkit.batch.state import Failure, StateFile, now, only_driver, read_state
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task, tasks_of
 from hwkit.batch.working import GRACE_SECONDS, Ending, Order, perform, stop
+from hwkit.errors import BatchError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -40,6 +42,7 @@ def run_batch(
     *,
     scheduler: str | None = None,
     workers: int | None = None,
+    kernel: str | None = None,
     retry: bool = False,
 ) -> Progress:
     """Run the tasks of a batch whose results are missing.
@@ -49,6 +52,7 @@ def run_batch(
     show : makes what shows the progress.
     scheduler : address of a running Dask scheduler, such as tcp://host:8786; None starts workers on this machine.
     workers : how many workers to start here; None is as many as the machine takes.
+    kernel : the name of a Jupyter kernel in place of the one that the batch names, or its notebooks.
     retry : also run those that failed before.
 
     Raises
@@ -58,6 +62,11 @@ def run_batch(
     KeyboardInterrupt
         On Ctrl-C or a polite kill, after running trainings have written checkpoints.
     """
+    if workers is not None and workers < 1:
+        raise BatchError(f"--workers has to be at least 1, not {workers}")
+    if kernel and batch.kind != "notebooks":
+        raise BatchError(f"--kernel {kernel} is for notebooks, and this is a batch of experiments")
+    batch = replace(batch, kernel=kernel or batch.kernel)
     store = Store(batch.store, batch.name)
     tasks = tasks_of(batch)
     with only_driver(store):
@@ -75,6 +84,10 @@ def run_batch(
             if scheduler:
                 run_tasks(todo, batch, scheduler, progress, shown)
             else:
+                if batch.kernel:
+                    from hwkit.report.kernels import require_kernel  # imports Jupyter's client
+
+                    require_kernel(batch.kernel)
                 environments = cluster.worker_environments(batch.resources, workers)[: len(todo)]
                 with cluster.local_cluster(environments) as address:
                     run_tasks(todo, batch, address, progress, shown)
@@ -99,7 +112,7 @@ def run_tasks(
 ) -> None:
     """Run tasks on the workers of a scheduler; see `run_batch` for the errors. `function` is what a worker does."""
     store = Store(batch.store, batch.name)
-    order = Order(store, batch.limits, batch.resources.cores, uuid.uuid4().hex)
+    order = Order(store, batch.limits, batch.resources.cores, batch.kernel, uuid.uuid4().hex)
     driver = _Driver(tasks, batch, order, address, progress, shown, function)
     with _polite_kill_as_interrupt(), contextlib.closing(StateFile(store, progress.state)) as driver.file:
         driver.run()

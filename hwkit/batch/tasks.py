@@ -7,22 +7,25 @@ another one and is executed again.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from hwkit.batch.file import Batch
-from hwkit.batch.parameters import Parameter, declared_parameters
 from hwkit.datasets import sources
-from hwkit.errors import ExperimentError, HwkitError, did_you_mean
+from hwkit.errors import ExperimentError, HwkitError, ParameterError, did_you_mean
 from hwkit.experiment import Experiment, named_experiment, option_names
 from hwkit.report.execute import read_notebook
+from hwkit.report.parameters import Signature, signature_of
+from hwkit.report.values import canonical, show_value
 
-LONGEST_NAME = 80  # characters of parameters in a file's name
+LONGEST_NAME = 80  # characters of a notebook's name, and of its parameters, in a file's name
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,6 @@ class NotebookSource:
 
     path: Path
     digest: str
-    parameters: Mapping[str, Parameter] = field(hash=False)
-    data: Mapping[str, str] = field(hash=False)  # what `data` becomes, where the notebook has such a parameter
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +42,10 @@ class Variant:
 
     Attributes
     ----------
-    subject : name of the experiment, or of the notebook without its ending.
+    subject : name of the experiment, or of the notebook without its ending, with as many of its folders as it takes to
+        tell it from the batch's other notebooks.
     options : in what it differs from other variants of the same subject.
+    in_grid : whether these are a point of the grid, not a row beside it.
     experiment : what to train, with the seed that it has without `seeds`; None for a notebook.
     notebook : what to execute; None for an experiment.
     parameters : all parameters of the notebook but the seed.
@@ -50,6 +53,7 @@ class Variant:
 
     subject: str
     options: dict[str, Any]
+    in_grid: bool = True
     experiment: Experiment | None = None
     notebook: NotebookSource | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -57,7 +61,7 @@ class Variant:
     @property
     def name(self) -> str:
         """The subject, with the options in brackets."""
-        listed = ", ".join(f"{name}={short_text(value)}" for name, value in self.options.items())
+        listed = ", ".join(f"{name}={show_value(value)}" for name, value in self.options.items())
         return f"{self.subject}[{listed}]" if listed else self.subject
 
 
@@ -94,7 +98,8 @@ def tasks_of(batch: Batch) -> list[Task]:
     DataError
         If a data set that is asked for is neither here nor can be downloaded.
     """
-    variants = _trainings(batch) if batch.kind == "experiments" else _executions(batch)
+    resolve = functools.cache(sources.resolve_source)  # decided here, for all workers
+    variants = _trainings(batch, resolve) if batch.kind == "experiments" else _executions(batch, resolve)
     once: dict[str, Task] = {}
     for variant in variants:
         for task in _seeded(variant, batch.seeds):
@@ -116,16 +121,12 @@ def _seeded(variant: Variant, seeds: Sequence[int] | None) -> Iterator[Task]:
 # --- Experiments ------------------------------------------------------------------------------------------------
 
 
-def _trainings(batch: Batch) -> Iterator[Variant]:
-    """The batch's variants of experiments; the data source is decided here, for all workers."""
-    found: dict[tuple[str, str], str] = {}
-
-    def decided(dataset: str, source: str) -> str:
-        if (dataset, source) not in found:
-            found[dataset, source] = sources.resolve_source(dataset, source)
-        return found[dataset, source]
-
-    _check_options(batch)
+def _trainings(batch: Batch, resolve: Callable[[str, str], str]) -> Iterator[Variant]:
+    """The batch's variants of experiments."""
+    known = option_names()
+    for key in (key for key, section in batch.sections() for key in ((*key, name) for name in section)):
+        if key[-1] not in known:
+            raise batch.error(key, f"experiments have no such option; {did_you_mean(key[-1], known)}")
     for subject in batch.subjects:
         for key, point in batch.points():
             options = {**batch.common, **point}
@@ -133,18 +134,10 @@ def _trainings(batch: Batch) -> Iterator[Variant]:
                 experiment = named_experiment(subject, batch.profile, **options)
             except ExperimentError as error:
                 raise batch.error(*_blamed(batch, subject, key, point, error)) from None
-            source = decided(experiment.dataset, experiment.data)
+            source = resolve(experiment.dataset, experiment.data)
             if source != experiment.data:
                 experiment = experiment.replace(data=source)
-            yield Variant(subject, point, experiment=experiment)
-
-
-def _check_options(batch: Batch) -> None:
-    """Raise BatchError if an experiment has no such option."""
-    known = option_names()
-    for key in _given(batch):
-        if key[-1] not in known:
-            raise batch.error(key, f"experiments have no such option; {did_you_mean(key[-1], known)}")
+            yield Variant(subject, point, key == ("grid",), experiment=experiment)
 
 
 def _blamed(
@@ -168,88 +161,105 @@ def _blamed(
 # --- Notebooks --------------------------------------------------------------------------------------------------
 
 
-def _executions(batch: Batch) -> Iterator[Variant]:
+def _executions(batch: Batch, resolve: Callable[[str, str], str]) -> Iterator[Variant]:
     """The batch's variants of notebooks."""
-    notebooks = [_read_source(batch, number) for number in range(len(batch.subjects))]
-    fixed = {} if batch.profile is None else {"profile": batch.profile}
-    for notebook in notebooks:
-        _check_parameters(batch, notebook)
-    for notebook in notebooks:
-        for _, point in batch.points():
-            given = {**fixed, **batch.common, **point}
-            data = notebook.data.get(given.get("data", "auto"))
-            if data:
-                given["data"] = data
-            yield Variant(notebook.path.stem, point, notebook=notebook, parameters=given)
+    paths = [Path(subject) for subject in batch.subjects]
+    notebooks = [_read(batch, *one) for one in zip(range(len(paths)), paths, distinct_names(paths), strict=True)]
+    for subject, source, signature, datasets in notebooks:
+        converted = _converted(batch, signature)
+        fixed = {} if batch.profile is None else {"profile": batch.profile}
+        for key, point in converted.points():
+            given = {**fixed, **converted.common, **point}
+            if datasets and "data" in signature.known and given.get("data", "auto") in sources.SOURCES:
+                # One kernel must not draw a stand-in while another has downloaded the real data.
+                found = [resolve(dataset, given.get("data", "auto")) for dataset in datasets]
+                given["data"] = "stand-in" if "stand-in" in found else "real"
+            yield Variant(subject, point, key == ("grid",), notebook=source, parameters=given)
 
 
-def _read_source(batch: Batch, number: int) -> NotebookSource:
-    path = Path(batch.subjects[number])
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """For each file its name without the ending, after as many of its folders as it takes to tell it from the others.
+
+    Examples
+    --------
+    >>> distinct_names([Path("a/hw.ipynb"), Path("b/hw.ipynb"), Path("b/other.ipynb")])
+    ['a/hw', 'b/hw', 'other']
+    """
+    whole = [path.with_suffix("").parts for path in paths]
+    if len(set(whole)) < len(whole):  # files that differ in their ending alone
+        whole = [path.parts for path in paths]
+    names = []
+    for parts in whole:
+        others = [one for one in whole if one != parts]
+        length = next(n for n in range(1, len(parts) + 1) if all(one[-n:] != parts[-n:] for one in others))
+        names.append(str(PurePosixPath(*parts[-length:])))
+    return names
+
+
+def _read(batch: Batch, number: int, path: Path, subject: str) -> tuple[str, NotebookSource, Signature, list[str]]:
+    """A notebook of the batch: its subject, its text, what parameters it takes, and the data sets that it needs."""
     try:
         content = read_notebook(path)
     except HwkitError as error:
         key = ("notebooks", number)
         raise batch.error(key if key in batch.lines else key[:1], str(error)) from None
-    parameters = declared_parameters(content)
-    datasets = content["metadata"].get("hwkit", {}).get("datasets", [])
-    data = {}
-    if datasets and "data" in parameters:
-        # One kernel must not draw a stand-in while another has downloaded the real data.
-        asked = {batch.common.get("data", "auto"), *batch.grid.get("data", []), *(r.get("data") for r in batch.rows)}
-        for source in asked & set(sources.SOURCES):
-            found = {sources.resolve_source(name, source) for name in datasets}
-            data[source] = "stand-in" if "stand-in" in found else "real"
-    return NotebookSource(path, hashlib.sha256(path.read_bytes()).hexdigest()[:16], parameters, data)
+    source = NotebookSource(path, hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+    signature = signature_of(content, f"notebook {subject}{path.suffix}")
+    return subject, source, signature, content["metadata"].get("hwkit", {}).get("datasets", [])
 
 
-def _check_parameters(batch: Batch, notebook: NotebookSource) -> None:
-    """Raise BatchError if the notebook has no such parameter, or one of another type."""
-    known = notebook.parameters
-    named = f"notebook {notebook.path.name}"
-    listed = ", ".join(f"{name} ({parameter.type or 'any'})" for name, parameter in known.items()) or "none at all"
+def _converted(batch: Batch, signature: Signature) -> Batch:
+    """The batch with the values that a notebook is to get.
+
+    Raises
+    ------
+    BatchError
+        If the notebook has no such parameter, or one of another type, or would compute with another value.
+    """
+
+    def convert(key: tuple[Any, ...], name: str, value: Any) -> Any:
+        try:
+            return signature.convert(name, value)
+        except ParameterError as error:
+            whole = name not in signature.known and key[0] == "grid"  # not one of its values is wrong, but the name
+            raise batch.error(key[:-1] if whole else key, str(error)) from None
+
+    def convert_all(section: Mapping[str, Any], *key: Any) -> dict[str, Any]:
+        return {name: convert((*key, name), name, value) for name, value in section.items()}
+
+    always: dict[str, tuple[Any, ...]] = {name: ("set", name) for name in batch.common}
     if batch.profile is not None:
-        _require(batch, ("profile",), "profile" in known, f"{named} has no parameter profile; known: {listed}")
+        convert(("profile",), "profile", batch.profile)
+        always["profile"] = ("profile",)
     if batch.seeds is not None:
-        _require(batch, ("seeds",), "seed" in known, f"{named} has no parameter seed; known: {listed}")
-    for key, value in _given(batch).items():
-        name = key[-1]
-        if name not in known:
-            raise batch.error(key, f"{named} has no parameter {name!r}; {did_you_mean(name, known)}")
-        values = value if key[0] == "grid" else [value]
-        for number, one in enumerate(values):
-            if not known[name].takes(one):
-                place = (*key, number) if key[0] == "grid" else key
-                raise batch.error(place, f"{named} takes {known[name].type} here, not {one!r}; known: {listed}")
-
-
-def _require(batch: Batch, key: tuple[Any, ...], holds: bool, message: str) -> None:
-    if not holds:
-        raise batch.error(key, message)
+        convert(("seeds",), "seed", batch.seeds[0])
+        always["seed"] = ("seeds",)
+    converted = dataclasses.replace(
+        batch,
+        common=convert_all(batch.common, "set"),
+        grid={
+            name: [convert(("grid", name, number), name, value) for number, value in enumerate(values)]
+            for name, values in batch.grid.items()
+        },
+        rows=tuple(convert_all(row, "rows", number) for number, row in enumerate(batch.rows)),
+    )
+    for key, names in [*([(("grid",), batch.grid)] if batch.grid or not batch.rows else []), *batch.sections()[2:]]:
+        keys = {**always, **{name: (*key, name) for name in names}}
+        for name, problem in signature.without_effect(keys).items():
+            raise batch.error(keys[name], problem)
+    return converted
 
 
 def _notebook_key(variant: Variant, seed: int | None) -> str:
     """The name of the executed notebook: subject, what it differs in, seed, and a digest of all that decides it."""
     seeded = {} if seed is None else {"seed": seed}
-    shown = "-".join(f"{name}={short_text(value)}" for name, value in {**variant.options, **seeded}.items())
-    text = json.dumps([variant.notebook.digest, {**variant.parameters, **seeded}], sort_keys=True, default=str)
+    shown = "-".join(f"{name}={show_value(value)}" for name, value in {**variant.options, **seeded}.items())
+    name = variant.subject.replace("/", "_")[:LONGEST_NAME]
+    # The same text in another folder is another notebook.
+    where = [] if name == variant.subject else [variant.subject]
+    text = json.dumps([variant.notebook.digest, json.loads(canonical({**variant.parameters, **seeded})), *where])
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-    return "-".join(filter(None, [variant.subject, _file_name(shown), digest]))
-
-
-# --- Shared -----------------------------------------------------------------------------------------------------
-
-
-def _given(batch: Batch) -> dict[tuple[Any, ...], Any]:
-    """Every option or parameter that the batch gives, by key path; those of the grid with a list of values."""
-    sections: dict[tuple[Any, ...], Mapping[str, Any]] = {("set",): batch.common, ("grid",): batch.grid}
-    sections |= {("rows", number): row for number, row in enumerate(batch.rows)}
-    return {(*key, name): value for key, section in sections.items() for name, value in section.items()}
-
-
-def short_text(value: Any) -> str:
-    """A value as a terminal and a report may show it."""
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text if text.isprintable() else repr(value)
+    return "-".join(filter(None, [name, _file_name(shown), digest]))
 
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.,=+-]+")

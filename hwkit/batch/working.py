@@ -42,12 +42,14 @@ class Order:
     store : where results go.
     limits : of time.
     cores : how many threads a task computes with.
+    kernel : the name of a Jupyter kernel in place of those that notebooks name.
     session : names one call of `hwkit batch run`: what it may stop, and where it hears of events.
     """
 
     store: Store
     limits: Limits
     cores: int
+    kernel: str | None
     session: str
 
 
@@ -243,8 +245,9 @@ class _Execution(_Work):
         self.folder = notebook.path.parent if notebook.path.exists() else self.scratch
 
     def job(self) -> Job:
-        arguments = (self.source, self.output, self.folder, self.task.parameters, self.order.limits.cell)
-        return Job(_execute, (*arguments, str(self.home), self.order.cores, str(self.log)))
+        order = self.order
+        arguments = (self.source, self.output, self.folder, self.task.parameters, order.limits.cell, order.kernel)
+        return Job(_execute, (*arguments, str(self.home), order.cores, str(self.log)))
 
     def finish(self, outcome: Outcome) -> Ending:
         error = outcome.error or (outcome.value.failure and BatchError(outcome.value.failure))
@@ -254,7 +257,7 @@ class _Execution(_Work):
         if error:
             return self.failed(error)
         self.store.delete(self.store.own("failed", f"{self.task.key}.ipynb"))
-        return Ending("done")
+        return Ending("done", message=outcome.value.warning)
 
 
 def _train(tell: Callable[[float], None], experiment: Experiment, home: str, cores: int, log: str) -> str:
@@ -273,6 +276,7 @@ def _execute(
     folder: Path,
     parameters: dict[str, Any],
     cell_seconds: int | None,
+    kernel: str | None,
     home: str,
     cores: int,
     log: str,
@@ -282,7 +286,8 @@ def _execute(
     from hwkit.report.execute import execute
 
     with open(log, "a", encoding="utf-8", buffering=1) as file:
-        return execute(source, output, parameters, progress=False, folder=folder, log=file, cell_seconds=cell_seconds)
+        options = {"folder": folder, "log": file, "cell_seconds": cell_seconds, "kernel": kernel}
+        return execute(source, output, parameters, progress=False, **options)
 
 
 def _settle(home: str, cores: int, log: str) -> None:

@@ -25,15 +25,10 @@ from hwkit.errors import HwkitError, ParameterError, ReportError
 from hwkit.export.files import replace_file, require_distinct
 from hwkit.export.settings import ReportSettings
 from hwkit.paths import project_root
-from hwkit.report.execute import (
-    Execution,
-    check_parameters,
-    declared_parameters,
-    execute,
-    outputs_of_kind,
-    read_notebook,
-)
+from hwkit.report.execute import Execution, execute, outputs_of_kind, read_notebook
+from hwkit.report.parameters import Signature, signature_of
 from hwkit.report.planning import planned_trainings
+from hwkit.report.values import canonical
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,6 +72,7 @@ def build_report(
     settings: Path | None = None,
     output: Path | None = None,
     force: bool = False,
+    kernel: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Execute notebooks and export them as one report: report.pdf, report.html, results.csv, verdicts.csv, notebooks.
@@ -89,10 +85,12 @@ def build_report(
     ----------
     profile : how long to train; None is "full" where there is a CUDA GPU and "quick" elsewhere.
     notebooks : default all of `notebooks/` of the project, by name.
-    parameters : notebook parameters; each notebook gets those it declares, and one at least has to.
+    parameters : notebook parameters, a `values.Text` for what is to be read as the notebook's type; each notebook gets
+        those it declares, and one at least has to.
     settings : a report.toml; default the project's, if it has one.
     output : default `build` in the project.
     force : execute all notebooks again; finished runs are still not trained again.
+    kernel : the name of a Jupyter kernel in place of those that the notebooks name.
     say : is called with lines on what is going on.
 
     Raises
@@ -114,18 +112,28 @@ def build_report(
     if parameters.get("seeds") == 2:
         raise ParameterError("seeds=2 gives no verdict: take 3 or more, or 1 for statements on single networks")
     device = str(parameters.get("device", "auto"))
+    parameters |= {"profile": profile} if profile else {}
     profile = profile or _default_profile(device)
-    around = _around_notebooks()
-    plans = [_plan(notebook, {"profile": profile, **parameters}, around) for notebook in notebooks]
-    _require_all_used(parameters, plans)
+    contents = [read_notebook(notebook) for notebook in notebooks]
+    signatures = [signature_of(one, f"notebook {path.name}") for one, path in zip(contents, notebooks, strict=True)]
+    for name in parameters.keys() - {"profile"}:
+        if not any(name in signature.known for signature in signatures):
+            signatures[0].require(name)
+    around = _around_notebooks(kernel)
+    plans = [_plan(*one, profile, parameters, around) for one in zip(notebooks, contents, signatures, strict=True)]
     state = _State(output / "state.json")
     todo = [plan for plan in plans if force or not state.is_current(plan, output)]
-    say(f"profile {profile}, {len(plans)} notebooks, {len(plans) - len(todo)} of them up to date")
+    what = f"profile {profile}, " if any("profile" in plan.parameters for plan in plans) else ""
+    say(f"{what}{len(plans)} notebooks, {len(plans) - len(todo)} of them up to date")
     for source in sorted({line for plan in plans for line in plan.stand_ins}):
         say(source)
     executions = []
     missing: list[Training] = []
     if todo:
+        if kernel:
+            from hwkit.report.kernels import require_kernel  # imports Jupyter's client
+
+            require_kernel(kernel)
         _start_server(todo)
         missing = _missing_trainings(todo)
     _make_folder(output / "notebooks")
@@ -135,11 +143,14 @@ def build_report(
     if todo:
         _train(missing, device, say)
         clock.lap("training")
-        executions = _execute(todo, output, state, device, say)
+        executions = _execute(todo, output, state, device, kernel, say)
         clock.lap("notebooks")
     report = _export(plans, executions, report_settings, profile, output, state)
     clock.lap("document")
-    return dataclasses.replace(report, seconds=clock.laps)
+    told = [f"{one.notebook.name}: {one.warning}" for one in executions if one.warning]
+    if "profile" in parameters and not any("profile" in plan.parameters for plan in plans):
+        told.append(f"no notebook has a parameter profile, and {profile!r} has no effect")
+    return dataclasses.replace(report, warnings=(*told, *report.warnings), seconds=clock.laps)
 
 
 class _Clock:
@@ -197,36 +208,42 @@ def _executed(notebook: Path, output: Path) -> Path:
     return output / "notebooks" / notebook.name
 
 
-def _plan(notebook: Path, parameters: Mapping[str, Any], around: bytes) -> _Plan:
+def _plan(
+    notebook: Path,
+    content: Mapping[str, Any],
+    signature: Signature,
+    profile: str,
+    parameters: Mapping[str, Any],
+    around: bytes,
+) -> _Plan:
     """The plan for a notebook, with a data source that is decided once, here, and not by each kernel on its own.
 
-    The notebook's metadata lists, under hwkit.datasets, the data sets that it needs.
+    The notebook's metadata lists, under hwkit.datasets, the data sets that it needs. The default profile is only given
+    to notebooks that take it: in others the word means something else.
     """
     from hwkit.datasets import known_facts, resolve_source
 
-    content = read_notebook(notebook)
-    declared = declared_parameters(content)
-    given = {name: value for name, value in parameters.items() if name in declared}
+    given = {name: value for name, value in parameters.items() if name in signature.known}
+    if "profile" in signature.known and "profile" not in given:
+        with contextlib.suppress(ParameterError):
+            given = signature.convert_all({"profile": profile, **given})
+    given = signature.convert_all(given)
     datasets = content["metadata"].get("hwkit", {}).get("datasets", [])
     stand_ins = []
-    if datasets and "data" in declared:
+    if datasets and "data" in signature.known:
         found = [resolve_source(name, given.get("data", "auto")) for name in datasets]
         given["data"] = "stand-in" if "stand-in" in found else "real"
         if given["data"] == "stand-in":
             titles = " and ".join(known_facts(name).title for name in datasets)
             stand_ins = [f"{titles}: a drawn stand-in set takes the place of the real data, and the report says so"]
-    return _Plan(notebook, given, tuple(datasets), tuple(stand_ins), _key(notebook, given, around))
+    key = _digest(notebook.read_bytes(), canonical(given).encode(), around)
+    return _Plan(notebook, given, tuple(datasets), tuple(stand_ins), key)
 
 
-def _key(notebook: Path, parameters: Mapping[str, Any], around: bytes) -> str:
-    """A digest of a notebook, its parameters, and of what is `around` all notebooks."""
-    return _digest(notebook.read_bytes(), json.dumps(parameters, sort_keys=True, default=str).encode(), around)
-
-
-def _around_notebooks() -> bytes:
-    """A digest of the library and of the packages that draw what a notebook shows."""
+def _around_notebooks(kernel: str | None) -> bytes:
+    """A digest of the kernel asked for, the library and the packages that draw what a notebook shows."""
     versions = {name: importlib.metadata.version(name) for name in SHOWN_BY}
-    machine = [versions, platform.python_version(), importlib.util.find_spec("tensorflow") is not None]
+    machine = [versions, platform.python_version(), importlib.util.find_spec("tensorflow") is not None, kernel]
     library = (path.read_bytes() for path in _library_files(exporting=False))
     return _digest(json.dumps(machine, sort_keys=True).encode(), *library).encode()
 
@@ -236,14 +253,6 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ReportError(f"cannot make {folder}: {error.strerror}; name a folder to write to with --output") from None
-
-
-def _require_all_used(parameters: Mapping[str, Any], plans: Sequence[_Plan]) -> None:
-    """Raise ParameterError for a parameter that no notebook declares."""
-    for name, value in parameters.items():
-        if not any(name in plan.parameters for plan in plans):
-            for plan in plans:
-                check_parameters(plan.notebook, {name: value})
 
 
 def _start_server(plans: Sequence[_Plan]) -> None:
@@ -285,7 +294,7 @@ def _train(missing: Sequence[Training], device: str, say: Callable[[str], None])
 
 
 def _execute(
-    plans: Sequence[_Plan], output: Path, state: _State, device: str, say: Callable[[str], None]
+    plans: Sequence[_Plan], output: Path, state: _State, device: str, kernel: str | None, say: Callable[[str], None]
 ) -> list[Execution]:
     """Execute notebooks side by side, those first that took longest last time, or else have the most to do."""
     from hwkit import parallel
@@ -310,19 +319,27 @@ def _execute(
         _require_whole(execution.output)
         state.remember(plan, execution, output)
         executions.append(execution)
-        how = f"failed in {execution.failure}" if execution.failure else duration(execution.seconds)
+        how = f"failed: {execution.failure}" if execution.failure else duration(execution.seconds)
         say(f"[{len(executions)}/{len(plans)}] {plan.notebook.name}: {how}")
 
-    jobs = [Job(_execute_in_process, (plan.notebook, plan.output(output), plan.parameters, threads)) for plan in plans]
+    jobs = [
+        Job(_execute_in_process, (plan.notebook, plan.output(output), plan.parameters, threads, kernel))
+        for plan in plans
+    ]
     run_jobs(jobs, workers, on_start=started, on_end=ended)
     return executions
 
 
 def _execute_in_process(
-    tell: Callable[[Any], None], notebook: Path, output: Path, parameters: Mapping[str, Any], threads: int
+    tell: Callable[[Any], None],
+    notebook: Path,
+    output: Path,
+    parameters: Mapping[str, Any],
+    threads: int,
+    kernel: str | None,
 ) -> Execution:
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    return execute(notebook.absolute(), output.absolute(), parameters, progress=False)
+    return execute(notebook.absolute(), output.absolute(), parameters, progress=False, kernel=kernel)
 
 
 class _State:
@@ -409,7 +426,7 @@ def _export(
     )
     failed = [execution for execution in executions if execution.failure]
     facts = {
-        "Profile": profile,
+        **({"Profile": profile} if any("profile" in plan.parameters for plan in plans) else {}),
         **_facts(rows),
         "Notebooks executed in": duration(sum(state.seconds(plan) for plan in plans)),
     }

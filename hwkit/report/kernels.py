@@ -1,22 +1,62 @@
-"""A kernel provisioner that forks IPython kernels from a process in which everything slow is imported already.
+"""Which kernel executes a notebook, and how it starts: as a fork of a process that has imported everything slow.
 
-`hwkit.report.execute` asks Jupyter for it by name. Kernels that are not this interpreter's own
-IPython, and kernels on systems without a fork server, start as always.
+`hwkit.report.execute` asks Jupyter by name for the provisioner that does so. Kernels that are not this interpreter's
+own IPython, and kernels on systems without a fork server, start as always.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from hwkit.engine.processes import context, follow_parent, forking, settle
+from hwkit.errors import ReportError
+from hwkit.report.parameters import language_of
 
 NAME = "hwkit-fork"  # under which pyproject.toml registers it
+
+
+def choose_kernel(notebook: Mapping[str, Any], asked: str | None = None) -> tuple[str, str]:
+    """The name of the kernel to execute a notebook with, and a warning if it is not the one that the notebook names.
+
+    Parameters
+    ----------
+    asked : a kernel in place of the notebook's own.
+
+    Raises
+    ------
+    ReportError
+        If it is not installed, and python3 cannot take its place.
+    """
+    if asked:
+        require_kernel(asked)
+        return asked, ""
+    spec = notebook["metadata"].get("kernelspec")
+    own = spec.get("name") if isinstance(spec, dict) else None
+    language = language_of(notebook)
+    if language != "python":
+        require_kernel(own or f"for {language}")
+    elif own and not _is_installed(own):
+        return NATIVE_KERNEL_NAME, f"its kernel {own!r} is not installed here; {NATIVE_KERNEL_NAME} took its place"
+    return own or NATIVE_KERNEL_NAME, ""
+
+
+def require_kernel(name: str) -> None:
+    """Raise ReportError, naming those that are, if a kernel is not installed."""
+    if not _is_installed(name):
+        here = ", ".join(sorted(KernelSpecManager().find_kernel_specs()))
+        raise ReportError(f"kernel {name!r} is not installed here, only {here}; install it, or name one with --kernel")
+
+
+def _is_installed(name: Any) -> bool:
+    return str(name).lower() in KernelSpecManager().find_kernel_specs()
 
 
 class ForkingProvisioner(LocalProvisioner):

@@ -6,11 +6,12 @@ import ast
 import inspect
 import os
 import textwrap
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwkit.errors import ParameterError, RunError, did_you_mean
+from hwkit.errors import ParameterError, RunError
+from hwkit.report.cellcode import assignments_of, statements_of
+from hwkit.report.parameters import Signature, declared_by
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -22,7 +23,7 @@ COLAB_DRIVE = Path("/content/drive")
 
 
 def check_parameters() -> None:
-    """Refuse parameters that the notebook does not declare. To be called in the cell after the parameters.
+    """Refuse parameters that the notebook does not take. To be called in the cell after the parameters.
 
     papermill itself only warns, and then runs with the default in place of what was misspelt. Without papermill there
     is nothing to check.
@@ -30,7 +31,7 @@ def check_parameters() -> None:
     Raises
     ------
     ParameterError
-        Names the unknown parameter and the known ones.
+        Names the unknown parameter and the known ones, or the value and what is wanted.
     """
     from IPython import get_ipython
 
@@ -38,30 +39,14 @@ def check_parameters() -> None:
     cells = [] if shell is None else [source for source in shell.user_ns["In"] if source.strip()]
     injected = max((i for i, cell in enumerate(cells) if cell.startswith(INJECTED_MARK)), default=0)
     if injected:
-        declared = assigned_names(cells[injected - 1])
-        require_declared(assigned_names(cells[injected]), declared)
-
-
-def require_declared(given: Mapping[str, Any] | list[str], declared: list[str], where: str = "this notebook") -> None:
-    """Raise ParameterError if a given name is not among the declared ones."""
-    for name in given:
-        if name not in declared:
-            raise ParameterError(f"{where} has no parameter {name!r}; {did_you_mean(name, declared)}")
-
-
-def assigned_names(source: str) -> list[str]:
-    """Names that Python code assigns at its top level, in order; magics and other non-Python code have none."""
-    try:
-        statements = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-    targets: list[ast.expr] = []
-    for statement in statements:
-        if isinstance(statement, ast.Assign):
-            targets += statement.targets
-        elif isinstance(statement, ast.AnnAssign):
-            targets.append(statement.target)
-    return [target.id for target in targets if isinstance(target, ast.Name)]
+        signature = Signature("this notebook", declared_by(cells[injected - 1]), "its parameters are not Python", [])
+        for name, value in (pair for one in statements_of(cells[injected]) for pair in assignments_of(one)):
+            signature.require(name)
+            try:
+                given = ast.literal_eval(value or ast.Constant(None))
+            except ValueError:
+                continue  # float('nan') is no literal
+            signature.convert(name, given)
 
 
 def use_store(folder: str) -> None:

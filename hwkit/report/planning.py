@@ -6,13 +6,19 @@ A notebook says so itself: its cell tagged "plan", which follows the one tagged 
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from hwkit.errors import HwkitError
+from hwkit.report.cellcode import code_of, tags_of, tree_of
+from hwkit.report.parameters import TAG
 
 if TYPE_CHECKING:
     from hwkit.parallel import Training
+
+MAGICS = ("run_line_magic", "run_cell_magic", "system", "getoutput")  # what IPython makes of % and !
 
 
 def planned_trainings(notebook: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[Training]:
@@ -23,23 +29,28 @@ def planned_trainings(notebook: Mapping[str, Any], parameters: Mapping[str, Any]
     HwkitError
         For parameters that the notebook itself would refuse.
     """
+    plan = _tagged(notebook, "plan")
+    if not plan:
+        return []
     import hwkit
 
-    names: dict[str, Any] = {"hwkit": hwkit}
-    if not tagged_source(notebook, "plan"):
-        return []
+    shell = SimpleNamespace(**dict.fromkeys(MAGICS, lambda *_: None))  # magics do nothing here
+    names: dict[str, Any] = {"hwkit": hwkit, "get_ipython": lambda: shell}
     try:
-        exec(tagged_source(notebook, "parameters"), names)
+        for tree in _tagged(notebook, TAG):
+            exec(compile(tree, TAG, "exec"), names)
         names.update(parameters)
-        exec(tagged_source(notebook, "plan"), names)
+        for tree in plan:
+            exec(compile(tree, "plan", "exec"), names)
+        # A notebook that is not of hwkit may mean something else by the tag.
+        return [one for one in names.get("experiments", []) if hasattr(one, "fingerprint")]
     except HwkitError:
         raise
     except Exception:  # whatever is wrong with the notebook shows, cell by cell, when it is executed
         return []
-    return list(names.get("experiments", []))
 
 
-def tagged_source(notebook: Mapping[str, Any], tag: str) -> str:
-    """The source of all code cells with a tag."""
-    cells = [cell for cell in notebook["cells"] if tag in cell["metadata"].get("tags", [])]
-    return "\n".join("".join(cell["source"]) for cell in cells)
+def _tagged(notebook: Mapping[str, Any], tag: str) -> list[ast.Module]:
+    """The code of all cells with a tag that is Python."""
+    trees = [tree_of(code_of(cell)) for cell in notebook["cells"] if tag in tags_of(cell)]
+    return [tree for tree in trees if tree is not None]

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from nbformat import from_dict
 from PIL import Image
 
-from hwkit import cli, runs
-from hwkit.batch import file, parameters, state, tasks
+from hwkit import runs
+from hwkit.batch import file, state, tasks
 from hwkit.batch.storage import Store
 from hwkit.engine import files as storage
 from hwkit.engine import run_files
@@ -30,8 +30,7 @@ from hwkit.export import celloptions, formulas, images, safeyaml
 from hwkit.export.frontmatter import take_front_matter
 from hwkit.export.settings import ReportSettings
 from hwkit.findings import reference as results
-from hwkit.report import execute
-from hwkit.report.notebook import assigned_names
+from hwkit.report import execute, parameters, values
 
 ROOT = Path(__file__).parents[2]
 
@@ -176,7 +175,8 @@ def front_matter(text: str, folder: Path) -> object:
 
 def notebook_of(source: str) -> dict[str, Any]:
     """A notebook whose parameters are a Python source."""
-    return {"cells": [{"metadata": {"tags": ["parameters"]}, "source": source}], "metadata": {}}
+    again = {"metadata": {"tags": []}, "source": source}
+    return {"cells": [{"metadata": {"tags": ["parameters"]}, "source": source}, again], "metadata": {}}
 
 
 def batch_tasks(path: Path) -> object:
@@ -199,7 +199,7 @@ UNREADABLE = run_files.UNREADABLE  # what a run's files may raise, and `Run` say
 
 PARSERS: dict[str, Parser] = {
     "experiment": Parser(FIELDS, of_object(Experiment.from_dict), OURS),
-    "option of the command line": Parser(PYTHON, of_text(lambda text, _: cli._value(text))),
+    "option of the command line": Parser(PYTHON, of_text(lambda text, _: values.read_value(text))),
     "JSON": Parser(TEXTS, lambda content, _: storage.parse_object(content), (ValueError,)),
     "tensors": Parser(TENSORS, lambda content, _: storage.parse_tensors(content), (ValueError,)),
     "checkpoint": Parser(
@@ -217,8 +217,10 @@ PARSERS: dict[str, Parser] = {
     "YAML": Parser(YAML, of_text(lambda text, _: safeyaml.parse(text)), (yaml.YAMLError,)),
     "formulas": Parser(TEX, of_text(lambda text, _: formulas.expanded(*reversed(formulas.split_macros(text))))),
     "notebook": Parser(NOTEBOOK, in_file(execute.read_notebook, "x.ipynb"), OURS),
-    "parameters": Parser(PYTHON, of_text(lambda text, _: assigned_names(text))),
-    "types of parameters": Parser(PYTHON, of_text(lambda text, _: parameters.declared_parameters(notebook_of(text)))),
+    "parameters": Parser(PYTHON, of_text(lambda text, _: parameters.declared_by(text))),
+    "lost parameters": Parser(
+        PYTHON, of_text(lambda text, _: parameters.signature_of(notebook_of(text), "it").without_effect({"a", "b"}))
+    ),
     "SVG": Parser(SVG, lambda content, _: images.ImageStore("").add(content, "image/svg+xml"), OURS),
     "picture": Parser(PICTURE, lambda content, _: images.ImageStore("").add(content, "image/png"), OURS),
     "batch file": Parser(BATCH, in_file(batch_tasks, "study.yaml"), OURS),
