@@ -73,18 +73,17 @@ def forecast(found: Plan, places: int) -> str:
     kinds: dict[str, list[Task]] = {}
     for task in found.missing:
         kinds.setdefault(task.variant.subject, []).append(task)
-    seconds, bytes_left, sampled = 0.0, 0.0, False
+    seconds, bytes_left, source = 0.0, 0.0, "from the tasks that have ended"
     for tasks in kinds.values():
         step = max(1, len(tasks) // SAMPLED)
         sample = tasks[::step][:SAMPLED]
         known = found.state.expected(tasks[0])
         if known is None:
-            sampled = True
+            source = "an estimate"
             known = sum(_expected_seconds(task) for task in sample) / len(sample)
         seconds += known * len(tasks)
         bytes_left += sum(_expected_bytes(task) for task in sample) / len(sample) * len(tasks)
     at_once = max(1, min(places, len(found.missing)))
-    source = "timed on this machine" if sampled else "from the tasks that have ended"
     what = f"about {duration(seconds / at_once)} with {at_once} at a time ({source}), about {size(bytes_left)} of disk"
     return f"expected: {what}"
 

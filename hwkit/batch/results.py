@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,19 @@ from hwkit.batch.planning import Plan
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task
 from hwkit.errors import BatchError, HwkitError
+from hwkit.experiment import option_names
 from hwkit.export.files import replace_file
-from hwkit.findings.reference import RESULTS_MIME, result_row
+from hwkit.findings.reference import RESULTS_MIME, result_row, unique_rows
 from hwkit.paths import project_root
+from hwkit.report.execute import parse_notebook
+from hwkit.report.values import show_value
 
 SCRAP_MIME = "application/scrapbook.scrap.json+json"  # what scrapbook's `glue` leaves in a notebook
 MEASURED = ("test_accuracy", "train_accuracy", "seconds")  # of a run, in the table
-DESCRIPTIVE = ("batch", "subject", "variant", "seed", "key", "profile", "run")  # columns of text or identity
+IDENTITY = ("batch", "subject", "variant", "seed", "run", "key")  # the first columns of notebooks
+NO_NUMBER = (
+    "no result that is there holds a number: let the notebooks end with hwkit.compare_with_seed(run), or `glue` numbers"
+)
 
 
 @dataclass(frozen=True)
@@ -33,14 +38,12 @@ class BatchResults:
     ----------
     frame : one row for each finished task, or for each run that a notebook shows: what was run, then what came out.
     metrics : the columns that say what came out.
-    options : the columns that say in what variants differ.
     problems : a line on each result that cannot be read.
     """
 
     plan: Plan
     frame: pd.DataFrame
     metrics: list[str]
-    options: list[str]
     problems: list[str]
 
     @property
@@ -49,10 +52,14 @@ class BatchResults:
 
         The columns are pairs such as ("test_accuracy", "mean"); the index is the variant, of notebooks with the run.
         """
-        if self.frame.empty:
+        if not self.metrics:
             return pd.DataFrame()
-        named = self.frame["variant"] + self.frame["run"].map(lambda run: f": {run}" if run else "")
-        return self.frame[self.metrics].groupby(named, sort=False).agg(["mean", "std", "count"])
+        return self.frame[self.metrics].groupby(self.compared, sort=False).agg(["mean", "std", "count"])
+
+    @property
+    def compared(self) -> pd.Series:
+        """What each row is a result of, apart from the seed: the variant, of notebooks with the run."""
+        return self.frame["variant"] + self.frame["run"].map(lambda run: f": {run}" if run else "")
 
     @property
     def summary(self) -> str:
@@ -64,6 +71,11 @@ class BatchResults:
         """The table over seeds as Markdown whose columns are aligned: count, and of each metric mean ± spread."""
         return markdown_table(self.by_variant, self.metrics)
 
+    def require_some(self) -> None:
+        """Raise BatchError if there is no result yet."""
+        if self.frame.empty:
+            raise BatchError(f"batch {self.plan.batch.name} has no result yet: {self.summary}")
+
     def write(self, path: Path | None = None) -> Path:
         """Write all rows as CSV, by default to build/batches/NAME/results.csv of the project; returns where.
 
@@ -72,8 +84,7 @@ class BatchResults:
         BatchError
             If there are none.
         """
-        if self.frame.empty:
-            raise BatchError(f"batch {self.plan.batch.name} has no result yet: {self.summary}")
+        self.require_some()
         path = path or build_folder(self.plan) / "results.csv"
         replace_file(path, self.frame.to_csv(index=False).encode())
         return path
@@ -81,21 +92,21 @@ class BatchResults:
 
 def gather(plan: Plan) -> BatchResults:
     """Read the results of those tasks of a batch that are done."""
-    rows, problems = [], []
+    rows: list[dict[str, Any]] = []
+    results: dict[str, Any] = {}
+    problems: list[str] = []
     for task in plan.tasks:
         if task.key in plan.done:
             try:
-                rows += list(_rows(task, plan.store))
+                for what, found in _results(task, plan.store):
+                    rows.append({**what, **found})
+                    results |= found
             except HwkitError as error:
                 problems.append(str(error))
     frame = pd.DataFrame(rows)
-    options = list(dict.fromkeys(name for task in plan.tasks for name in task.variant.options))
-    if plan.batch.kind == "experiments":
-        metrics = list(MEASURED)
-    else:
-        given = {*DESCRIPTIVE, *options, *plan.batch.common}
-        metrics = [name for name in frame if name not in given and pd.api.types.is_numeric_dtype(frame[name])]
-    return BatchResults(plan, frame, metrics, options, problems)
+    wanted = MEASURED if plan.batch.kind == "experiments" else results
+    metrics = [name for name in wanted if rows and _holds_numbers(frame[name])]
+    return BatchResults(plan, frame.astype(dict.fromkeys(metrics, float)), metrics, problems)
 
 
 def build_folder(plan: Plan) -> Path:
@@ -103,14 +114,19 @@ def build_folder(plan: Plan) -> Path:
     return project_root() / "build" / "batches" / plan.batch.name
 
 
-def markdown_table(by_variant: pd.DataFrame, metrics: Sequence[str]) -> str:
+def markdown_table(
+    by_variant: pd.DataFrame,
+    metrics: Sequence[str],
+    escaped: Callable[[str], str] = lambda text: text.replace("|", "\\|"),
+) -> str:
     """Rows of `BatchResults.by_variant` as Markdown; the columns are as wide as what they hold."""
-    if by_variant.empty or not metrics:
-        return "no task with a number for a result is done"
+    if by_variant.empty:
+        return NO_NUMBER
     rows = [["variant", "seeds", *(metric.replace("_", " ") for metric in metrics)]]
     for variant, row in by_variant.iterrows():
         count = max(int(row[metric, "count"]) for metric in metrics)
         rows.append([str(variant), str(count), *(_mean_and_spread(row[metric], metric) for metric in metrics)])
+    rows = [[escaped(text) for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [" | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
     rule = "|".join([f":{'-' * (widths[0] + 1)}", *(f"{'-' * (width + 1)}:" for width in widths[1:])])
@@ -121,35 +137,59 @@ def _mean_and_spread(row: pd.Series, metric: str) -> str:
     """Such as 0.9912 ± 0.0008; of one seed the number alone, and a dash where there is none."""
     if not row["count"]:
         return "–"
-    digits = 1 if metric == "seconds" or abs(row["mean"]) >= 100 else 4
-    spread = "" if pd.isna(row["std"]) else f" ± {row['std']:.{digits}f}"
-    return f"{row['mean']:.{digits}f}{spread}"
+    layout = ".1f" if metric == "seconds" or abs(row["mean"]) >= 100 else ".4f"
+    if 0 < abs(row["mean"]) < 0.001 or abs(row["mean"]) >= 1e7:
+        layout = ".3g"
+    spread = "" if pd.isna(row["std"]) else f" ± {row['std']:{layout}}"
+    return f"{row['mean']:{layout}}{spread}"
 
 
-def _rows(task: Task, store: Store) -> Iterator[dict[str, Any]]:
+def _results(task: Task, store: Store) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The results of a task: for each what was run, and what came out."""
     variant = task.variant
-    what = {"batch": store.batch, "subject": variant.subject, "variant": variant.name, "seed": task.seed}
+    what = {"batch": store.batch, "subject": variant.subject, "variant": variant.name, "seed": task.seed, "run": ""}
     if variant.experiment is not None:
         row = result_row(_load(task, store))
-        yield {**what, "run": "", "key": task.key, **{name: row[name] for name in row if name not in what}}
+        yield {**what, "key": task.key}, {name: row[name] for name in row if name not in what}
         return
-    what |= {"key": task.key, **variant.parameters}
-    content = store.read(store.own("notebooks", f"{task.key}.ipynb")) or b'{"cells": []}'
-    outputs = [output for cell in json.loads(content)["cells"] for output in cell.get("outputs", [])]
+    what |= {"key": task.key, "seed": task.parameters.get("seed")}
+    given = {name: value for name, value in task.parameters.items() if name != "seed"}
+    what |= {f"parameter {name}" if name in what else name: value for name, value in given.items()}
+    path = store.own("notebooks", f"{task.key}.ipynb")
+    notebook = parse_notebook(store.read(path) or b"", path)
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     tables = [output["data"][RESULTS_MIME] for output in outputs if RESULTS_MIME in output.get("data", {})]
     scraps = {scrap["name"]: scrap["data"] for output in outputs for scrap in _scraps(output)}
-    once = {row["name"] + row["fingerprint"]: row for table in tables for row in table}
-    for row in once.values():
-        yield {**what, "run": row["name"], **{name: row[name] for name in MEASURED}, **scraps}
-    if not once:
-        yield {**what, "run": "", **scraps}
+    try:
+        rows = unique_rows(tables)
+        found = [(_label(row, rows), {name: float(row[name]) for name in MEASURED}) for row in rows]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        problem = "holds a table of results that is not one of hwkit's; delete it and run again"
+        raise BatchError(f"{path} {problem}") from None
+    for label, measured in found or [("", {})]:
+        taken = {*what, *measured}
+        glued = {f"result {name}" if name in taken else name: value for name, value in scraps.items()}
+        yield {**what, "run": label}, {**measured, **glued}
+
+
+def _label(row: dict[str, Any], rows: Iterable[dict[str, Any]]) -> str:
+    """A run's name, and in what it differs from a notebook's others of that name; seeds of one run have one label."""
+    alike = [one for one in rows if one["name"] == row["name"]]
+    fields = [name for name in (*option_names(), "profile", "framework") if name != "seed"]
+    differing = [name for name in fields if any(one.get(name) != row.get(name) for one in alike)]
+    listed = ", ".join(f"{name}={show_value(row.get(name))}" for name in differing)
+    return f"{row['name']}[{listed}]" if listed else row["name"]
 
 
 def _scraps(output: dict[str, Any]) -> Iterator[dict[str, Any]]:
     with contextlib.suppress(KeyError, TypeError):
         scrap = output["data"][SCRAP_MIME]
-        if isinstance(scrap["data"], int | float | str):
+        if isinstance(scrap["data"], int | float | str) and isinstance(scrap["name"], str):
             yield scrap
+
+
+def _holds_numbers(column: pd.Series) -> bool:
+    return column.notna().any() and all(map(pd.api.types.is_number, column.dropna()))
 
 
 def _load(task: Task, store: Store) -> runs.Run:

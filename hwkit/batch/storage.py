@@ -25,7 +25,7 @@ from typing import Any
 from hwkit.batch.tasks import Task
 from hwkit.datasets import is_own, own
 from hwkit.engine import files as storage
-from hwkit.errors import BatchError
+from hwkit.errors import BatchError, remedy
 from hwkit.paths import CHECKPOINT, store_root
 
 MARKER = "metrics.json"  # what makes a run folder a finished run
@@ -95,9 +95,9 @@ class Store:
         try:
             with _explained(folder):
                 if self.folder:
-                    return set(os.listdir(folder))
+                    return set(os.listdir(folder)) if os.path.isdir(folder) else set()
                 return {found.rstrip("/").rpartition("/")[2] for found in self._fresh.ls(folder, False)}
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return set()
 
     # --- Tasks ---------------------------------------------------------------------------------------------------
@@ -186,15 +186,11 @@ def _explained(path: str) -> Iterator[None]:
     """Say of which place an error of the file system is, and what helps."""
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         raise
-    except (
-        ImportError,
-        ValueError,
-    ) as error:  # fsspec's for an address whose library is not here, or that it never saw
+    except (ImportError, ValueError) as error:  # fsspec's for an address whose library is not here or unknown
         raise BatchError(f"store {path!r} cannot be used: {error}") from None
     except OSError as error:
-        reason = error.strerror or error
-        raise BatchError(f"store: cannot use {path!r}: {reason}; check address, permissions and free space") from None
+        raise BatchError(f"store: cannot use {path!r}: {error.strerror or error}; {remedy(error)}") from None
     except Exception as error:  # every object store has error classes of its own
         raise BatchError(f"store: cannot use {path!r}: {error}; check address and credentials") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 import stat
@@ -12,12 +11,10 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from hwkit.errors import ReportError
+from hwkit.errors import ReportError, remedy
 
 LARGEST_NOTEBOOK = 2**30  # bytes; one with a hundred large figures has a tenth
 LARGEST_TEXT = 2**26
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -43,9 +40,8 @@ def replace_file(path: Path, content: bytes) -> None:
                 temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        remedy = "free some space" if error.errno in _NO_ROOM else "check its folder's permissions"
-        problem = error.strerror or error
-        raise ReportError(f"{path} cannot be written: {problem}; {remedy}, or name another place") from error
+        problem = f"{path} cannot be written: {error.strerror or error}"
+        raise ReportError(f"{problem}; {remedy(error)}, or name another place") from error
 
 
 def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
@@ -88,8 +84,8 @@ def require_distinct(pairs: Iterable[tuple[Path, Path]]) -> None:
                 raise ReportError(f"{other} would be overwritten by what is made of {source}; name another place")
         for other, place in written.setdefault(key, []):
             if _same_file(place, target):
-                remedy = "rename one, or name the folder that holds both"
-                raise ReportError(f"{other} and {source} would both be written to {target}; {remedy}")
+                way = "rename one, or name the folder that holds both"
+                raise ReportError(f"{other} and {source} would both be written to {target}; {way}")
         written[key].append((source, target))
 
 

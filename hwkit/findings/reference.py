@@ -182,6 +182,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         If there is no such file, or it is another kind of file.
     """
     try:
+        if not path.read_bytes().strip():
+            raise ReportError(f"{path} holds no runs: no notebook of that report shows any")
         frame = pd.read_csv(path)
         rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
         summary(rows)
