@@ -51,10 +51,11 @@ def failure_lines(found: Plan) -> Iterator[str]:
         yield f"failed: {failure.name}: {failure.error}"
     if len(found.failed) > FAILURES_SHOWN:
         yield f"... and {len(found.failed) - FAILURES_SHOWN} more failures"
+    keys = {task.key for task in found.failed}
+    for folder, what in (("logs", "what they printed"), ("failed", "what was executed of them")):
+        if keys & {name.rpartition(".")[0] for name in found.store.names(found.store.own(folder))}:
+            yield f"{what} is in {found.store.own(folder)}"
     if found.failed:
-        yield f"what they printed is in {found.store.own('logs')}"
-        if found.batch.kind == "notebooks":
-            yield f"what was executed of them is in {found.store.own('failed')}"
         yield f"`hwkit batch retry {found.batch.path}` runs them again"
 
 

@@ -117,6 +117,8 @@ def carry_out(task: Task, order: Order, tell: Tell = lambda event: None) -> Endi
 class _Work:
     """One task under way."""
 
+    after_limit: str  # what to do when it took too long
+
     def __init__(self, task: Task, order: Order, scratch: Path, tell: Tell) -> None:
         self.task, self.order, self.store, self.scratch, self.tell = task, order, order.store, scratch, tell
         self.home = self.store.folder or store_root().absolute()
@@ -173,7 +175,7 @@ class _Work:
             raise KeyboardInterrupt
         limit = self.order.limits.task
         if limit and time.monotonic() - self.started > limit:
-            raise _TooLong(f"took longer than limits.task, {limit} s; what was reached is kept, and goes on with retry")
+            raise _TooLong(f"took longer than limits.task, {limit} s; {self.after_limit}")
         if time.monotonic() - self.mirrored > MIRROR_SECONDS:
             self.mirror()
 
@@ -196,6 +198,8 @@ class _TooLong(BatchError):
 
 class _Training(_Work):
     """Training an experiment: in the store where that is a folder, else here, and then uploaded."""
+
+    after_limit = "`hwkit batch retry` resumes it from its checkpoint"
 
     def prepare(self) -> None:
         if not self.store.folder:
@@ -232,6 +236,8 @@ class _Training(_Work):
 
 class _Execution(_Work):
     """Executing a notebook: here, and then copied into the store, to one place or another."""
+
+    after_limit = "raise the limit, and `hwkit batch retry` executes it again"
 
     def prepare(self) -> None:
         notebook = self.task.variant.notebook
