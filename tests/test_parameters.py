@@ -254,9 +254,16 @@ def test_the_type_is_that_of_annotation_comment_or_default(line: str, types: lis
     assert found["x"] == Parameter(tuple(types), optional or ("= None" in line and ":" in line))
 
 
-@pytest.mark.parametrize("source", ["a = \0", "a = " + "(" * 10_000, "a: int = " + "-" * 5_000 + "1", "a = '\\ud800'"])
+DEEP = ["1" + "+1" * 900, "1" + "+1" * 3000, "-" * 900 + "1", "a" + ".a" * 2000, "a" + "(a)" * 2000, "(" * 10_000]
+
+
+@pytest.mark.parametrize(
+    "source", ["a = \0", *(f"a = {one}" for one in DEEP), f"a: int{'|int' * 900} = 1", "a = '\\ud800'"]
+)
 def test_parameters_made_to_break_their_reader_are_none_or_of_any_type(source: str) -> None:
     assert list(declared_by(source)) in ([], ["a"])
+    signature_of(notebook_of(("parameters", "a = 1"), source), "it").without_effect(["a"])
+    signature_of(notebook_of(("parameters", f"a = 1\n{source}")), "it").without_effect(["a"])
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)

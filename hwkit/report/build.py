@@ -224,18 +224,19 @@ def _plan(
     from hwkit.datasets import known_facts, resolve_source
 
     given = {name: value for name, value in parameters.items() if name in signature.known}
-    if "profile" in signature.known and "profile" not in given:
-        with contextlib.suppress(ParameterError):
-            given = signature.convert_all({"profile": profile, **given})
-    given = signature.convert_all(given)
     datasets = content["metadata"].get("hwkit", {}).get("datasets", [])
     stand_ins = []
     if datasets and "data" in signature.known:
-        found = [resolve_source(name, given.get("data", "auto")) for name in datasets]
+        asked = signature.convert("data", given.get("data", "auto"))
+        found = [resolve_source(name, asked) for name in datasets]
         given["data"] = "stand-in" if "stand-in" in found else "real"
         if given["data"] == "stand-in":
             titles = " and ".join(known_facts(name).title for name in datasets)
             stand_ins = [f"{titles}: a drawn stand-in set takes the place of the real data, and the report says so"]
+    if "profile" in signature.known and "profile" not in given:
+        with contextlib.suppress(ParameterError):
+            given = signature.convert_all({"profile": profile, **given})
+    given = signature.convert_all(given)
     key = _digest(notebook.read_bytes(), canonical(given).encode(), around)
     return _Plan(notebook, given, tuple(datasets), tuple(stand_ins), key)
 

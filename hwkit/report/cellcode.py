@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+DEEPEST = 100  # levels of a syntax tree
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 _KEEPS_NAMES = re.compile(r"\s*%%(?:time|capture)\b.*\n")  # cell magics whose code runs as if it stood there alone
 
@@ -22,17 +23,23 @@ def code_of(cell: Mapping[str, Any]) -> str:
 
 
 def tree_of(source: str) -> ast.Module | None:
-    """The syntax tree of a cell, in which magics are the calls that IPython makes of them; None if it is not Python."""
-    try:
-        return ast.parse(source)
-    except UNREADABLE:
-        pass
-    from IPython.core.inputtransformer2 import TransformerManager  # takes long to import
+    """The syntax tree of a cell, in which magics are the calls that IPython makes of them.
 
+    None if it is not Python, or nested so deeply that walking through the tree would fail.
+    """
     try:
-        return ast.parse(TransformerManager().transform_cell(_KEEPS_NAMES.sub("", source, count=1)))
+        tree = ast.parse(source)
     except UNREADABLE:
-        return None
+        from IPython.core.inputtransformer2 import TransformerManager  # takes long to import
+
+        try:
+            tree = ast.parse(TransformerManager().transform_cell(_KEEPS_NAMES.sub("", source, count=1)))
+        except UNREADABLE:
+            return None
+    level: list[ast.AST] = [tree]
+    for _ in range(DEEPEST):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return None if level else tree
 
 
 def statements_of(source: str) -> list[ast.stmt]:

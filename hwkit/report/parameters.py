@@ -166,7 +166,8 @@ class Signature:
         place = (injected or tagged)[0]
         unread = set(given)
         for number, cell in numbered:
-            statements = statements_of(code_of(cell)) if unread else []
+            concerned = unread and (number > place or number in tagged)
+            statements = statements_of(code_of(cell)) if concerned or number == place else []
             if number in injected[:1]:
                 lost = set().union(*map(names_bound_by, statements)) - given
                 problems |= self._explained(given if lost else (), number, lost, _REPLACED)
@@ -202,14 +203,13 @@ _REPLACED = (
 def signature_of(notebook: Mapping[str, Any], where: str) -> Signature:
     """The parameters of a notebook: what its cells tagged "parameters" assign at their top level."""
     sources = [code_of(cell) for cell in notebook["cells"] if TAG in tags_of(cell)]
-    known = {name: one for source in sources for name, one in declared_by(source).items()}
     language = language_of(notebook)
     if language != "python":
-        known, unknown = {}, f"parameters are read from Python only, and it is in {language}"
-    elif not sources:
-        unknown = f"none of its cells is tagged `{TAG}`"
-    else:
-        readable = all(tree_of(source) for source in sources)
+        return Signature(where, {}, f"parameters are read from Python only, and it is in {language}", notebook["cells"])
+    known = {name: one for source in sources for name, one in declared_by(source).items()}
+    unknown = f"none of its cells is tagged `{TAG}`"
+    if sources and not known:
+        readable = all(map(tree_of, sources))
         unknown = f"its cell tagged `{TAG}` {'assigns nothing' if readable else 'is not Python'}"
     return Signature(where, known, unknown, notebook["cells"])
 
