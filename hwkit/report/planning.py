@@ -7,6 +7,7 @@ A notebook says so itself: its cell tagged "plan", which follows the one tagged 
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ def planned_trainings(notebook: Mapping[str, Any], parameters: Mapping[str, Any]
     plan = _tagged(notebook, "plan")
     if not plan:
         return []
-    import hwkit
+    hwkit = importlib.import_module("hwkit")  # by name: notebooks use all of it
 
     shell = SimpleNamespace(**dict.fromkeys(MAGICS, lambda *_: None))  # magics do nothing here
     names: dict[str, Any] = {"hwkit": hwkit, "get_ipython": lambda: shell}
