@@ -37,6 +37,7 @@ _HIDDEN = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
 _TEXT_ALIGN = re.compile(r"(?:^|;)\s*text-align\s*:\s*(left|right|center)\b", re.IGNORECASE)
 _ALIGNMENTS = {"left": "AlignLeft", "right": "AlignRight", "center": "AlignCenter"}
 _NUMBERINGS = {"a": "LowerAlpha", "A": "UpperAlpha", "i": "LowerRoman", "I": "UpperRoman"}
+_VOID = re.compile(r"<(br|hr|img|input|wbr)\b([^<>]*?)/?>")
 _SPACES = re.compile(r"([ \t\n\r\f]+)")
 # Deeper than any page that someone meant; what lies below is text.
 _DEEPEST = 60
@@ -233,12 +234,21 @@ class _Reader:
                 reaching += [0] * (column + across - len(reaching))
                 reaching[column : column + across] = [down] * across
                 align = {"t": _ALIGNMENTS.get(_alignment(node), "AlignDefault")}
-                cells.append([ast.attr(), align, down, across, self.blocks(node, ast.plain)])
+                cells.append([ast.attr(), align, down, across, self._cell(node)])
                 column += across
             widest = max(widest, len(reaching))
             reaching = [max(0, rows_left - 1) for rows_left in reaching]
             result.append([ast.attr(), cells])
         return result, widest
+
+    def _cell(self, node: LexborNode) -> list[Element]:
+        """The blocks of a table's cell; its colours are those of a span around its line."""
+        blocks = self.blocks(node, ast.plain)
+        given = {key: node.attributes.get(key) or "" for key in ("style", "color", "bgcolor")}
+        colours = classes_of(given["style"], ink=given["color"], ground=given["bgcolor"])
+        if colours and len(blocks) == 1 and blocks[0]["t"] == "Plain":
+            return [ast.plain([ast.span(blocks[0]["c"], ast.attr("", tuple(colours)))])]
+        return blocks
 
     # --- lines -----------------------------------------------------------------------------------------------
 
@@ -310,12 +320,13 @@ class _Reader:
             if above.tag == "button":
                 return []
             above = above.parent
-        text = node.html or ""
-        if "xmlns=" not in text:
+        # Of HTML, XML lacks entities and wants end tags.
+        text = _VOID.sub(r"<\1\2/>", node.html or "").replace("&nbsp;", "&#160;")
+        if not re.match(r"<svg\b[^>]*\sxmlns=", text):
             text = text.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
         if "xlink:" in text and "xmlns:xlink" not in text:
             text = text.replace("<svg", '<svg xmlns:xlink="http://www.w3.org/1999/xlink"', 1)
-        uri = f"data:image/svg+xml;base64,{base64.b64encode(text.encode()).decode()}"
+        uri = f"data:image/svg+xml;base64,{base64.b64encode(text.encode('utf-8', 'replace')).decode()}"
         return [{"t": "Image", "c": [ast.attr(), [], [uri, ""]]}]
 
     def _text(self, text: str) -> list[Element]:

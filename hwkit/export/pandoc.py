@@ -40,8 +40,11 @@ def executable() -> str:
 
 
 def latex_to_blocks(text: str) -> list[Any]:
-    """The blocks of LaTeX, such as a `tabular`."""
-    return json.loads(run(text, ["--from", "latex", "--to", "json"])[0])["blocks"]
+    """The blocks of LaTeX, such as a `tabular`; its source if it is none."""
+    try:
+        return json.loads(run(text, ["--from", "latex", "--to", "json"])[0])["blocks"]
+    except ReportError:
+        return [{"t": "CodeBlock", "c": [["", [], []], text]}]
 
 
 def tree(blocks: list[Any], meta: dict[str, Any] | None = None) -> dict[str, Any]:
