@@ -274,38 +274,41 @@ def _results(options: argparse.Namespace) -> int:
 
 
 def _batch_plan(options: argparse.Namespace) -> int:
-    from hwkit.batch.commands import plan_lines
+    from hwkit.batch.file import read_batch
+    from hwkit.batch.planning import forecast, listing, plan
 
-    for line in plan_lines(options.file):
-        print(line, flush=True)
+    found = plan(read_batch(options.file))
+    print(*listing(found), sep="\n", flush=True)
+    print(forecast(found))
     return 0
 
 
 def _batch_status(options: argparse.Namespace) -> int:
-    from hwkit.batch.commands import status_lines
+    from hwkit.batch.file import read_batch
+    from hwkit.batch.planning import plan, status
 
-    for line in status_lines(options.file):
+    for line in status(plan(read_batch(options.file))):
         print(line)
     return 0
 
 
 def _batch_run(options: argparse.Namespace) -> int:
-    from hwkit.batch.commands import failure_lines, progress_display
     from hwkit.batch.file import read_batch
-    from hwkit.batch.planning import plan
+    from hwkit.batch.planning import failures, plan
+    from hwkit.batch.progress import display
     from hwkit.batch.running import run_batch
 
     batch = read_batch(options.file)
     progress = run_batch(
         batch,
-        progress_display(lambda line: print(line, flush=True)),
+        display(lambda line: print(line, flush=True)),
         scheduler=options.scheduler,
         workers=options.workers,
         kernel=options.kernel,
         retry=options.retry,
     )
     print(f"{batch.name}: {progress.done} of {progress.total} done, {progress.failed} failed; store: {batch.store}")
-    for line in failure_lines(plan(batch)) if progress.failed else ():
+    for line in failures(plan(batch)) if progress.failed else ():
         print(f"hwkit: {line}", file=sys.stderr)
     return 1 if progress.failed else 0
 

@@ -226,8 +226,8 @@ def test_planning_and_help_import_neither_dask_nor_torch(tmp_path: Path) -> None
     path = written(tmp_path, "experiments: mnist\nset: {data: stand-in}\nstore: s\n")
     code = (
         "import sys\nfrom pathlib import Path\nfrom hwkit.cli import main\n"
-        "from hwkit.batch import commands\nfrom hwkit.batch.planning import listing, plan\n"
-        f"listing(plan(commands.read_batch(Path({str(path)!r}))))\n"
+        "from hwkit.batch.file import read_batch\nfrom hwkit.batch.planning import listing, plan\n"
+        f"listing(plan(read_batch(Path({str(path)!r}))))\n"
         "print([name for name in ('dask', 'distributed', 'torch', 'fsspec') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

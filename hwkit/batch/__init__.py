@@ -8,7 +8,8 @@
 - `cluster`: the workers;
 - `running`: handing tasks to workers until all are done;
 - `progress`: how far it is, as a live table or as lines;
-- `planning`, `results`, `comparison`: what will be done, and what came out.
+- `planning`: how far it is when nobody runs it: what is done, what failed, how long the rest will take;
+- `results`, `comparison`: what came out, as a table and as a document.
 
 Nothing here is imported by the rest of hwkit but its command line, and Dask only where workers are needed.
 """

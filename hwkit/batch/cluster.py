@@ -71,7 +71,7 @@ def visible_gpus() -> list[str]:
 @contextlib.contextmanager
 def local_cluster(environments: list[dict[str, str]]) -> Iterator[str]:
     """A scheduler in this process and a worker process for each environment; yields the scheduler's address."""
-    import dask
+    import dask.config
     from distributed import Nanny, Scheduler, SpecCluster
 
     options = {
@@ -92,7 +92,8 @@ def local_cluster(environments: list[dict[str, str]]) -> Iterator[str]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with warnings.catch_warnings(), dask.config.set({"distributed.admin.log-format": "%(message)s"}):
         warnings.simplefilter("ignore")  # such as that the dashboard's usual port is taken, and another one is used
-        with SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL) as cluster:
+        running: Any = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)  # type: ignore
+        with running as cluster:
             yield cluster.scheduler_address
 
 
@@ -123,7 +124,7 @@ def connect(address: str, seconds: float = CONNECT_SECONDS) -> Client:
 def dashboard_of(client: Client) -> str:
     """The address of the scheduler's dashboard, or an empty text."""
     with contextlib.suppress(Exception):  # one that was switched off, or never came up, is nothing to fail for
-        return client.dashboard_link
+        return client.dashboard_link or ""
     return ""
 
 
@@ -143,7 +144,7 @@ def check_workers(client: Client, resources: Resources, say: Callable[[str], Non
     workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
     if not workers:
         say("no worker has come to the scheduler yet; waiting for one")
-    found: dict[str, Any] = client.run(_version, on_error="return")
+    found: Any = client.run(_version, on_error="return")
     for worker, version in found.items():
         if version != __version__:
             what = f"has hwkit {version}" if isinstance(version, str) else f"has no hwkit ({version})"

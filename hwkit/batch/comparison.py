@@ -69,7 +69,7 @@ def build_comparison(plan: Plan, *, output: Path | None = None, settings: Path |
     )
     facts = {"Tasks": found.summary, "Variants": str(len({task.variant for task in plan.tasks}))}
     if "seconds" in found.metrics:
-        facts["Computing time"] = duration(found.frame["seconds"].sum())
+        facts["Computing time"] = duration(sum(found.frame["seconds"].dropna()))
     if plan.batch.kind == "experiments":
         facts["Trained on"] = "; ".join(sorted(set(found.frame["environment_device_name"])))
     if (found.frame.get("data", pd.Series(dtype=str)) == "stand-in").any():
@@ -83,12 +83,13 @@ def opening(found: BatchResults) -> str:
     metric = found.metrics[0]
     title = _plain(metric.replace("_", " "))
     table = shown_variants(found)
+    names = [str(name) for name in table.index]
     hidden = len(found.by_variant) - len(table)
     parts = [
         "# Comparison",
         f"@fig-variants and @tbl-variants compare the variants by {title}: the mean over seeds, and each seed."
         + (f" Of {hidden + len(table)} variants the {len(table)} highest are shown." if hidden else ""),
-        _picture(variants_figure(found, table.index), "variants", f"Mean {title} (bar) and each seed (dot)."),
+        _picture(variants_figure(found, names), "variants", f"Mean {title} (bar) and each seed (dot)."),
         markdown_table(table, found.metrics, _plain),
         f": Mean ± standard deviation over seeds of each variant; {found.summary}. {{#tbl-variants}}",
     ]
@@ -113,7 +114,7 @@ def shown_variants(found: BatchResults) -> pd.DataFrame:
     table = found.by_variant
     if len(table) <= SHOWN:
         return table
-    return table.loc[table[found.metrics[0], "mean"].nlargest(SHOWN).index]
+    return table.sort_values(by=[(found.metrics[0], "mean")], ascending=False).head(SHOWN)
 
 
 def variants_figure(found: BatchResults, variants: Sequence[str]) -> Figure:
@@ -142,7 +143,7 @@ def options_figure(found: BatchResults, options: Sequence[str]) -> Figure:
     metric = found.metrics[0]
     in_grid = {task.variant.name: task.variant.options for task in found.plan.tasks if task.variant.in_grid}
     frame = found.frame[found.frame["variant"].isin(in_grid)]
-    subjects = dict(zip(frame["subject"].unique(), itertools.cycle(RUN_COLOURS), strict=False))
+    subjects = dict(zip(dict.fromkeys(frame["subject"]), itertools.cycle(RUN_COLOURS), strict=False))
     columns = min(2, len(options))
     rows = -(-len(options) // columns)
     with theme.applied():

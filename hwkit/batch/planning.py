@@ -1,18 +1,23 @@
-"""What a batch will do: its tasks, which of them are done already, and how long the others should take."""
+"""How far a batch is: its tasks, which of them are done and which failed, and how long the others should take."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from hwkit.batch import cluster
 from hwkit.batch.file import Batch
 from hwkit.batch.state import State, read_state
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task, Variant, tasks_of
+from hwkit.errors import HwkitError
+from hwkit.experiment import Experiment
 from hwkit.formats import duration, size
 
 LISTED = 30  # variants
+FAILURES_SHOWN = 10
 SAMPLED = 4  # kinds of tasks of a batch that are timed for the forecast
 NOTEBOOK_SECONDS = 5.0  # executing a notebook whose runs are there, before one has been executed
 EXECUTED_BYTES = 1_000_000  # of a notebook with its figures
@@ -63,8 +68,8 @@ def listing(found: Plan) -> list[str]:
     return [*lines, f"{len(seeds)} variants, {len(found.tasks)} tasks: {counts}", f"store: {found.store.address}"]
 
 
-def forecast(found: Plan, places: int) -> str:
-    """How long the missing tasks should take so many at a time, and what they will leave on the disk.
+def forecast(found: Plan) -> str:
+    """How long the missing tasks should take on this machine, and what they will leave on the disk.
 
     Tasks of this batch that have ended tell best. Before that, a few steps of some of the networks are timed here.
     """
@@ -83,14 +88,47 @@ def forecast(found: Plan, places: int) -> str:
             known = sum(_expected_seconds(task) for task in sample) / len(sample)
         seconds += known * len(tasks)
         bytes_left += sum(_expected_bytes(task) for task in sample) / len(sample) * len(tasks)
-    at_once = max(1, min(places, len(found.missing)))
+    try:
+        places = len(cluster.worker_environments(found.batch.resources, None))
+    except HwkitError:  # for a cluster that has what this machine lacks
+        places = 1
+    at_once = min(places, len(found.missing))
     what = f"about {duration(seconds / at_once)} with {at_once} at a time ({source}), about {size(bytes_left)} of disk"
     return f"expected: {what}"
 
 
+def status(found: Plan) -> Iterator[str]:
+    """How far a batch is, as lines: counts, what is running, what failed and why."""
+    batch, state = found.batch, found.state
+    yield f"{batch.name}: {len(found.done)} of {len(found.tasks)} done, {len(found.failed)} failed"
+    if state.alive:
+        yield f"running, as last heard {duration(time.time() - state.updated)} ago ({len(state.running)}):"
+        yield from (f"  {name}" for name in state.running)
+    elif found.missing:
+        yield f"not running; `hwkit batch run {batch.path}` runs the {len(found.missing)} that are missing"
+    for subject, (count, seconds) in sorted(state.seconds.items()):
+        yield f"{subject}: {duration(seconds / count)} a task, over {count}"
+    yield from failures(found)
+
+
+def failures(found: Plan) -> Iterator[str]:
+    """The failures of a batch as lines: what went wrong, where more is to be read, and how to run them again."""
+    for task in found.failed[:FAILURES_SHOWN]:
+        failure = found.state.failed[task.key]
+        yield f"failed: {failure.name}: {failure.error}"
+    if len(found.failed) > FAILURES_SHOWN:
+        yield f"... and {len(found.failed) - FAILURES_SHOWN} more failures"
+    keys = {task.key for task in found.failed}
+    for folder, what in (("logs", "what they printed"), ("failed", "what was executed of them")):
+        if keys & {name.rpartition(".")[0] for name in found.store.names(found.store.own(folder))}:
+            yield f"{what} is in {found.store.own(folder)}"
+    if keys:
+        yield f"`hwkit batch retry {found.batch.path}` runs them again"
+
+
 def _seeds(tasks: Sequence[Task]) -> str:
-    seeds = [task.seed for task in tasks]
-    if seeds == [None]:
+    seeds = [task.seed for task in tasks if task.seed is not None]
+    if not seeds:
         return ""
     if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
         return f"seeds {seeds[0]}-{seeds[-1]}"
@@ -102,20 +140,20 @@ def _expected_seconds(task: Task) -> float:
     from hwkit.report.execute import read_notebook
     from hwkit.report.planning import planned_trainings
 
-    if task.variant.experiment is not None:
-        return parallel.expected_seconds(task.experiment)
-    trainings = planned_trainings(read_notebook(task.variant.notebook.path), task.parameters)
+    if isinstance(task.variant.work, Experiment):
+        return parallel.expected_seconds(task.variant.work)
+    trainings = planned_trainings(read_notebook(task.variant.work.path), task.parameters)
     missing = parallel.unfinished([parallel.resolved(one) for one in trainings])
     return NOTEBOOK_SECONDS + sum(parallel.expected_seconds(one) for one in missing)
 
 
 def _expected_bytes(task: Task) -> float:
     """Of a run: its weights before and after training, and the logits, all float32, and the labels of test images."""
-    if task.variant.experiment is None:
+    experiment = task.variant.work
+    if not isinstance(experiment, Experiment):
         return EXECUTED_BYTES
     from hwkit import models
     from hwkit.datasets import known_facts
 
-    experiment = task.experiment
     weights = sum(parameter.numel() for parameter in models.build(experiment).parameters())
     return 8 * weights + (4 * len(known_facts(experiment.dataset).classes) + 8) * experiment.test_count

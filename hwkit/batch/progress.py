@@ -103,6 +103,14 @@ class Progress:
         return ", ".join(parts if left is None else [*parts, f"about {duration(left)} left"])
 
 
+def display(write: Callable[[str], None]) -> Callable[[Progress], Lines | Table]:
+    """What shows progress: a table where there is a terminal, else lines, which go to `write`."""
+    from rich.console import Console
+
+    console = Console()
+    return (lambda progress: Table(progress, console)) if console.is_terminal else lambda p: Lines(p, write)
+
+
 class Lines:
     """Shows progress as lines, one for each event."""
 

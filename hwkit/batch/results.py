@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,12 +55,14 @@ class BatchResults:
         """
         if not self.metrics:
             return pd.DataFrame()
-        return self.frame[self.metrics].groupby(self.compared, sort=False).agg(["mean", "std", "count"])
+        numbers = pd.DataFrame(self.frame[self.metrics])
+        return pd.DataFrame(numbers.groupby(self.compared, sort=False).agg(["mean", "std", "count"]))
 
     @property
     def compared(self) -> pd.Series:
         """What each row is a result of, apart from the seed: the variant, of notebooks with the run."""
-        return self.frame["variant"] + self.frame["run"].map(lambda run: f": {run}" if run else "")
+        pairs = zip(self.frame["variant"], self.frame["run"], strict=True)
+        return pd.Series([f"{variant}: {run}" if run else variant for variant, run in pairs], self.frame.index)
 
     @property
     def summary(self) -> str:
@@ -105,7 +108,7 @@ def gather(plan: Plan) -> BatchResults:
                 problems.append(str(error))
     frame = pd.DataFrame(rows)
     wanted = MEASURED if plan.batch.kind == "experiments" else results
-    metrics = [name for name in wanted if rows and _holds_numbers(frame[name])]
+    metrics = [name for name in wanted if rows and _holds_numbers(pd.Series(frame[name]))]
     return BatchResults(plan, frame.astype(dict.fromkeys(metrics, float)), metrics, problems)
 
 
@@ -123,9 +126,10 @@ def markdown_table(
     if by_variant.empty:
         return NO_NUMBER
     rows = [["variant", "seeds", *(metric.replace("_", " ") for metric in metrics)]]
-    for variant, row in by_variant.iterrows():
+    for variant, row in by_variant.to_dict("index").items():
         count = max(int(row[metric, "count"]) for metric in metrics)
-        rows.append([str(variant), str(count), *(_mean_and_spread(row[metric], metric) for metric in metrics)])
+        shown = (_mean_and_spread(row[metric, "mean"], row[metric, "std"], metric) for metric in metrics)
+        rows.append([str(variant), str(count), *shown])
     rows = [[escaped(text) for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [" | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
@@ -133,22 +137,21 @@ def markdown_table(
     return "\n".join([f"| {lines[0]} |", f"|{rule}|", *(f"| {line} |" for line in lines[1:])])
 
 
-def _mean_and_spread(row: pd.Series, metric: str) -> str:
+def _mean_and_spread(mean: float, spread: float, metric: str) -> str:
     """Such as 0.9912 ± 0.0008; of one seed the number alone, and a dash where there is none."""
-    if not row["count"]:
+    if math.isnan(mean):
         return "–"
-    layout = ".1f" if metric == "seconds" or abs(row["mean"]) >= 100 else ".4f"
-    if 0 < abs(row["mean"]) < 0.001 or abs(row["mean"]) >= 1e7:
+    layout = ".1f" if metric == "seconds" or abs(mean) >= 100 else ".4f"
+    if 0 < abs(mean) < 0.001 or abs(mean) >= 1e7:
         layout = ".3g"
-    spread = "" if pd.isna(row["std"]) else f" ± {row['std']:{layout}}"
-    return f"{row['mean']:{layout}}{spread}"
+    return f"{mean:{layout}}" if math.isnan(spread) else f"{mean:{layout}} ± {spread:{layout}}"
 
 
 def _results(task: Task, store: Store) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """The results of a task: for each what was run, and what came out."""
     variant = task.variant
     what = {"batch": store.batch, "subject": variant.subject, "variant": variant.name, "seed": task.seed, "run": ""}
-    if variant.experiment is not None:
+    if task.notebook is None:
         row = result_row(_load(task, store))
         yield {**what, "key": task.key}, {name: row[name] for name in row if name not in what}
         return

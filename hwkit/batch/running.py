@@ -25,10 +25,11 @@ from hwkit.batch.state import Failure, StateFile, now, only_driver, read_state
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task, tasks_of
 from hwkit.batch.working import GRACE_SECONDS, Ending, Order, perform, stop
+from hwkit.experiment import Experiment
 from hwkit.errors import BatchError
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Future
 
 AHEAD = 3  # tasks with the scheduler for each place of a worker: one runs, the next ones are at hand
 ATTEMPTS = 3  # at a task whose process is killed
@@ -96,9 +97,9 @@ def run_batch(
 
 def upload_sources(store: Store, tasks: Sequence[Task]) -> None:
     """Put the notebooks, and data of the user's own, into the store, where every worker finds them."""
-    for notebook in {task.variant.notebook for task in tasks if task.variant.notebook}:
+    for notebook in {task.notebook for task in tasks if task.notebook}:
         store.write(store.own("sources", f"{notebook.digest}.ipynb"), notebook.path.read_bytes())
-    for dataset in {task.variant.experiment.dataset for task in tasks if task.variant.experiment}:
+    for dataset in {task.variant.work.dataset for task in tasks if isinstance(task.variant.work, Experiment)}:
         store.take_dataset(dataset)
 
 
@@ -138,7 +139,7 @@ class _Driver:
         self.heard: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.attempts: Counter[str] = Counter()
         self.handed_out = 0
-        self.client: Client | None = None
+        self.client: Any = None  # a distributed.Client, once connected
         self.counted_at = 0.0
         self.file: StateFile
 

@@ -104,17 +104,19 @@ class Store:
 
     def has(self, task: Task) -> bool:
         """Whether the result of one task is complete."""
-        training = task.variant.experiment is not None
-        path = self.path(task.key, MARKER) if training else self.own("notebooks", f"{task.key}.ipynb")
+        path = self.own("notebooks", f"{task.key}.ipynb") if task.notebook else self.path(task.key, MARKER)
         with _explained(path):
             return os.path.exists(path) if self.folder else self._fresh.exists(path)
 
     def done(self, tasks: Iterable[Task]) -> set[str]:
         """The keys of those tasks whose result is complete."""
         executed = self.names(self.own("notebooks"))
-        tasks = list(tasks)
-        wanted = [task.key for task in tasks if task.variant.experiment is not None]
-        done = {task.key for task in tasks if task.variant.notebook is not None and f"{task.key}.ipynb" in executed}
+        wanted, done = [], set()
+        for task in tasks:
+            if task.notebook is None:
+                wanted.append(task.key)
+            elif f"{task.key}.ipynb" in executed:
+                done.add(task.key)
         return done | self._finished_runs(wanted) if wanted else done
 
     def _finished_runs(self, keys: list[str]) -> set[str]:

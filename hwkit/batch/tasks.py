@@ -46,16 +46,14 @@ class Variant:
         tell it from the batch's other notebooks.
     options : in what it differs from other variants of the same subject.
     in_grid : whether these are a point of the grid, not a row beside it.
-    experiment : what to train, with the seed that it has without `seeds`; None for a notebook.
-    notebook : what to execute; None for an experiment.
+    work : the experiment to train, with the seed that it has without `seeds`, or the notebook to execute.
     parameters : all parameters of the notebook but the seed.
     """
 
     subject: str
     options: dict[str, Any]
-    in_grid: bool = True
-    experiment: Experiment | None = None
-    notebook: NotebookSource | None = None
+    in_grid: bool
+    work: Experiment | NotebookSource
     parameters: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -78,9 +76,15 @@ class Task(NamedTuple):
         return self.variant.name if self.seed is None else f"{self.variant.name} seed {self.seed}"
 
     @property
-    def experiment(self) -> Experiment:
-        """What the task trains."""
-        return self.variant.experiment.replace(seed=self.seed)
+    def experiment(self) -> Experiment | None:
+        """What the task trains; None for a notebook."""
+        work = self.variant.work
+        return work.replace(seed=self.seed) if isinstance(work, Experiment) else None
+
+    @property
+    def notebook(self) -> NotebookSource | None:
+        """What the task executes; None for a training."""
+        return self.variant.work if isinstance(self.variant.work, NotebookSource) else None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -108,14 +112,14 @@ def tasks_of(batch: Batch) -> list[Task]:
 
 
 def _seeded(variant: Variant, seeds: Sequence[int] | None) -> Iterator[Task]:
-    if variant.experiment is not None:
-        seeds = seeds or (variant.experiment.seed,)
-        dataset = variant.experiment.dataset_name
-        for seed, fingerprint in zip(seeds, variant.experiment.fingerprints(seeds), strict=True):
+    if isinstance(variant.work, Experiment):
+        seeds = seeds or (variant.work.seed,)
+        dataset = variant.work.dataset_name
+        for seed, fingerprint in zip(seeds, variant.work.fingerprints(seeds), strict=True):
             yield Task(variant, seed, f"{dataset}-{fingerprint}")
     else:
         for seed in seeds or (None,):
-            yield Task(variant, seed, _notebook_key(variant, seed))
+            yield Task(variant, seed, _notebook_key(variant, variant.work.digest, seed))
 
 
 # --- Experiments ------------------------------------------------------------------------------------------------
@@ -131,13 +135,13 @@ def _trainings(batch: Batch, resolve: Callable[[str, str], str]) -> Iterator[Var
         for key, point in batch.points():
             options = {**batch.common, **point}
             try:
-                experiment = named_experiment(subject, batch.profile, **options)
+                experiment = named_experiment(subject, batch.profile or "quick", **options)
             except ExperimentError as error:
                 raise batch.error(*_blamed(batch, subject, key, point, error)) from None
             source = resolve(experiment.dataset, experiment.data)
             if source != experiment.data:
                 experiment = experiment.replace(data=source)
-            yield Variant(subject, point, key == ("grid",), experiment=experiment)
+            yield Variant(subject, point, key == ("grid",), experiment)
 
 
 def _blamed(
@@ -147,7 +151,7 @@ def _blamed(
     for section, options in ((("set",), batch.common), (key, point)):
         for name, value in options.items():
             try:
-                named_experiment(subject, batch.profile, **{name: value})
+                named_experiment(subject, batch.profile or "quick", **{name: value})
             except ExperimentError as alone:
                 if str(alone) != str(error):
                     continue
@@ -174,7 +178,7 @@ def _executions(batch: Batch, resolve: Callable[[str, str], str]) -> Iterator[Va
                 # One kernel must not draw a stand-in while another has downloaded the real data.
                 found = [resolve(dataset, given.get("data", "auto")) for dataset in datasets]
                 given["data"] = "stand-in" if "stand-in" in found else "real"
-            yield Variant(subject, point, key == ("grid",), notebook=source, parameters=given)
+            yield Variant(subject, point, key == ("grid",), source, given)
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
@@ -250,16 +254,15 @@ def _converted(batch: Batch, signature: Signature) -> Batch:
     return converted
 
 
-def _notebook_key(variant: Variant, seed: int | None) -> str:
+def _notebook_key(variant: Variant, digest: str, seed: int | None) -> str:
     """The name of the executed notebook: subject, what it differs in, seed, and a digest of all that decides it."""
     seeded = {} if seed is None else {"seed": seed}
     shown = "-".join(f"{name}={show_value(value)}" for name, value in {**variant.options, **seeded}.items())
     name = variant.subject.replace("/", "_")[:LONGEST_NAME]
     # The same text in another folder is another notebook.
     where = [] if name == variant.subject else [variant.subject]
-    text = json.dumps([variant.notebook.digest, json.loads(canonical({**variant.parameters, **seeded})), *where])
-    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-    return "-".join(filter(None, [name, _file_name(shown), digest]))
+    text = json.dumps([digest, json.loads(canonical({**variant.parameters, **seeded})), *where])
+    return "-".join(filter(None, [name, _file_name(shown), hashlib.sha256(text.encode()).hexdigest()[:10]]))
 
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.,=+-]+")

@@ -105,7 +105,7 @@ def carry_out(task: Task, order: Order, tell: Tell = lambda event: None) -> Endi
             return Ending("done", message="was there")
         tell({"event": "started"})
         with tempfile.TemporaryDirectory(prefix="hwkit-batch-") as scratch:
-            working = _Training if task.variant.experiment is not None else _Execution
+            working = _Execution if task.notebook else _Training
             ending = working(task, order, Path(scratch), tell).run()
     except HwkitError as error:
         ending = Ending("failed", message=str(error))
@@ -240,7 +240,8 @@ class _Execution(_Work):
     after_limit = "raise the limit, and `hwkit batch retry` executes it again"
 
     def prepare(self) -> None:
-        notebook = self.task.variant.notebook
+        notebook = self.task.notebook
+        assert notebook is not None
         self.source = self.scratch / notebook.path.name
         text = self.store.read(self.store.own("sources", f"{notebook.digest}.ipynb"))
         if text is None:

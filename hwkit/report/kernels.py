@@ -68,7 +68,9 @@ class ForkingProvisioner(LocalProvisioner):
             return await super().launch_kernel(cmd, **kwargs)
         self.cwd = kwargs.get("cwd") or os.getcwd()
         environment = kwargs.get("env") or dict(os.environ)
-        process = context().Process(target=_run_kernel, args=(cmd[3:], str(self.cwd), environment))
+        process = context().Process(  # pyright: ignore[reportAttributeAccessIssue]  # every context has it
+            target=_run_kernel, args=(cmd[3:], str(self.cwd), environment)
+        )
         process.start()
         self.process = _Popen(process)
         self.pid = process.pid
@@ -82,7 +84,7 @@ class _Popen:
 
     def __init__(self, process: BaseProcess) -> None:
         self.process = process
-        self.pid = process.pid
+        self.pid: Any = process.pid
 
     def poll(self) -> int | None:
         return self.process.exitcode

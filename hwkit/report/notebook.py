@@ -66,7 +66,7 @@ def use_store(folder: str) -> None:
         return
     path = Path(folder).expanduser()
     if path.is_relative_to(COLAB_DRIVE) and not (COLAB_DRIVE / "MyDrive").exists():
-        from google.colab import drive  # there in Colab only, and so is this folder
+        from google.colab import drive  # pyright: ignore[reportMissingImports]  # there in Colab only, and so is this folder
 
         drive.mount(str(COLAB_DRIVE))
     try:

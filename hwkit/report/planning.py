@@ -33,10 +33,8 @@ def planned_trainings(notebook: Mapping[str, Any], parameters: Mapping[str, Any]
     plan = _tagged(notebook, "plan")
     if not plan:
         return []
-    hwkit = importlib.import_module("hwkit")  # by name: notebooks use all of it
-
     shell = SimpleNamespace(**dict.fromkeys(MAGICS, lambda *_: None))  # magics do nothing here
-    names: dict[str, Any] = {"hwkit": hwkit, "get_ipython": lambda: shell}
+    names: dict[str, Any] = {"hwkit": importlib.import_module("hwkit"), "get_ipython": lambda: shell}
     try:
         for tree in _tagged(notebook, TAG):
             exec(compile(tree, TAG, "exec"), names)
