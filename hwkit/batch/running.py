@@ -25,8 +25,8 @@ from hwkit.batch.state import Failure, StateFile, now, only_driver, read_state
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task, tasks_of
 from hwkit.batch.working import GRACE_SECONDS, Ending, Order, perform, stop
-from hwkit.experiment import Experiment
 from hwkit.errors import BatchError
+from hwkit.experiment import Experiment
 
 if TYPE_CHECKING:
     from distributed import Future
