@@ -313,7 +313,8 @@ def read_own(path: Path) -> Dataset:
     wanted |= {name: ((size,), torch.int64) for name, size in zip(TENSORS[1::2], facts.sizes, strict=True)}
     try:
         found = files.require_tensors(files.read_tensors(path)[0], wanted)
-        dataset = _own(facts.title, facts.classes, tuple(found[name] for name in TENSORS))
+        one, two, three, four = (found[name] for name in TENSORS)
+        dataset = _own(facts.title, facts.classes, (one, two, three, four))
         if dataset.name != own.identity_of(path):
             raise ValueError("it holds another data set than its name tells")
     except (DataError, OSError, ValueError) as error:

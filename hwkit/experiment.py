@@ -238,9 +238,10 @@ class Experiment:
         With another data set, what was left to the defaults for the first one has those for the other.
         """
         check_options(changes)
-        left = {"augment": self.dataset in AUGMENTED, **_network_defaults(datasets.facts(self.dataset))}
         if changes.get("dataset", self.dataset) != self.dataset:
-            changes = {**{field: None for field, value in left.items() if getattr(self, field) == value}, **changes}
+            defaults = {"augment": self.dataset in AUGMENTED, **_network_defaults(datasets.facts(self.dataset))}
+            left = {field: None for field, value in defaults.items() if getattr(self, field) == value}
+            changes = {**left, **changes}
         return dataclasses.replace(self, **changes)
 
     def varied(self, **changes: Any) -> Experiment:

@@ -36,7 +36,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from hwkit import datasets, models
+from hwkit import models
+from hwkit.datasets import own
 from hwkit.engine import catalogue, code, files, provenance, run_files
 from hwkit.engine.run_files import SNAPSHOT, UNREADABLE, damaged, exists, is_finished
 from hwkit.errors import RunError, did_you_mean
@@ -258,7 +259,7 @@ def load_folder(folder: Path) -> Run:
             f"{folder} was trained by a newer hwkit (training version {metrics['training_version']}, this one has "
             f"{TRAINING_VERSION}); update hwkit"
         )
-    datasets.own.look_in(folder.parent)
+    own.look_in(folder.parent)
     described = Run(folder, None, metrics)  # type: ignore[arg-type]
     try:
         experiment = described._parsed(

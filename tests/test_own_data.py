@@ -24,8 +24,9 @@ from PIL import Image
 
 import hwkit
 from hwkit import data, doctor, models, runs, training
+from hwkit.batch.file import read_batch
 from hwkit.batch.storage import Store
-from hwkit.batch.tasks import Task, Variant, _seeded
+from hwkit.batch.tasks import tasks_of
 from hwkit.cli import main
 from hwkit.datasets import own
 from hwkit.engine import files
@@ -444,14 +445,15 @@ def test_the_header_of_a_copy_is_read_alone(own_store: Path) -> None:
 # --------------------------------------------------------------------------------------------------------- batches
 
 
-def _task(made: hwkit.Dataset) -> Task:
-    experiment = Experiment(dataset=made).varied(model=functools.partial(SharedLayer, 1, 2))
-    return next(iter(_seeded(Variant("bars", {}, experiment=experiment), [3])))
-
-
-def test_a_task_of_a_batch_is_named_as_its_run(own_store: Path) -> None:
-    task = _task(dataset())
-    assert task.key == runs.folder_of(task.experiment).name
+def test_a_batch_file_names_data_by_its_identity(own_store: Path, tmp_path: Path) -> None:
+    made = dataset((28, 28), 3)
+    (tmp_path / "study.yaml").write_text(
+        f"experiments: [mnist, mnist-l2]\nprofile: quick\nseeds: 2\nset: {{dataset: {made.identity}}}\n"
+    )
+    tasks = tasks_of(read_batch(tmp_path / "study.yaml"))
+    assert [task.key for task in tasks] == [runs.folder_of(task.experiment).name for task in tasks]
+    assert {task.experiment.dataset for task in tasks} == {made.identity}
+    assert len(tasks) == 4
 
 
 def test_a_batch_puts_data_into_its_store_where_its_workers_find_it(own_store: Path, tmp_path: Path) -> None:
@@ -608,6 +610,7 @@ BAD_ARRAYS: list[tuple[dict[str, object], str]] = [
     ({"test_images": RGB}, "train_images are of 1 x 20 x 20 .* and test_images of 3 x 20 x 20"),
     ({"name": "mnist"}, "name must be .* and none of mnist, cifar10, .*; it is 'mnist'"),
     ({"name": ""}, "name must be"),
+    ({"name": 7}, "name must be"),
 ]
 
 

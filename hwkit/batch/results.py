@@ -152,7 +152,7 @@ def _results(task: Task, store: Store) -> Iterator[tuple[dict[str, Any], dict[st
     variant = task.variant
     what = {"batch": store.batch, "subject": variant.subject, "variant": variant.name, "seed": task.seed, "run": ""}
     if task.notebook is None:
-        row = result_row(_load(task, store))
+        row = result_row(_load(task, store))  # pyright: ignore[reportArgumentType]  # a cached property is one
         yield {**what, "key": task.key}, {name: row[name] for name in row if name not in what}
         return
     what |= {"key": task.key, "seed": task.parameters.get("seed")}

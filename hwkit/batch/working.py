@@ -201,14 +201,20 @@ class _Training(_Work):
 
     after_limit = "`hwkit batch retry` resumes it from its checkpoint"
 
+    @property
+    def experiment(self) -> Experiment:
+        """What is trained."""
+        assert self.task.experiment is not None
+        return self.task.experiment
+
     def prepare(self) -> None:
         if not self.store.folder:
-            self.store.give_dataset(self.task.experiment.dataset, self.home)
+            self.store.give_dataset(self.experiment.dataset, self.home)
             self.store.download_run(self.task.key, self.home)
         self.uploaded_at = self.checkpoint_time()
 
     def job(self) -> Job:
-        return Job(_train, (self.task.experiment, str(self.home), self.order.cores, str(self.log)))
+        return Job(_train, (self.experiment, str(self.home), self.order.cores, str(self.log)))
 
     def finish(self, outcome: Outcome) -> Ending:
         if outcome.error:

@@ -667,7 +667,7 @@ def judge(none: PenaltyRun, faulty: PenaltyRun, repaired: PenaltyRun) -> Judgeme
     plain, wrong = none.norms.loc[common], faulty.norms.loc[common]
     faulty_change = float(np.max(((wrong - plain).abs() / plain).to_numpy()))
     norms = {run.version: overall_norm(run.norms.loc[common[-1]]) for run in (none, faulty, repaired)}
-    gradients = faulty.penalties["gradient"]
+    gradients: Any = faulty.penalties["gradient"]
     gradient = None if gradients.isna().all() else overall_norm(gradients.fillna(0.0))
     repaired_gradient = overall_norm(repaired.penalties["gradient"].fillna(0.0))
     expected = repaired.experiment.l2 * overall_norm(repaired.penalties["norm"])
@@ -680,7 +680,7 @@ def judge(none: PenaltyRun, faulty: PenaltyRun, repaired: PenaltyRun) -> Judgeme
     return Judgement(
         outcome=outcome,
         iteration=int(common[-1]),
-        value=float(faulty.penalties["value"].sum()),
+        value=float(np.sum(faulty.penalties["value"].to_numpy())),
         cross_entropy=faulty.record["cross_entropy"].tolist()[0],
         gradient=gradient,
         repaired_gradient=repaired_gradient,

@@ -232,7 +232,7 @@ def _picture(path: Path, shape: tuple[int, int] | None) -> np.ndarray:
             picture = ImageOps.exif_transpose(opened)
             if picture.mode.startswith(("I", "F")):
                 raise DataError(f"{path} has more than 8 bits per pixel (mode {picture.mode}); convert it to 8")
-            if picture.has_transparency_data and picture.convert("RGBA").getextrema()[3][0] < 255:
+            if picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
                 raise DataError(f"{path} has transparent pixels and thus 4 channels; put it on a background")
             picture = picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
             return np.asarray(ImageOps.fit(picture, (shape[1], shape[0])) if shape else picture)
@@ -253,7 +253,7 @@ def facts_of(name: str, classes: Sequence[Any] | None, tensors: Tensors) -> Fact
     classes : their names by label; None numbers them.
     tensors : uint8 (N, C, H, W) and int64 (N,), for training and for the test.
     """
-    if not is_own(f"{name}@{'0' * 12}") or name in DATASETS:
+    if not isinstance(name, str) or not is_own(f"{name}@{'0' * 12}") or name in DATASETS:
         taken = ", ".join(DATASETS)
         raise DataError(f"name must be 1 to 60 letters, digits, - and _, and none of {taken}; it is {name!r:.80}")
     train_images, train_labels, test_images, test_labels = tensors
@@ -270,7 +270,8 @@ def facts_of(name: str, classes: Sequence[Any] | None, tensors: Tensors) -> Fact
     names = _class_names(classes, train_labels)
     _check_labels(names, train_labels, test_labels)
     mean, std = _moments(train_images)
-    return Facts(name, tuple(train_images.shape[1:]), names, len(train_labels), len(test_labels), mean, std)
+    channels, height, width = train_images.shape[1:]
+    return Facts(name, (channels, height, width), names, len(train_labels), len(test_labels), mean, std)
 
 
 def _class_names(classes: Sequence[Any] | None, labels: Tensor) -> tuple[str, ...]:
@@ -306,7 +307,9 @@ def _check_labels(names: tuple[str, ...], train_labels: Tensor, test_labels: Ten
 
 def _moments(images: Tensor) -> tuple[float, float]:
     """Mean and standard deviation of all pixels, scaled to [0, 1], from exact counts: the same on every machine."""
-    counts = sum(torch.bincount(part.flatten(), minlength=256) for part in images.split(1000))
+    counts = torch.zeros(256, dtype=torch.int64)
+    for part in images.split(1000):
+        counts += torch.bincount(part.flatten(), minlength=256)
     values = list(enumerate(counts.tolist()))
     count = sum(n for _, n in values)
     total, squares = sum(v * n for v, n in values), sum(v * v * n for v, n in values)

@@ -107,7 +107,7 @@ def read_facts(path: Path) -> Facts:
     """
     try:
         about, size = files.read_about(path)
-        facts = _checked_facts(about)
+        facts = checked_facts(about)
         if _identity(about) != identity_of(path):
             raise ValueError("it describes another data set")
         # An image is bytes, a label is an int64.
@@ -141,7 +141,7 @@ def damaged(path: Path, error: Exception) -> DataError:
     )
 
 
-def _checked_facts(about: dict[str, Any]) -> Facts:
+def checked_facts(about: dict[str, Any]) -> Facts:
     """The facts in a description; ValueError, KeyError or TypeError unless a data set can have them."""
     given = {name: about[name] for name in DESCRIBED}
     facts = Facts(**{**given, "shape": tuple(given["shape"]), "classes": tuple(given["classes"])})

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import typst
 from fontTools import unicodedata as scripts
@@ -96,7 +97,7 @@ class FontSet:
             # Every character stands alone in a clipped box, which the drawing shows as a group of its own.
             "#let probe(c) = block(width: 20pt, height: 20pt, clip: true, above: 0pt, below: 0pt, text(c))\n"
         )
-        drawing = typst.compile(
+        drawing: Any = typst.compile(
             (source + cells).encode(), format="svg", font_paths=self.fonts, ignore_system_fonts=True
         )
         svg = (drawing[0] if isinstance(drawing, list) else drawing).decode()

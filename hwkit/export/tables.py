@@ -86,7 +86,7 @@ def layouts(table: Element, width: float) -> list[TableLayout]:
 
 def ground_of(cell: Cell) -> str:
     """The colour of a cell's ground: that of the span that is all its content."""
-    block = cell.blocks[0] if len(cell.blocks) == 1 else {"t": ""}
+    block: Element = cell.blocks[0] if len(cell.blocks) == 1 else {"t": ""}
     inlines = block["c"] if block["t"] in ("Plain", "Para") else []
     return of_classes(inlines[0]["c"][0][1])[1] if len(inlines) == 1 and inlines[0]["t"] == "Span" else ""
 
@@ -95,7 +95,7 @@ def without_ground(cell: Cell) -> list[Element]:
     """The blocks of a cell that has a ground, whose text then needs none."""
     (block,) = cell.blocks
     attributes, inlines = block["c"][0]["c"]
-    classes = [name for name in attributes[1] if not name.startswith("hwkit-ground-")]
+    classes = tuple(name for name in attributes[1] if not name.startswith("hwkit-ground-"))
     return [{"t": "Plain", "c": [ast.span(inlines, ast.attr(attributes[0], classes))]}]
 
 

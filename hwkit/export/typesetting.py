@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
+from typing import Any, cast
 
 import typst
 
@@ -144,7 +145,7 @@ def _compiled(source: TypstSource, text: str, root: Path, system_fonts: bool) ->
             root=root,
             font_paths=fonts,
             ignore_system_fonts=True,
-            pdf_standards=[source.pdf_standard] if source.pdf_standard else [],
+            pdf_standards=[source.pdf_standard] if source.pdf_standard else [],  # pyright: ignore[reportArgumentType]
             package_path=root,
             package_cache_path=root,
         )
@@ -192,7 +193,9 @@ def _without_bad_images(source: TypstSource, text: str, root: Path) -> str:
         if quoted not in text or Path(name).suffix not in MIME_OF_SUFFIX:
             continue
         try:
-            typst.compile(f"#image({quoted})".encode(), root=root, format="pdf", ignore_system_fonts=True)
+            # Its stub takes a root for an input.
+            compile_ = cast(Any, typst.compile)
+            compile_(f"#image({quoted})".encode(), root=str(root), format="pdf", ignore_system_fonts=True)
         except typst.TypstError as error:
             if name in source.substitutes:
                 other, content = source.substitutes[name]
@@ -212,7 +215,7 @@ def problem_of(source: str) -> str:
     try:
         with tempfile.TemporaryDirectory(prefix="hwkit-") as folder:
             (main := Path(folder) / "main.typ").write_text(f"{start}#hwkit-typst({typst_string(source)})", "utf-8")
-            typst.compile(main, root=folder, format="pdf", ignore_system_fonts=True)
+            cast(Any, typst.compile)(main, root=folder, format="pdf", ignore_system_fonts=True)
     except typst.TypstError as error:
         return _shortened(str(error))[:200]
     return ""

@@ -15,15 +15,18 @@ from hwkit.datasets import known_facts
 from hwkit.formats import duration, mean_and_all, percent, points
 from hwkit.runs import Run, Runs, as_list
 
+NAMED_CLASSES = 20  # in a sentence
+
 
 def data_summary(dataset: Dataset) -> Markdown:
     """What is in a data set and, for the stand-in, that it is one."""
     facts = known_facts(dataset.name)
     kind = "grey" if facts.channels == 1 else "colour"
+    more = ", ..." if len(dataset.classes) > NAMED_CLASSES else ""
     text = (
         f"{dataset.title} holds {len(dataset.train_labels)} training and {len(dataset.test_labels)} test images, "
         f"{kind} pictures of {facts.shape[2]}×{facts.shape[1]} pixels in {len(dataset.classes)} classes: "
-        f"{', '.join(dataset.classes)}."
+        f"{', '.join(dataset.classes[:NAMED_CLASSES])}{more}."
     )
     if dataset.source == "stand-in":
         text += (

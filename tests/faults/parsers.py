@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from nbformat import from_dict
 from PIL import Image
 
-from hwkit import runs
+from hwkit import data, runs
 from hwkit.batch import file, state, tasks
 from hwkit.batch.storage import Store
+from hwkit.datasets import own
 from hwkit.engine import files as storage
 from hwkit.engine import run_files
 from hwkit.errors import HwkitError
@@ -127,6 +128,10 @@ METRICS = st.fixed_dictionaries(
 ).map(json.dumps)
 FRONT = st.dictionaries(OPTION, JSON, max_size=4).map(yaml.safe_dump)
 CELL_OPTIONS = YAML.map(lambda text: "\n".join(f"#| {line}" for line in text.splitlines()))
+FACTS = {"title": st.text(max_size=9), "shape": st.lists(st.integers(), max_size=4), "classes": st.lists(st.text())}
+FACTS |= {name: st.integers() | JSON for name in ("train_size", "test_size")}
+FACTS |= {name: st.floats() | JSON for name in ("mean", "std")}
+DESCRIPTION = st.fixed_dictionaries({name: known | JSON for name, known in FACTS.items()}).map(json.dumps)
 SETTINGS = st.dictionaries(st.sampled_from([*ReportSettings.__dataclass_fields__, "typo"]), JSON, max_size=4).map(
     json.dumps
 )
@@ -206,6 +211,8 @@ PARSERS: dict[str, Parser] = {
         TENSORS, in_file(lambda path: run_files.read_checkpoint(path.parent), run_files.CHECKPOINT), (ValueError,)
     ),
     "metrics.json": Parser(TEXTS, in_file(lambda path: runs.load(path.parent), "metrics.json"), OURS),
+    "data set": Parser(TENSORS, in_file(data.read_own, "datasets/x-000000000000.safetensors"), OURS),
+    "facts": Parser(DESCRIPTION, of_object(own.checked_facts), (ValueError, KeyError, TypeError)),
     "metrics": Parser(METRICS, of_object(run_files.check_metrics), UNREADABLE),
     "environment": Parser(TEXTS, lambda content, _: runs._parse_environment(content), UNREADABLE),
     "record": Parser(CSV, lambda content, _: runs._parse_record(content), UNREADABLE),
