@@ -1,0 +1,107 @@
+"""What a page carries: arrays and a JSON description, deflated and in base64, as page/tensors.js reads them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+LARGEST_HALF = 65504
+FEW = 20_000  # numbers, at most, in a parameter that is kept as half-precision numbers whatever the others are
+
+
+class Payload:
+    """Arrays by name, and anything else that JSON can hold."""
+
+    def __init__(self) -> None:
+        self.about: dict[str, Any] = {}
+        self._described: dict[str, dict[str, Any]] = {}
+        self._chunks: list[bytes] = []
+        self._length = 0
+
+    def add(self, name: str, array: np.ndarray | Tensor, dtype: str | None = None, **description: Any) -> None:
+        """Add an array: uint8, int8, uint16, float16 or float32."""
+        array = np.ascontiguousarray(array if dtype is None else np.asarray(array).astype(dtype))
+        about = {"dtype": str(array.dtype), "shape": list(array.shape), "offset": self._length}
+        self._described[name] = about | description
+        content = array.tobytes()
+        content += b"\0" * (-len(content) % 4)
+        self._chunks.append(content)
+        self._length += len(content)
+
+    def add_weights(self, name: str, tensor: Tensor, levels: int | None) -> Tensor:
+        """Add a parameter; returns what the page will compute with.
+
+        With `levels`, 127 or fewer, its numbers are whole ones between plus and minus that, with a factor for each row,
+        the first axis; without, and if there are few of them, they have half precision.
+        """
+        values = tensor.detach().float().numpy()
+        if np.abs(values).max(initial=0) > LARGEST_HALF:
+            self.add(name, values)
+            return tensor
+        if levels is None or values.size <= FEW or values.ndim < 2:
+            self.add(name, values, "float16")
+            return torch.from_numpy(values.astype(np.float16).astype(np.float32))
+        whole, factors = quantised(values, levels)
+        self.add(f"{name}.rows", factors)
+        self.add(name, whole, scale=f"{name}.rows")
+        return torch.from_numpy(whole * factors.reshape(-1, *[1] * (values.ndim - 1)))
+
+    def encode(self) -> str:
+        """Everything as text that HTML and JSON can hold as it is."""
+        header = json.dumps({**self.about, "arrays": self._described}, separators=(",", ":"), allow_nan=False).encode()
+        header += b" " * (-len(header) % 4)
+        content = b"".join((struct.pack("<I", len(header)), header, *self._chunks))
+        return base64.b64encode(zlib.compress(content, 9)).decode()
+
+
+def quantised(values: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers, float32 (rows, ...), as whole ones, int8, and a factor for each row, float32 (rows,)."""
+    rows = values.reshape(len(values), -1)
+    factors = np.maximum(np.abs(rows).max(axis=1), 1e-30).astype(np.float32) / np.float32(levels)
+    whole = np.rint(rows / factors[:, None]).astype(np.int8)
+    return whole.reshape(values.shape), factors
+
+
+def sprite(images: np.ndarray, quality: int | None) -> tuple[bytes, np.ndarray]:
+    """Images side by side in one WebP file, and what a reader of it will see.
+
+    Parameters
+    ----------
+    images : uint8 (N, C, H, W). Those of three channels are colours; the channels of others stand below each other.
+    quality : of 100; None keeps every pixel as it is.
+    """
+    n, channels, height, width = images.shape
+    across = columns_of(n, width)
+    down = -(-n // across)
+    tiles = np.zeros((down * across, channels, height, width), np.uint8)
+    tiles[:n] = images
+    grid = tiles.reshape(down, across, channels, height, width)
+    if channels == 3:
+        sheet = Image.fromarray(grid.transpose(0, 3, 1, 4, 2).reshape(down * height, across * width, 3))
+    else:
+        sheet = Image.fromarray(grid.transpose(0, 2, 3, 1, 4).reshape(down * channels * height, across * width))
+    file = io.BytesIO()
+    options = {"lossless": True, "quality": 90} if quality is None else {"quality": quality}
+    sheet.save(file, "WEBP", exact=True, **options)
+    if quality is None:
+        return file.getvalue(), images
+    seen = np.asarray(Image.open(file).convert("RGB"))
+    if channels == 3:
+        tiles = seen.reshape(down, height, across, width, 3).transpose(0, 2, 4, 1, 3)
+    else:
+        tiles = seen[..., 0].reshape(down, channels, height, across, width).transpose(0, 3, 1, 2, 4)
+    return file.getvalue(), tiles.reshape(-1, channels, height, width)[:n]
+
+
+def columns_of(count: int, width: int) -> int:
+    """How many of `count` images stand side by side: WebP files are at most 16383 pixels wide and high."""
+    return max(1, min(100, count, 16383 // width))
