@@ -7,6 +7,9 @@ does not need it.
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import dataclasses
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -57,6 +60,14 @@ class Graph:
     features: int | None = None
     _module: fx.GraphModule | None = None
     _names: list[str] = field(default_factory=list)
+
+    def with_parameters(self, parameters: dict[str, Tensor]) -> Graph:
+        """The same network with other numbers in some of its `parameters`; only `values` of it are of use."""
+        module = copy.deepcopy(self._module)
+        for name, tensor in parameters.items():
+            with contextlib.suppress(AttributeError):  # those that were computed from others stay
+                operator.attrgetter(name)(module).data = tensor
+        return dataclasses.replace(self, _module=module)
 
     def values(self, batch: Tensor, nodes: Sequence[int]) -> dict[int, Tensor]:
         """What some nodes make of a batch, float32 (N, C, H, W)."""
@@ -219,7 +230,7 @@ class _Translation:
             return {"op": "activation", "kind": found[0], "parameters": found[1]}
         if name in _PAIRWISE:
             return self._pairwise(_PAIRWISE[name], node)
-        if name in _SAME_NUMBERS.split() or (name == "getitem" and node.args[1] == 0):
+        if name in _SAME_NUMBERS or (name == "getitem" and node.args[1] == 0):
             return self._same_numbers(node.args[0], node)
         translate: Callable[..., dict[str, Any]] | None = getattr(self, f"_{name}", None)
         if translate is None:
@@ -265,9 +276,7 @@ class _Translation:
     def _max_pool2d(self, node: fx.Node, *, input, kernel_size, stride, padding, dilation, ceil_mode):
         if _pair(dilation) != [1, 1]:
             raise _Unknown
-        windows = _windows(
-            _shape(input), _shape(node), _pair(kernel_size), _pair(stride or kernel_size), _pair(padding)
-        )
+        windows = _windows(input, node, kernel_size, stride or kernel_size, padding)
         return {"op": "maxPool", "rows": windows[0].within, "columns": windows[1].within}
 
     def _avg_pool2d(
@@ -275,9 +284,7 @@ class _Translation:
     ) -> dict[str, Any]:
         if divisor_override:
             raise _Unknown
-        windows = _windows(
-            _shape(input), _shape(node), _pair(kernel_size), _pair(stride or kernel_size), _pair(padding)
-        )
+        windows = _windows(input, node, kernel_size, stride or kernel_size, padding)
         return _averages(windows, padded=count_include_pad)
 
     def _adaptive_avg_pool2d(self, node: fx.Node, *, input, output_size) -> dict[str, Any]:
@@ -422,16 +429,14 @@ class _Windows:
     padded: list[int]
 
 
-def _windows(
-    source: list[int], result: list[int], kernel: list[int], stride: list[int], padding: list[int]
-) -> list[_Windows]:
+def _windows(source: fx.Node, result: fx.Node, kernel_size, stride, padding) -> list[_Windows]:
     found = []
-    for axis in (0, 1):
-        length = source[axis + 1]
+    options = map(_pair, (kernel_size, stride, padding))
+    for length, count, kernel, step, outside in zip(_shape(source)[1:], _shape(result)[1:], *options, strict=True):
         windows = _Windows([], [])
-        for place in range(result[axis + 1]):
-            start = place * stride[axis] - padding[axis]
-            end = min(start + kernel[axis], length + padding[axis])
+        for place in range(count):
+            start = place * step - outside
+            end = min(start + kernel, length + outside)
             windows.within.append([max(start, 0), min(end, length)])
             windows.padded.append(end - start)
         found.append(windows)

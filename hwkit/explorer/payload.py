@@ -60,7 +60,9 @@ class Payload:
         header = json.dumps({**self.about, "arrays": self._described}, separators=(",", ":"), allow_nan=False).encode()
         header += b" " * (-len(header) % 4)
         content = b"".join((struct.pack("<I", len(header)), header, *self._chunks))
-        return base64.b64encode(zlib.compress(content, 9)).decode()
+        # Most of it is weights, in which nothing repeats: a search for repetitions takes long and makes it larger.
+        deflate = zlib.compressobj(9, strategy=zlib.Z_HUFFMAN_ONLY)
+        return base64.b64encode(deflate.compress(content) + deflate.flush()).decode()
 
 
 def quantised(values: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -71,14 +73,17 @@ def quantised(values: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
     return whole.reshape(values.shape), factors
 
 
-def sprite(images: np.ndarray, quality: int | None) -> tuple[bytes, np.ndarray]:
+def sprite(images: np.ndarray, quality: int | None, step: int = 1) -> tuple[bytes, np.ndarray]:
     """Images side by side in one WebP file, and what a reader of it will see.
 
     Parameters
     ----------
     images : uint8 (N, C, H, W). Those of three channels are colours; the channels of others stand below each other.
-    quality : of 100; None keeps every pixel as it is.
+    quality : of 100; None keeps every pixel as it is, but for
+    step : to whose multiples the pixels are rounded.
     """
+    if step > 1:
+        images = np.minimum(np.rint(images / step) * step, 255).astype(np.uint8)
     n, channels, height, width = images.shape
     across = columns_of(n, width)
     down = -(-n // across)

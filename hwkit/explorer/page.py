@@ -1,0 +1,385 @@
+"""The explorer's page: one HTML file with a test set, what networks make of it, and the networks themselves."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hwkit import analysis
+from hwkit.explorer import graph as graphs
+from hwkit.explorer.graph import Graph
+from hwkit.explorer.payload import FEW, Payload, columns_of, quantised, sprite
+from hwkit.theme import CLASS_COLOURS
+
+FOLDER = Path(__file__).parent / "page"
+LIMITS = {1000: 3_000_000}  # bytes of a page with so many images; other numbers: 8 MB
+STRONGEST = 8  # images kept for each channel
+COMPONENTS = 16  # of the last hidden layer, for the map of the test set and for neighbours
+FILM = 100_000  # weights, at most, of the first layers that are kept for each moment of a training
+BATCH = 250  # images at a time
+
+# Tried in this order until the page is small enough: quality of the images (None keeps every pixel), the step to whose
+# multiples pixels are rounded, and levels of the weights (None is half precision).
+PLANS = [(None, 1, levels) for levels in (None, 127, 90, 63, 45, 31)]
+PLANS += [(None, step, levels) for step in (2, 3, 4, 6, 8) for levels in (127, 63, 31)]
+PLANS += [(None, 1, levels) for levels in (26, 22, 18, 15)]
+PLANS += [(quality, 1, levels) for quality in (98, 95, 90, 80, 60) for levels in (127, 63, 31, 15)]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A network as the page shows it.
+
+    Attributes
+    ----------
+    title : what it is called.
+    model : from float (N, C, H, W) to logits (N, classes), in evaluation mode; None if only its logits are known.
+    logits : float32 (N, classes), what it makes of the test images.
+    moments : weights at iterations of its training, if they were kept.
+    """
+
+    title: str
+    model: nn.Module | None
+    logits: Tensor
+    moments: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+
+
+def build(
+    networks: Sequence[Shown],
+    images: Tensor,
+    labels: Tensor,
+    names: Sequence[str],
+    *,
+    title: str,
+    mean: float | Sequence[float] = 0.0,
+    std: float | Sequence[float] = 1.0,
+    most: int = 1000,
+    state: dict[str, Any] | None = None,
+) -> str:
+    """The page of one network, or of two beside each other, as the text of an HTML file.
+
+    Parameters
+    ----------
+    images : of the test set, uint8 (N, C, H, W).
+    labels : int64 (N,).
+    names : of the classes.
+    mean, std : of pixels in [0, 1], for all channels or for each: the networks take (pixel / 255 - mean) / std.
+    most : how many images the page carries at most; misclassified ones come first.
+    state : what is shown first, such as {"image": 17}; as in the page's address.
+    """
+    logits = torch.stack([network.logits for network in networks])
+    wrong = (logits.argmax(dim=2) != labels).any(dim=0)
+    chosen = choose(wrong, most, always=(state or {}).get("image"))
+    images, shown_labels = images[chosen], labels[chosen]
+    channels = images.shape[1]
+    scale = [torch.as_tensor(value, dtype=torch.float32).expand(channels).view(-1, 1, 1) for value in (mean, std)]
+
+    def prepared(pixels: Tensor) -> Tensor:
+        return (pixels.float() / 255 - scale[0]) / scale[1]
+
+    traced, problems = zip(*(_trace(network, tuple(images.shape[1:])) for network in networks), strict=True)
+    parameters = [graph.parameters for graph in traced]
+    assets = _assets()
+    limit = LIMITS.get(most, 8_000_000) * len(networks) - sum(map(len, assets))
+    (quality, step, levels), file, seen = _plan(images.numpy(), parameters, limit)
+
+    payload = Payload()
+    payload.about |= {
+        "title": title,
+        "names": list(names),
+        "colours": list(CLASS_COLOURS),
+        "shape": list(images.shape[1:]),
+        "mean": scale[0].flatten().tolist(),
+        "std": scale[1].flatten().tolist(),
+        "ink": _ink(images),
+        "images": {"count": len(images), "of": len(labels), "columns": columns_of(len(images), images.shape[3])},
+        "quality": quality,
+        "step": step,
+        "state": state or {},
+        "networks": [],
+    }
+    payload.add("sprite", np.frombuffer(file, np.uint8))
+    payload.add("numbers", chosen.numpy(), "float32")
+    payload.add("labels", shown_labels.numpy(), "uint16")
+    batches = [prepared(chunk) for chunk in torch.from_numpy(np.array(seen)).split(BATCH)]
+    for place, (network, graph, problem) in enumerate(zip(networks, traced, problems, strict=True)):
+        about = _add_network(payload, f"{place}/", network, graph, labels, chosen, batches, levels)
+        payload.about["networks"].append(about | {"problem": problem})
+    if len(networks) == 2:
+        payload.about["pairs"] = _pairs(*(logits.argmax(dim=2) == labels))
+    return document(title, payload.encode(), assets)
+
+
+def _pairs(a: Tensor, b: Tensor) -> dict[str, Any]:
+    """How often both, one or neither of two networks are right, bool (N,) each, and what McNemar's test says."""
+    only = [int((a & ~b).sum()), int((b & ~a).sum())]
+    p = analysis.mcnemar_p_value(*only)
+    return {"both": int((a & b).sum()), "only": only, "neither": int((~a & ~b).sum()), "p": p}
+
+
+def choose(wrong: Tensor, most: int, always: int | None = None) -> Tensor:
+    """Which images a page carries, int64 (N,), in their order: misclassified ones, half of all at most, and others.
+
+    Evenly spread over the test set, so that the same ones are chosen of every run that errs on the same.
+    """
+    count = len(wrong)
+    if count <= most:
+        return torch.arange(count)
+    candidates = wrong.nonzero().squeeze(1)
+    first = _spread(candidates, most // 2)
+    rest = (~wrong).nonzero().squeeze(1)
+    chosen = torch.cat([first, _spread(rest, most - len(first))])
+    if always is not None and always not in chosen:
+        chosen[-1] = always
+    return chosen.sort().values
+
+
+def _spread(candidates: Tensor, most: int) -> Tensor:
+    if len(candidates) <= most:
+        return candidates
+    return candidates[(torch.arange(most) * len(candidates)) // most]
+
+
+def _trace(network: Shown, shape: tuple[int, int, int]) -> tuple[Graph, str | None]:
+    """A network's graph, and a sentence on what the page cannot do with it."""
+    if network.model is None:
+        return Graph(), f"{network.title} is shown by its predictions alone: its network is not at hand."
+    try:
+        found = graphs.trace(network.model, shape)
+    except Exception as error:  # torch.export raises whatever it meets
+        reason = str(error).strip().partition("\n")[0][:200]
+        return Graph(), f"{network.title} is shown by its predictions alone: its network cannot be traced ({reason})."
+    if found.unknown:
+        needs = "the layers before it are" if found.stages else "only predictions are"
+        return found, f"This page cannot compute {', '.join(found.unknown)}; {needs} shown."
+    return found, None
+
+
+def _plan(
+    images: np.ndarray, parameters: Sequence[dict[str, Tensor]], limit: int
+) -> tuple[tuple[int | None, int, int | None], bytes, np.ndarray]:
+    """The best plan that fits into a number of bytes, the file of the images and how they look in it."""
+    tensors = [tensor for each in parameters for tensor in each.values()]
+    rest = 120_000 + 60 * len(images)  # logits, strongest images and so on
+    weights = {levels: sum(_bytes_of(tensor, levels) for tensor in tensors) for levels in {plan[2] for plan in PLANS}}
+    sprites: dict[tuple[int | None, int], tuple[bytes, np.ndarray]] = {}
+    for plan in PLANS:
+        quality, step, levels = plan
+        room = 3 / 4 * limit - rest - weights[levels]
+        if room < 0.05 * images.size / (1 if quality is None else 4) and plan != PLANS[-1]:
+            continue  # not worth trying
+        if (quality, step) not in sprites:
+            sprites[quality, step] = sprite(images, quality, step)
+        if len(sprites[quality, step][0]) <= room:
+            break
+    return plan, *sprites[quality, step]
+
+
+def _bytes_of(tensor: Tensor, levels: int | None) -> float:
+    """About how many bytes a parameter takes: a Huffman code comes close to the entropy of its whole numbers."""
+    if levels is None or tensor.numel() <= FEW or tensor.ndim < 2:
+        return 2.0 * tensor.numel()
+    counts = np.bincount(quantised(tensor.float().numpy(), levels)[0].astype(np.int64).ravel() + levels)
+    shares = counts[counts > 0] / tensor.numel()
+    return tensor.numel() * float(-(shares * np.log2(shares)).sum()) / 8 + 4 * len(tensor)
+
+
+def _ink(images: Tensor) -> float:
+    """What part of the side the marks of gray images on a black ground fill; 0 of other images.
+
+    Of MNIST 20 / 28: drawings from outside are fitted into as much.
+    """
+    if images.shape[1] != 1:
+        return 0.0
+    some = images[:200, 0]
+    border = torch.cat([some[:, 0], some[:, -1], some[:, :, 0], some[:, :, -1]], dim=1)
+    if border.float().mean() > 0.05 * 255:
+        return 0.0
+    marked = some > 0.2 * 255
+    sides = torch.stack([marked.any(dim=axis).sum(dim=1) for axis in (1, 2)]).amax(dim=0)
+    return float(sides.median()) / some.shape[-1]
+
+
+def _add_network(
+    payload: Payload,
+    prefix: str,
+    network: Shown,
+    graph: Graph,
+    labels: Tensor,
+    chosen: Tensor,
+    batches: Sequence[Tensor],
+    levels: int | None,
+) -> dict[str, Any]:
+    """Put a network, and what it makes of the images, into a payload; returns what the page reads of it as JSON."""
+    predicted = network.logits.argmax(dim=1)
+    classes = network.logits.shape[1]
+    counts = torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
+    payload.add(f"{prefix}confusion", counts.numpy(), "float32")
+    payload.add(f"{prefix}right", (predicted == labels)[chosen].numpy(), "uint8")
+    payload.add(f"{prefix}logits", network.logits[chosen].numpy(), "float16")
+    about: dict[str, Any] = {
+        "title": network.title,
+        "accuracy": float((predicted == labels).double().mean()),
+        "nodes": graph.nodes,
+        "stages": [vars(stage) for stage in graph.stages],
+        "features": None,
+        "levels": levels,
+    }
+    if not graph.nodes:
+        return about
+    kept = {
+        name: payload.add_weights(f"{prefix}weight/{name}", tensor, levels) for name, tensor in graph.parameters.items()
+    }
+    complete = not graph.unknown
+    output = len(graph.nodes) - 1
+    wanted = [stage.node for stage in graph.stages] if complete else []
+    if complete and graph.features is not None:
+        about["features"] = graph.features
+        wanted.append(graph.features)
+    found = _over(batches, graph, wanted)
+    for stage in graph.stages if complete else []:
+        largest = _by_channel(found[stage.node], "max")
+        best = largest.topk(min(STRONGEST, len(largest)), dim=0).indices.T
+        payload.add(f"{prefix}strongest/{stage.node}", best.numpy(), "uint16")
+        payload.add(f"{prefix}largest/{stage.node}", largest.amax(dim=0).clamp(-60000, 60000).numpy(), "float16")
+    if complete:
+        again = _over(batches, graph.with_parameters(kept), [output])[output].argmax(dim=1)
+        about["agreement"] = int((again == predicted[chosen]).sum())
+    if about["features"] is not None:
+        plane = _Plane.of(_by_channel(found[graph.features], "mean"))
+        positions = plane.place(_by_channel(found[graph.features], "mean"))
+        payload.add_weights(f"{prefix}places", positions.T.contiguous(), 127 if len(positions) > 2000 else None)
+        payload.add(f"{prefix}axes", plane.axes.T.contiguous().numpy(), "float16")
+        payload.add(f"{prefix}centre", plane.centre.numpy(), "float32")
+        about["explained"] = plane.explained.tolist()
+        if len(network.moments) > 2:
+            about["film"] = _add_film(payload, f"{prefix}film/", network, graph, labels[chosen], batches, plane)
+    return about
+
+
+def _over(batches: Sequence[Tensor], graph: Graph, nodes: Sequence[int]) -> dict[int, Tensor]:
+    """Values of nodes for all images; of maps the maximum and the mean of each, (N, channels, 2)."""
+    parts: dict[int, list[Tensor]] = {node: [] for node in nodes}
+    for batch in batches:
+        # A network whose export is bound to two images at a time gets them two at a time.
+        for node, values in graph.values(batch, nodes).items():
+            if values.dim() == 4:
+                values = torch.stack([values.amax(dim=(2, 3)), values.mean(dim=(2, 3))], dim=2)
+            parts[node].append(values)
+    return {node: torch.cat(values) for node, values in parts.items()}
+
+
+def _by_channel(values: Tensor, reduction: str) -> Tensor:
+    """One number for each image and channel, float32 (N, channels)."""
+    if values.dim() == 3:
+        return values[:, :, 0 if reduction == "max" else 1]
+    return values
+
+
+@dataclass
+class _Plane:
+    """The principal components of the directions of features."""
+
+    centre: Tensor
+    axes: Tensor
+    explained: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor) -> _Plane:
+        """Of features, float32 (N, features); the largest entry of each axis is positive, so that signs are settled."""
+        # Directions alone: an image that excites everything strongly would push all others into a corner.
+        directions = F.normalize(features, dim=1)
+        centre = directions.mean(dim=0)
+        centred = (directions - centre).double()
+        variances, vectors = torch.linalg.eigh(centred.T @ centred)
+        axes = vectors[:, -COMPONENTS:].flip(1)
+        axes = axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()
+        explained = variances[-COMPONENTS:].flip(0) / variances.sum().clamp_min(1e-12)
+        return cls(centre, axes.float(), explained[:2])
+
+    def place(self, features: Tensor) -> Tensor:
+        """Where features lie, float32 (N, components)."""
+        return (F.normalize(features, dim=1) - self.centre) @ self.axes
+
+
+def _add_film(
+    payload: Payload,
+    prefix: str,
+    network: Shown,
+    graph: Graph,
+    labels: Tensor,
+    batches: Sequence[Tensor],
+    plane: _Plane,
+) -> dict[str, Any]:
+    """Put the moments of a training into a payload: predictions, places, and the weights of the first layers."""
+    output = len(graph.nodes) - 1
+    small, total = [], 0
+    for node in graph.nodes:
+        name = node.get("weight", "")
+        if node["op"] == "convolution" and total + graph.parameters[name].numel() <= FILM:
+            small += [name, *([node["bias"]] if "bias" in node else [])]
+            total += graph.parameters[name].numel()
+        elif node["op"] in ("convolution", "linear"):
+            break
+    predicted, places = [], []
+    for iteration, weights in network.moments.items():
+        known = {name: weights[name] for name in graph.parameters if name in weights}
+        found = _over(batches, graph.with_parameters(known), [output, graph.features])
+        predicted.append(found[output].argmax(dim=1))
+        places.append(plane.place(_by_channel(found[graph.features], "mean"))[:, :2])
+        for name in small:
+            payload.add_weights(f"{prefix}{iteration}/{name}", known[name], 127)
+    payload.add(f"{prefix}predicted", torch.stack(predicted).numpy(), "uint16")
+    payload.add(f"{prefix}places", torch.stack(places).numpy(), "float16")
+    accuracies = (torch.stack(predicted) == labels).double().mean(dim=1)
+    return {"iterations": list(network.moments), "accuracies": accuracies.tolist(), "weights": small}
+
+
+def document(title: str, payload: str, assets: tuple[str, str] | None = None) -> str:
+    """A page as one HTML file that needs nothing else."""
+    style, code = assets or _assets()
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{style}</style></head><body>"
+        '<main id="app" aria-busy="true"><p class="loading">Opening the explorer …</p></main>'
+        f'<script type="text/plain" id="payload">{payload}</script>'
+        f'<script id="code">{code}</script></body></html>'
+    )
+
+
+def _assets() -> tuple[str, str]:
+    """The page's style and code."""
+    return (FOLDER / "page.css").read_text(encoding="utf-8"), bundle(FOLDER / "main.js")
+
+
+def bundle(entry: Path) -> str:
+    """An ES module and all that it imports, as one script.
+
+    Modules of this package import names from each other, "import { a, b } from './c.js'", and give no name twice.
+    """
+    seen: dict[Path, str] = {}
+
+    def visit(path: Path) -> None:
+        if path in seen:
+            return
+        seen[path] = ""  # in a circle, whoever comes first waits for functions only
+        text = path.read_text(encoding="utf-8")
+        for name in re.findall(r'^import [^;]*? from "(\./[\w.]+)";', text, re.MULTILINE):
+            visit(path.parent / name)
+        text = re.sub(r"^import [^;]*;\n", "", text, flags=re.MULTILINE)
+        del seen[path]
+        seen[path] = re.sub(r"^export ", "", text, flags=re.MULTILINE)
+
+    visit(entry)
+    # In a script, "</script" would end it.
+    return ('(() => {"use strict";\n' + "\n".join(seen.values()) + "})();").replace("</script", "<\\/script")
