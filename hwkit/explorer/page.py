@@ -30,8 +30,8 @@ BATCH = 250  # images at a time
 # Tried in this order until the page is small enough: quality of the images (None keeps every pixel), the step to whose
 # multiples pixels are rounded, and levels of the weights (None is half precision).
 PLANS = [(None, 1, levels) for levels in (None, 127, 90, 63, 45, 31)]
-PLANS += [(None, step, levels) for step in (2, 3, 4, 6, 8) for levels in (127, 63, 31)]
-PLANS += [(None, 1, levels) for levels in (26, 22, 18, 15)]
+PLANS += [(None, step, levels) for levels in (127, 63, 31) for step in (2, 3, 4, 6, 8)]
+PLANS += [(None, 1, levels) for levels in (26, 22, 18, 15, 11, 7)]
 PLANS += [(quality, 1, levels) for quality in (98, 95, 90, 80, 60) for levels in (127, 63, 31, 15)]
 
 
@@ -89,7 +89,8 @@ def build(
     traced, problems = zip(*(_trace(network, tuple(images.shape[1:])) for network in networks), strict=True)
     parameters = [graph.parameters for graph in traced]
     assets = _assets()
-    limit = LIMITS.get(most, 8_000_000) * len(networks) - sum(map(len, assets))
+    films = sum(FILM * len(network.moments) for network in networks if len(network.moments) > 2)
+    limit = LIMITS.get(most, 8_000_000) * len(networks) - sum(map(len, assets)) - 4 * films // 3
     (quality, step, levels), file, seen = _plan(images.numpy(), parameters, limit)
 
     payload = Payload()

@@ -37,6 +37,14 @@ export function scaleOf(values) {
   return { low: 0, high: high || 1, colours: SCALES.viridis };
 }
 
+/** RGBA pixels of numbers on a scale, the clearer the nearer to 0. */
+export function paintOver(values, scale) {
+  const pixels = paint(values, scale);
+  const reach = Math.max(Math.abs(scale.low), Math.abs(scale.high)) || 1;
+  values.forEach((value, i) => (pixels[4 * i + 3] = Math.min(255, (400 * Math.abs(value)) / reach)));
+  return pixels;
+}
+
 /** RGBA pixels of numbers on a scale. */
 export function paint(values, { low, high, colours }, from = 0, length = values.length) {
   const pixels = new Uint8ClampedArray(4 * length);

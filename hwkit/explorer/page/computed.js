@@ -20,7 +20,7 @@ export function computedView(app) {
     const values = stage && state.values?.[stage.node];
     if (!values) return;
     const node = shown.network.nodes[stage.node];
-    const channel = Math.min(state.channel, node.shape[0] - 1);
+    const channel = Math.min(state.channel ?? 0, node.shape[0] - 1);
     const sheet = sheetOf(values, node.shape, shown.place, app, stage);
     const last = stage.weighted === shown.about.stages.at(-1).weighted;
     const title = last ? `${stage.label}: ${app.names[channel]}` : `${stage.label}, channel ${channel}`;
@@ -35,7 +35,7 @@ export function computedView(app) {
   }, here);
   store.view(["stage", "channel", "network"], () => {
     const { stage, state, shown } = app;
-    if (stage) excited.replaceChildren(...whatExcites(app, stage, Math.min(state.channel, shown.network.nodes[stage.node].shape[0] - 1)));
+    if (stage) excited.replaceChildren(...whatExcites(app, stage, Math.min(state.channel ?? 0, shown.network.nodes[stage.node].shape[0] - 1)));
     roving(excited, ".thumb");
   }, here);
   store.view(["tab"], ({ tab }) => {

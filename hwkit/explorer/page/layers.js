@@ -29,6 +29,10 @@ export function layersView(app, panel) {
     shownFor = stage;
     const order = [...sheet.strengths.keys()];
     if (ordering === "strongest") order.sort((a, b) => sheet.strengths[b] - sheet.strengths[a] || a - b);
+    if (state.channel === null || state.channel >= sheet.channels) {
+      const strongest = sheet.strengths.indexOf(Math.max(...sheet.strengths));
+      app.set({ channel: strongest, unit: null });
+    }
     const live = sheet.rectified ? order.filter((c) => sheet.strengths[c] > 0) : order;
     const silent = order.length - live.length;
     const visible = all ? order : live.slice(0, MOST_TILES);

@@ -156,7 +156,7 @@ class App {
       otherValues: null,
       tab: given.tab in TABS ? given.tab : named >= 0 ? "layers" : "images",
       stage: Math.max(named, 0),
-      channel: Number(given.channel) || 0,
+      channel: given.channel === undefined ? null : Number(given.channel),
       unit: null,
       filter: NO_FILTER,
       sort: "loss",
@@ -174,7 +174,7 @@ class App {
     const { image, tab, channel, network } = this.state;
     const parts = { tab, layer: this.stage?.label, channel, network };
     if (image !== null) parts.image = this.images.numbers[image];
-    return new URLSearchParams(Object.entries(parts).filter(([, value]) => value !== undefined)).toString();
+    return new URLSearchParams(Object.entries(parts).filter(([, value]) => value !== undefined && value !== null)).toString();
   }
 
   #remember() {

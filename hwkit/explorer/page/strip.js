@@ -38,7 +38,7 @@ function cards(app, about, graph) {
           class: "stage",
           "data-layer": stage.label,
           "aria-label": `${stage.label}, ${stage.kind}, ${shapeText(shape)}`,
-          onclick: () => app.look(place, 0),
+          onclick: () => app.look(place, null),
         },
         pixelCanvas(1, 1, { "aria-hidden": "true" }),
         h("span", { class: "label" }, h("b", {}, stage.label), h("small", {}, shapeText(shape))),

@@ -3,6 +3,7 @@
 import { h, percent, pixelCanvas, roving } from "./dom.js";
 
 const MOST_BARS = 12;
+const NARROW = "(max-width: 720px)"; // where four bars have to do
 
 export function subjectView(app) {
   const { store, images, names } = app;
@@ -28,6 +29,7 @@ export function subjectView(app) {
   const step = (text, label, direction, condition) =>
     h("button", { "aria-label": label, title: label, onclick: () => app.step(direction, condition) }, text);
   const wrong = (place) => app.shown.predictions.predicted[place] !== images.labels[place];
+  const legend = h("small", {});
   const walk = h(
     "div",
     { class: "walk", role: "group", "aria-label": "step through the images" },
@@ -49,7 +51,8 @@ export function subjectView(app) {
       picture.setAttribute("aria-label", `test image ${images.numbers[image]}`);
     }
   });
-  store.view(["image", "values", "network", "sorted", "target", "otherValues"], (state) => {
+  matchMedia(NARROW).addEventListener("change", () => app.set({ theme: {} })); // anything that has views draw again
+  store.view(["image", "values", "network", "sorted", "target", "otherValues", "theme"], (state) => {
     const probabilities = app.probabilities();
     const known = probabilities !== null;
     bars.setAttribute("aria-busy", String(!known));
@@ -57,6 +60,8 @@ export function subjectView(app) {
     const label = state.image === null ? null : images.labels[state.image];
     const best = probabilities.indexOf(Math.max(...probabilities));
     const other = app.networks.length > 1 ? app.probabilities(1 - state.network) : null;
+    if (other) legend.replaceChildren(h("i", { class: "tick" }), app.about.networks[1 - state.network].title);
+    order.hidden = probabilities.length > MOST_BARS;
     verdict.replaceChildren(...verdictOf(names, label, best));
     order.textContent = state.sorted ? "sorted" : "by class";
     order.setAttribute("aria-label", `bars ${order.textContent}; change their order`);
@@ -78,7 +83,7 @@ export function subjectView(app) {
     { class: "subject", "aria-label": "the image that is looked at" },
     title,
     h("div", { class: "look" }, frame, h("div", { class: "about" }, verdict, walk)),
-    h("div", { class: "row between" }, h("h2", {}, "Probabilities"), order),
+    h("div", { class: "row between" }, h("h2", {}, "Probabilities"), legend, order),
     bars,
   );
 }
@@ -97,9 +102,10 @@ function verdictOf(names, label, best) {
 function barsOf(app, probabilities, other, label, best) {
   const { sorted, target } = app.state;
   const order = [...probabilities.keys()];
-  const many = order.length > MOST_BARS;
+  const most = matchMedia(NARROW).matches ? 4 : MOST_BARS;
+  const many = order.length > most;
   if (sorted || many) order.sort((a, b) => probabilities[b] - probabilities[a] || a - b);
-  const shown = order.slice(0, MOST_BARS);
+  const shown = order.slice(0, most);
   if (label !== null && !shown.includes(label)) shown[shown.length - 1] = label;
   const rows = shown.map((c) => {
     const kind = c === label ? "true" : c === best ? "best" : "";
@@ -121,7 +127,7 @@ function barsOf(app, probabilities, other, label, best) {
       h("span", { class: "value" }, percent(probabilities[c])),
     );
   });
-  if (many) rows.push(h("p", { class: "quiet" }, `and ${order.length - shown.length} less probable classes`));
+  if (many && most === MOST_BARS) rows.push(h("p", { class: "quiet" }, `and ${order.length - shown.length} less probable classes`));
   return rows;
 }
 

@@ -1,6 +1,6 @@
 // Why: what in the image a logit rests on, and which test images are alike.
 
-import { gradientOf, paint, SCALES } from "./colours.js";
+import { gradientOf, paintOver, SCALES } from "./colours.js";
 import { h, pixelCanvas, roving, segments, short } from "./dom.js";
 import { placesOf, subjectPlace } from "./embedding.js";
 
@@ -23,7 +23,7 @@ export function whyView(app) {
   const caption = h("p", { class: "quiet" });
   const progress = h("progress", { max: 1, "aria-label": "computing" });
   const alike = h("div", { class: "alike" });
-  const opacity = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: 0.75, "aria-label": "opacity of the overlay", oninput: () => {
+  const opacity = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: 0.85, "aria-label": "opacity of the overlay", oninput: () => {
     cover.style.opacity = opacity.value;
   } });
   cover.style.opacity = opacity.value;
@@ -60,7 +60,7 @@ export function whyView(app) {
     const scale = signed ? { low: -reach, high: reach, colours: SCALES.blueRed } : { low: 0, high: reach, colours: SCALES.viridis };
     cover.width = found.width;
     cover.height = found.height;
-    cover.getContext("2d").putImageData(new ImageData(paint(found.map, scale), found.width, found.height), 0, 0);
+    cover.getContext("2d").putImageData(new ImageData(paintOver(found.map, scale), found.width, found.height), 0, 0);
     cover.setAttribute("aria-label", `${METHODS[method][0]} for ${names[target]}`);
     cover.dataset.ready = `${method} ${target}`;
     const sum = found.difference === undefined ? "" : `; sum ${short(found.map.reduce((a, b) => a + b, 0))}, logit changes by ${short(found.difference)}`;
