@@ -99,6 +99,22 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
+def _explore(options: argparse.Namespace) -> int:
+    import webbrowser
+
+    from hwkit import runs
+    from hwkit.explorer import explore
+    from hwkit.paths import project_root
+
+    shown = [runs.load(reference) for reference in options.references[:2]]
+    page = explore(*shown, image=options.image, layer=options.layer, most=options.images)
+    path = page.save(options.output or project_root() / "build" / "explorer" / f"{shown[0].folder.name}.html")
+    print(path)
+    if options.output is None:
+        webbrowser.open(path.resolve().as_uri())
+    return 0
+
+
 def _data(options: argparse.Namespace) -> int:
     from hwkit.datasets import own, sources
     from hwkit.paths import data_root
@@ -386,6 +402,13 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="show one run")
     show.add_argument("reference", metavar="RUN", help="an experiment's name, or the run's folder or fingerprint")
     show.set_defaults(run=_show)
+    exploring = commands.add_parser("explore", help="look inside a run, or two beside each other, in a browser")
+    exploring.add_argument("references", nargs="+", metavar="RUN", help="one or two, as of `hwkit show`")
+    exploring.add_argument("--output", type=Path, metavar="PAGE", help="write the page there and open nothing")
+    exploring.add_argument("--images", type=int, default=1000, metavar="N", help="on the page at most (default: 1000)")
+    exploring.add_argument("--image", type=int, metavar="N", help="the test image that is shown first")
+    exploring.add_argument("--layer", metavar="NAME", help="the layer that is shown first")
+    exploring.set_defaults(run=_explore)
 
     data = commands.add_parser("data", help="show which data sets are here, and check their files")
     data.set_defaults(run=_data)

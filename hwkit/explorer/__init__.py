@@ -1,15 +1,13 @@
-"""The explorer: widgets that walk through a run, compare runs, and watch a training.
+"""The explorer: pages that look inside runs, compare them, and follow a training.
 
-`explore(run)` and `dashboard(runs)` give objects that show themselves as the last expression of a notebook cell. Where
-nobody can click, in a report, each leaves a figure instead.
-
-It is made of ipywidgets alone, whose front ends come with JupyterLab, Notebook, VS Code and Colab. What ipywidgets has
-no widget for, clicks on pictures and a pad to draw on, is HTML with a few lines of JavaScript (`bridge`).
+`explore(run)` and `dashboard(runs)` give pages that show themselves as the last expression of a notebook cell, and that
+need no kernel: everything they show travels in them, and what they compute is computed by page/, ES modules without a
+build step. `graph` translates any network for them.
 """
 
 from __future__ import annotations
 
-from hwkit.explorer.compare_runs import Dashboard, dashboard
-from hwkit.explorer.explore_run import Explorer, explore
+from hwkit.explorer.overview import dashboard
+from hwkit.explorer.show import Page, explore
 
-__all__ = ["Dashboard", "Explorer", "dashboard", "explore"]
+__all__ = ["Page", "dashboard", "explore"]

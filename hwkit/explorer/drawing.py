@@ -1,148 +1,15 @@
-"""Pictures and charts for the page, as HTML: small PNGs and SVG, each drawn in a few milliseconds."""
+"""Lines over common axes as SVG, drawn in a few milliseconds."""
 
 from __future__ import annotations
 
-import base64
-import functools
 import html
-import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
-from torch import Tensor
-
-from hwkit import theme
-
-SHEET_COLUMNS = 16
-
-
-# --- Pictures ---------------------------------------------------------------------------------------------------
-
-
-def data_uri(pixels: np.ndarray, colours: str | None = None) -> str:
-    """Pixels, uint8 (H, W) or (H, W, 3), as the address of a PNG, in a colour map of matplotlib if one is named."""
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    if colours:
-        image.putpalette(_palette(colours))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-@functools.cache
-def _palette(name: str) -> bytes:
-    colours = matplotlib.colormaps[name](np.arange(256))[:, :3]
-    return (255 * colours).round().astype(np.uint8).tobytes()
-
-
-def shades(values: Tensor | np.ndarray, low: float, high: float) -> np.ndarray:
-    """Values as uint8 of the same shape: `low` and below become 0, `high` and above 255."""
-    scaled = (np.asarray(values) - low) * (255 / max(high - low, 1e-12))
-    return scaled.clip(0, 255).astype(np.uint8)
-
-
-def pixels_of(image: Tensor) -> np.ndarray:
-    """An image, uint8 (C, H, W), as it is shown, uint8 (H, W) or (H, W, 3): digits black on white."""
-    return 255 - image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).numpy()
-
-
-def picture(address: str, size: int, text: str) -> str:
-    """A picture of so many CSS pixels width and height, with a text for those who cannot see it."""
-    return f'<img src="{address}" width="{size}" height="{size}" alt="{html.escape(text)}">'
-
-
-def thumbnails(items: Sequence[tuple[str, str, str, str]], size: int) -> str:
-    """Pictures to pick from: of each its answer, its address, its caption, and the text that says what it is."""
-    buttons = "".join(
-        f'<button data-pick="{html.escape(answer)}" tabindex="{-bool(position)}" title="{html.escape(text)}">'
-        f"{picture(address, size, text)}{html.escape(caption)}</button>"
-        for position, (answer, address, caption, text) in enumerate(items)
-    )
-    return f'<div class="hwkit-tiles">{buttons}</div>'
-
-
-def tiles(
-    pixels: np.ndarray, titles: Mapping[int, str], *, colours: str | None = None, chosen: int | None = None
-) -> str:
-    """Small square pictures to pick from by number, all in one PNG.
-
-    Parameters
-    ----------
-    pixels : uint8 (N, h, h) or (N, h, h, 3).
-    titles : of the numbers to show, in this order; the number itself stands below pictures of more than one pixel.
-    chosen : the number that is picked now.
-    """
-    count, size = len(pixels), pixels.shape[1]
-    zoom = 12 if size == 1 else max(1, round(48 / size))
-    columns, shown = min(SHEET_COLUMNS, count), zoom * size
-    sheet = np.zeros((math.ceil(count / columns) * columns, *pixels.shape[1:]), np.uint8)
-    sheet[:count] = pixels
-    sheet = sheet.reshape(-1, columns, *pixels.shape[1:]).swapaxes(1, 2)
-    sheet = sheet.reshape(-1, columns * size, *pixels.shape[3:])
-    stop = chosen if chosen in titles else next(iter(titles), None)
-    buttons = []
-    for number, title in titles.items():
-        row, column = divmod(number, columns)
-        buttons.append(
-            f'<button data-pick="{number}" tabindex="{-(number != stop)}" title="{title}" aria-label="{title}"'
-            f"{' aria-pressed=true' * (number == chosen)}>"
-            f'<i style="width:{shown}px;height:{shown}px;background-position:-{column * shown}px -{row * shown}px"></i>'
-            f"{number if size > 1 else ''}</button>"
-        )
-    style = f"--sheet:url({data_uri(sheet, colours)});--size:{columns * shown}px auto"
-    return f'<div class="hwkit-tiles{" small" * (size == 1)}" style="{style}">{"".join(buttons)}</div>'
-
-
-def bars(names: Sequence[str], values: Sequence[float], label: int | None, predicted: int) -> str:
-    """Probabilities as bars: the true class green, a wrong prediction red, and marked in words too."""
-    rows = []
-    for number, (name, value) in enumerate(zip(names, values, strict=True)):
-        colour, word = theme.NEUTRAL, ""
-        if number == predicted:
-            colour, word = theme.WRONG if label is not None else theme.TRAIN["color"], "predicted"
-        if number == label:
-            colour, word = theme.CORRECT, "true, predicted" if number == predicted else "true"
-        rows.append(
-            f'<span>{html.escape(name)}</span><span><b style="width:{70 * value:.1f}px;background:{colour}"></b>'
-            f"{value:.3f} {word}</span>"
-        )
-    return f'<div class="hwkit-bars">{"".join(rows)}</div>'
-
-
-def dot(colour: str, *, filled: bool = True) -> str:
-    """A dot of a legend, with a rim that is seen on dark and on bright pages."""
-    return f'<span class="hwkit-dot" style="background:{colour if filled else "none"}"></span>'
-
-
-def matrix(names: Sequence[str], counts: np.ndarray) -> str:
-    """A confusion matrix, int (10, 10), whose cells are picked as "true predicted"; mistakes are coloured."""
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    strength = np.sqrt(wrong / max(1, wrong.max()))
-    colours = matplotlib.colormaps["YlOrBr"](0.6 * strength)[..., :3]
-    rows = []
-    for label, name in enumerate(names):
-        cells = []
-        for predicted, count in enumerate(counts[label]):
-            background = "#D9D9D9" if label == predicted else matplotlib.colors.to_hex(colours[label, predicted])
-            what = f"{count} of true class {name}, taken for {names[predicted]}"
-            cells.append(
-                f'<td><button data-pick="{label} {predicted}" tabindex="{-(label + predicted > 0)}" '
-                f'title="{html.escape(what)}" aria-label="{html.escape(what)}" '
-                f'style="background:{background};color:#111">{count or ""}</button></td>'
-            )
-        rows.append(f'<tr><th scope="row">{html.escape(name)}</th>{"".join(cells)}</tr>')
-    head = "".join(f'<th scope="col">{html.escape(name[:6])}</th>' for name in names)
-    return f'<table class="matrix"><tr><th>true \\ predicted</th>{head}</tr>{"".join(rows)}</table>'
-
-
-# --- Charts -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -162,14 +29,14 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40
 MOST_POINTS = 400  # of one line: more than there are pixels to tell them apart
 
 
-def chart(lines: Sequence[Line], x_label: str, y_label: str, *, logarithmic: bool = False) -> str:
-    """Lines over common axes as SVG, with a legend of those that are not faint."""
+def chart(lines: Sequence[Line], x_label: str, y_label: str, *, x_end: float, logarithmic: bool = False) -> str:
+    """Lines over common axes as SVG, with a legend; `x_end` is the right end of the horizontal axis."""
     lines = [_thinned(line) for line in lines if len(line.x)]
     values = np.concatenate([line.y for line in lines] or [np.array([0.1, 1.0])])
     values = values[np.isfinite(values) & ((values > 0) | (not logarithmic))]
     span = (values.min(), values.max()) if len(values) else (0.1, 1.0)
     ticks = _powers(*span) if logarithmic else _steps(*span)
-    x_span = 0.0, max([line.x[-1] for line in lines], default=1.0)
+    x_span = 0.0, x_end
     scale = np.log10 if logarithmic else np.asarray
     low, high = (float(scale(end)) for end in (min(span[0], ticks[0]), max(span[1], ticks[-1])))
 
@@ -200,39 +67,6 @@ def chart(lines: Sequence[Line], x_label: str, y_label: str, *, logarithmic: boo
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(y_label)}">{"".join(parts)}</svg>'
     )
     return drawing + _legend([line for line in lines if not line.faint])
-
-
-def histograms(panels: Mapping[str, Sequence[tuple[str, np.ndarray, np.ndarray]]]) -> str:
-    """A small histogram per panel as SVG, on logarithmic axes of density.
-
-    Parameters
-    ----------
-    panels : by title, of each distribution its colour, its density, float (bins,), and the edges, float (bins + 1,).
-    """
-    columns, width, height = 4, 205, 120
-    rows = math.ceil(len(panels) / columns)
-    parts = []
-    for place, (title, distributions) in enumerate(panels.items()):
-        row, column = divmod(place, columns)
-        left, top = column * (width + 12), row * (height + 46) + 18
-        parts.append(_text(left + 2, top - 5, title, "start"))
-        densities = np.concatenate([density[density > 0] for _, density, _ in distributions])
-        low, high = np.log10(densities.min()) - 0.3, np.log10(densities.max()) + 0.1
-        for colour, density, edges in distributions:
-            share = (edges - edges[0]) / max(edges[-1] - edges[0], 1e-12)
-            heights = (np.log10(np.maximum(density, 10**low)) - low) / (high - low) * height
-            steps = "".join(
-                f"V{top + height - rise:.1f}H{left + width * end:.1f}"
-                for rise, end in zip(heights, share[1:], strict=True)
-            )
-            outline = f"M{left} {top + height}{steps}V{top + height}"
-            parts.append(f'<path d="{outline}" fill="{colour}" fill-opacity="0.35" stroke="{colour}"/>')
-        edges = distributions[0][2]
-        parts.append(f'<path d="M{left} {top + height}h{width}" stroke="#444"/>')
-        parts.append(_text(left + 2, top + height + 14, f"{edges[0]:.2g}", "start"))
-        parts.append(_text(left + width, top + height + 14, f"{edges[-1]:.2g}", "end"))
-    size = f"{columns * (width + 12)} {rows * (height + 46)}"
-    return f'<svg viewBox="0 0 {size}" role="img" aria-label="weight distributions">{"".join(parts)}</svg>'
 
 
 def _thinned(line: Line) -> Line:

@@ -88,9 +88,8 @@ def build(
 
     traced, problems = zip(*(_trace(network, tuple(images.shape[1:])) for network in networks), strict=True)
     parameters = [graph.parameters for graph in traced]
-    assets = _assets()
     films = sum(FILM * len(network.moments) for network in networks if len(network.moments) > 2)
-    limit = LIMITS.get(most, 8_000_000) * len(networks) - sum(map(len, assets)) - 4 * films // 3
+    limit = LIMITS.get(most, 8_000_000) * len(networks) - len(document(title, "")) - 4 * films // 3
     (quality, step, levels), file, seen = _plan(images.numpy(), parameters, limit)
 
     payload = Payload()
@@ -117,7 +116,7 @@ def build(
         payload.about["networks"].append(about | {"problem": problem})
     if len(networks) == 2:
         payload.about["pairs"] = _pairs(*(logits.argmax(dim=2) == labels))
-    return document(title, payload.encode(), assets)
+    return document(title, payload.encode())
 
 
 def _pairs(a: Tensor, b: Tensor) -> dict[str, Any]:
@@ -153,7 +152,10 @@ def _spread(candidates: Tensor, most: int) -> Tensor:
 def _trace(network: Shown, shape: tuple[int, int, int]) -> tuple[Graph, str | None]:
     """A network's graph, and a sentence on what the page cannot do with it."""
     if network.model is None:
-        return Graph(), f"{network.title} is shown by its predictions alone: its network is not at hand."
+        return Graph(), (
+            f"{network.title} is shown by its predictions alone: its network is not at hand; "
+            "hwkit.load(..., model=...) brings it."
+        )
     try:
         found = graphs.trace(network.model, shape)
     except Exception as error:  # torch.export raises whatever it meets
@@ -345,22 +347,22 @@ def _add_film(
     return {"iterations": list(network.moments), "accuracies": accuracies.tolist(), "weights": small}
 
 
-def document(title: str, payload: str, assets: tuple[str, str] | None = None) -> str:
-    """A page as one HTML file that needs nothing else."""
-    style, code = assets or _assets()
+def document(title: str, payload: str, entry: str = "main.js") -> str:
+    """A page as one HTML file that needs nothing else; `entry` is the module of its script that comes first."""
+    style, code = _assets(entry)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{html.escape(title)}</title><style>{style}</style></head><body>"
-        '<main id="app" aria-busy="true"><p class="loading">Opening the explorer …</p></main>'
+        '<main id="app" aria-busy="true"><p class="loading">Opening …</p></main>'
         f'<script type="text/plain" id="payload">{payload}</script>'
         f'<script id="code">{code}</script></body></html>'
     )
 
 
-def _assets() -> tuple[str, str]:
+def _assets(entry: str) -> tuple[str, str]:
     """The page's style and code."""
-    return (FOLDER / "page.css").read_text(encoding="utf-8"), bundle(FOLDER / "main.js")
+    return (FOLDER / "page.css").read_text(encoding="utf-8"), bundle(FOLDER / entry)
 
 
 def bundle(entry: Path) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from hwkit import analysis, plots
-from hwkit.datasets.sources import DATASETS
+from hwkit.datasets import known_facts
 from hwkit.engine import files
+from hwkit.errors import RunError
 from hwkit.explorer import page
 from hwkit.explorer.page import Shown
 from hwkit.runs import Run
@@ -19,7 +23,7 @@ HEIGHT = 780  # pixels of the page in a notebook
 
 def explore(
     run: Run, other: Run | None = None, *, image: int | None = None, layer: str | None = None, most: int = 1000
-) -> Explorer:
+) -> Page:
     """Look inside a run: its test images and mistakes, every layer, and why and what if.
 
     The page that it shows needs no kernel: it works in a notebook that was closed and opened again, and as a file.
@@ -49,7 +53,7 @@ def explore(
     if image is not None:
         analysis.example(run, image)
     shown = [_shown(one) for one in (run, other) if one is not None]
-    facts = DATASETS[run.experiment.dataset]
+    facts = known_facts(run.experiment.dataset)
     given = {"image": image, "layer": layer}
     content = page.build(
         shown,
@@ -62,55 +66,63 @@ def explore(
         most=most,
         state={name: value for name, value in given.items() if value is not None},
     )
-    return Explorer(run, content, image)
+    return Page(content, lambda: _figure(run, image), f"Explorer({run.name})", f"hwkit explorer: {run.name}")
 
 
 def _shown(run: Run) -> Shown:
     moments = run.weight_moments
     weights = {moment: run.weights_at(moment) for moment in moments} if len(moments) > 2 else {}
-    return Shown(run.name, run.model(), run.logits, weights)
+    try:
+        model = run.model()
+    except RunError:  # a network of the user's own, which was not passed to `load`
+        model = None
+    return Shown(run.name, model, run.logits, weights)
 
 
-class Explorer:
-    """The page of `explore`, which shows itself as the value of a notebook's cell.
+def _figure(run: Run, image: int | None) -> Figure:
+    """What stands in for the page where there are no frames: an image and the strongest channels of its layers."""
+    if image is None:
+        wrong = (run.logits.argmax(dim=1) != run.labels).nonzero().squeeze(1)
+        confidence = run.logits.softmax(dim=1).amax(dim=1)
+        image = int(wrong[confidence[wrong].argmax()]) if len(wrong) else 0
+    return plots.example(run, analysis.example(run, image), channels=16)
+
+
+class Page:
+    """A page that shows itself as the value of a notebook's cell.
 
     Attributes
     ----------
-    html : the page, an HTML file's text.
+    html : the text of its HTML file.
+    figure : draws what stands in for it where there are no frames.
     """
 
-    def __init__(self, run: Run, content: str, image: int | None = None) -> None:
+    def __init__(self, content: str, figure: Callable[[], Figure], text: str, title: str) -> None:
         self.html = content
-        self._run = run
-        self._image = image
+        self.figure = figure
+        self._text = text
+        self._title = title
 
     def __repr__(self) -> str:
-        return f"Explorer({self._run.name}, {len(self.html) / 1e6:.1f} MB)"
+        return self._text
 
     def save(self, path: str | Path) -> Path:
         """Write the page into a file, to be opened in any browser."""
         path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         files.replace(path, lambda temporary: temporary.write_text(self.html, encoding="utf-8"))
         return path
 
-    def figure(self) -> plots.Figure:
-        """What stands in for the page where there are no frames: an image and the strongest channels of its layers."""
-        wrong = analysis.mismatches(self._run)["index"]
-        number = self._image if self._image is not None else int(wrong.iloc[0]) if len(wrong) else 0
-        return plots.example(self._run, analysis.example(self._run, number), channels=16)
-
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The page in a frame of its own, before a figure that is seen where frames are taken out."""
+        """The page in a frame of its own, which covers a figure that is seen where frames are taken out."""
         picture, size = self.figure()._repr_png_()
         source = base64.b64encode(picture).decode()
-        folder = html.escape(str(self._run.folder))
-        # The frame covers the figure. Notebooks that are not trusted lose the frame, and the figure is left.
         content = (
             f'<div style="position:relative;min-height:{HEIGHT}px"><figure style="margin:0">'
-            f'<img src="data:image/png;base64,{source}" width="{size["width"]}" alt="an image and its hidden layers">'
-            "<figcaption>The explorer opens when this notebook is trusted (in JupyterLab: View, Activate Command "
-            f"Palette, Trust Notebook), or with <code>hwkit explore {folder}</code>.</figcaption></figure>"
-            f'<iframe title="hwkit explorer: {html.escape(self._run.name)}" srcdoc="{html.escape(self.html)}" '
+            f'<img src="data:image/png;base64,{source}" width="{size["width"]}" alt="{html.escape(self._text)}">'
+            "<figcaption>This is a page to click through. It opens when the notebook is trusted (in JupyterLab, the "
+            "command Trust Notebook), or in a browser with <code>hwkit explore</code>.</figcaption></figure>"
+            f'<iframe title="{html.escape(self._title)}" srcdoc="{html.escape(self.html)}" '
             f'style="position:absolute;inset:0;width:100%;height:{HEIGHT}px;border:0;background:#fff"></iframe></div>'
         )
         return {"text/html": content, "image/png": source, "text/plain": repr(self)}, {"image/png": size}

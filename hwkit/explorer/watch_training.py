@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import time
 from collections.abc import Sequence
+from typing import Any
 
-import ipywidgets
 import numpy as np
 from IPython.display import display
 
 from hwkit import plots, theme
 from hwkit.callbacks import Callback, Training
 from hwkit.explorer import drawing
-from hwkit.explorer.bridge import STYLE, bundle
 from hwkit.explorer.drawing import Line
 from hwkit.runs import RECORD_COLUMNS, Run
 
@@ -34,9 +35,8 @@ class LiveCurves(Callback):
     def on_start(self, training: Training) -> None:
         self.experiment = training.experiment
         self.rows: list[Sequence[float]] = list(training.rows)  # also those from before an interrupt
-        self.page = ipywidgets.HTML()
-        self.widget = ipywidgets.VBox([ipywidgets.HTML(STYLE), self.page])
-        self._display = display(self.widget, display_id=True)
+        self.html = "<p>The first record is on its way …</p>"
+        self._display = display(self._bundle(), display_id=True, raw=True)
 
     def on_record(self, training: Training, row: dict[str, float]) -> None:
         self.rows.append([row[column] for column in RECORD_COLUMNS])
@@ -57,18 +57,29 @@ class LiveCurves(Callback):
             Line(name, style["color"], x, columns[column], dashed=name == "train") for column, style, name in curves
         ]
         now = f"iteration {int(x[-1])} of {self.experiment.iterations}, {columns['seconds'][-1]:.0f} s"
-        self.page.value = (
-            f'<div class="hwkit"><b>{self.experiment.name}</b>, {now}'
-            + drawing.chart([Line("loss", black, x, columns["loss"])], "iteration", "loss", logarithmic=True)
-            + drawing.chart(accuracies, "iteration", "accuracy")
+        end = self.experiment.iterations
+        losses = [Line("loss", black, x, columns["loss"])]
+        self.html = (
+            '<div style="background:#fff;color:#222;font-size:13px;max-width:860px">'
+            f"<b>{html.escape(self.experiment.name)}</b>, {now}"
+            + drawing.chart(losses, "iteration", "loss", x_end=end, logarithmic=True)
+            + drawing.chart(accuracies, "iteration", "accuracy", x_end=end)
             + "</div>"
         )
+        self._update(self._bundle())
 
     def on_finish(self, training: Training, run: Run) -> None:
         # A GPU hands on a part of the rows only.
         self.rows = run.record[list(RECORD_COLUMNS)].to_numpy().tolist()
         self.draw()
-        # For readers without a front end, a figure.
-        data, metadata = bundle(self.widget, plots.training_curves(run), str(run))
+        # For readers of reports, a figure.
+        content, size = plots.training_curves(run)._repr_png_()
+        picture = {"image/png": base64.b64encode(content).decode(), "text/plain": str(run)}
+        self._update(self._bundle() | picture, {"image/png": size})
+
+    def _bundle(self) -> dict[str, str]:
+        return {"text/html": self.html, "text/plain": self.experiment.name}
+
+    def _update(self, data: dict[str, str], metadata: dict[str, Any] | None = None) -> None:
         if self._display is not None:  # outside a notebook nothing was displayed
-            self._display.update(data, metadata=metadata, raw=True)
+            self._display.update(data, metadata=metadata or {}, raw=True)

@@ -14,6 +14,7 @@ import { stripView } from "./strip.js";
 import { subjectView } from "./subject.js";
 import { networksOf, probabilitiesOf } from "./tasks.js";
 import { Payload } from "./tensors.js";
+import { themeButton } from "./theme.js";
 import { trainingView } from "./training.js";
 import { whatIfView } from "./whatif.js";
 import { whyView } from "./why.js";
@@ -244,7 +245,7 @@ class App {
       h("span", { class: "quiet carried" }, carried),
       h("span", { class: "space" }),
       shareMenu(this),
-      themeButton(),
+      themeButton((theme) => this.set({ theme })),
     );
   }
 
@@ -278,28 +279,4 @@ class App {
     });
     return [list, ...panels];
   }
-}
-
-/** Light, dark, or as the system has it; in a notebook, as the notebook has it. */
-function themeButton() {
-  const root = document.documentElement;
-  try {
-    const light = parent.document.body.dataset.jpThemeLight;
-    if (light) root.dataset.theme = light === "true" ? "light" : "dark";
-  } catch {
-    // a page of another origin does not tell
-  }
-  const dark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-  const button = h("button", { class: "icon", onclick: () => {
-    root.dataset.theme = dark() ? "light" : "dark";
-    name();
-    globalThis.hwkit.set({ theme: root.dataset.theme });
-  } });
-  const name = () => {
-    button.textContent = dark() ? "☀" : "☾";
-    button.title = dark() ? "light theme" : "dark theme";
-    button.setAttribute("aria-label", button.title);
-  };
-  name();
-  return button;
 }

@@ -1,6 +1,7 @@
 // A view as a picture, as code, and as an address.
 
 import { h } from "./dom.js";
+import { isDark } from "./theme.js";
 
 export function shareMenu(app) {
   const said = h("span", { class: "quiet", role: "status" });
@@ -58,7 +59,7 @@ export function svgOf(root) {
     canvas.replaceWith(picture);
   });
   copy.querySelectorAll("[hidden], .share, .tooltip").forEach((element) => element.remove());
-  const theme = document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  const theme = isDark() ? "dark" : "light";
   const style = `${document.querySelector("style").textContent}\n.copied { width: 100%; height: 100%; }`;
   const page = h("div", { class: "page", "data-theme": theme, style: `width:${width}px;height:${height}px` }, h("style", {}, style), copy);
   const content = new XMLSerializer().serializeToString(page);
