@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING
 import nbformat
 import numpy as np
 import pytest
+from hwkit.explorer.explore_run import PANELS, Explorer
 from PIL import Image
 
 from hwkit import analysis, runs
 from hwkit.explorer import index
-from hwkit.explorer.explore_run import PANELS, Explorer
 from hwkit.runs import Run
 
 if TYPE_CHECKING:

@@ -171,6 +171,23 @@ def test_every_shown_stage_has_the_values_of_its_layer() -> None:
         torch.testing.assert_close(found[stages[-1].node], model(batch))
 
 
+def test_a_network_for_one_size_of_batch_gets_its_images_in_such() -> None:
+    class Fixed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.view(int(x.shape[0]), 64)[:, :3] + torch.zeros(int(x.shape[0]), 3)
+
+    found = graph.trace(Fixed(), (1, 8, 8))
+    batch = torch.randn(7, 1, 8, 8)
+    torch.testing.assert_close(found.values(batch, [len(found.nodes) - 1])[len(found.nodes) - 1], Fixed()(batch))
+
+
+def test_tracing_leaves_the_network_as_it_was() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+    before = model[0].weight.stride()
+    graph.trace(model, (3, 8, 8))
+    assert model[0].weight.stride() == before
+
+
 def test_an_operation_that_the_page_lacks_is_named_and_what_comes_before_is_computed(tmp_path: Path) -> None:
     class Fourier(nn.Module):
         def __init__(self) -> None:

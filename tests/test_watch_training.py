@@ -10,13 +10,13 @@ from pathlib import Path
 import ipywidgets
 import pytest
 import torch
+from hwkit.explorer.bridge import VIEW_MIME
 
 import hwkit
 from hwkit import callbacks, data, runs, training
 from hwkit.errors import ExperimentError, RunError
 from hwkit.experiment import Experiment, named_experiment
 from hwkit.explorer import watch_training
-from hwkit.explorer.bridge import VIEW_MIME
 from hwkit.explorer.watch_training import LiveCurves
 from hwkit.runs import RECORD_COLUMNS
 

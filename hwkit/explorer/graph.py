@@ -59,6 +59,7 @@ class Graph:
     unknown: list[str] = field(default_factory=list)
     features: int | None = None
     _module: fx.GraphModule | None = None
+    _batch: int | None = None  # the only number of images at a time that it takes, if there is one
     _names: list[str] = field(default_factory=list)
 
     def with_parameters(self, parameters: dict[str, Tensor]) -> Graph:
@@ -71,6 +72,14 @@ class Graph:
 
     def values(self, batch: Tensor, nodes: Sequence[int]) -> dict[int, Tensor]:
         """What some nodes make of a batch, float32 (N, C, H, W)."""
+        if self._batch and len(batch) != self._batch:
+            # Such a network is asked for one batch of its size after the other, the last one filled up.
+            chunks = [
+                torch.cat([chunk, chunk[:1].expand(self._batch, *chunk.shape[1:])])
+                for chunk in batch.split(self._batch)
+            ]
+            parts = [self.values(chunk[: self._batch], nodes) for chunk in chunks]
+            return {node: torch.cat([part[node] for part in parts])[: len(batch)] for node in nodes}
         wanted = {self._names[node]: node for node in nodes}
         found: dict[int, Tensor] = {}
 
@@ -82,7 +91,7 @@ class Graph:
                 return result
 
         with torch.no_grad():
-            Keeper(self._module).run(batch)
+            Keeper(self._module).run(batch.contiguous(memory_format=torch.channels_last))
         return found
 
 
@@ -100,7 +109,11 @@ def trace(model: nn.Module, shape: tuple[int, int, int]) -> Graph:
     program = torch.export.export(model, (batch,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
     if any(map(_is_in_place, program.graph.nodes)):
         program = program.run_decompositions({})  # what changes a tensor in its place becomes what gives a new one
-    module = program.module()
+    # A copy, because what follows must not change the network.
+    module = copy.deepcopy(program.module()).to(memory_format=torch.channels_last)
+    for node in module.graph.nodes:
+        if node.target is torch.ops.aten.view.default:  # which minds how numbers lie in memory
+            node.target = torch.ops.aten.reshape.default
     _activate_before_maxima(module)
     return _Translation(module).graph
 
@@ -201,6 +214,8 @@ class _Translation:
             if node.op == "get_attr":
                 self._tensors[node] = _attribute(module, str(node.target))
             elif node.op == "placeholder":
+                batch = _value(node).shape[0]
+                self.graph._batch = batch if isinstance(batch, int) else None
                 self._add(node, {"op": "image", "inputs": [], "shape": _shape(node), "label": "image"})
             elif node in needed and node.op == "call_function" and hasattr(_value(node), "shape"):
                 self._translate(node)

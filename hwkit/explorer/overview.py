@@ -72,6 +72,7 @@ def _add_run(payload: Payload, place: int, run: Run) -> dict[str, Any]:
 def _add_weights(payload: Payload, place: int, run: Run) -> list[dict[str, Any]]:
     """Histograms of every parameter at every moment; one axis for all moments, or it would change, not the weights."""
     names = [name for name, tensor in run.final_weights.items() if tensor.is_floating_point()]
+    names.sort(key=lambda name: (name.rpartition(".")[0], name.endswith("bias")))
     counts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     edges = {}
     for name in names:

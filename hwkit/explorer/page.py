@@ -32,7 +32,7 @@ BATCH = 250  # images at a time
 PLANS = [(None, 1, levels) for levels in (None, 127, 90, 63, 45, 31)]
 PLANS += [(None, step, levels) for levels in (127, 63, 31) for step in (2, 3, 4, 6, 8)]
 PLANS += [(None, 1, levels) for levels in (26, 22, 18, 15, 11, 7)]
-PLANS += [(quality, 1, levels) for quality in (98, 95, 90, 80, 60) for levels in (127, 63, 31, 15)]
+PLANS += [(quality, 1, levels) for quality in (98, 95, 90, 80, 60) for levels in (127, 63, 31, 15, 7)]
 
 
 @dataclass(frozen=True)
@@ -228,6 +228,7 @@ def _add_network(
     counts = torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
     payload.add(f"{prefix}confusion", counts.numpy(), "float32")
     payload.add(f"{prefix}right", (predicted == labels)[chosen].numpy(), "uint8")
+    payload.add(f"{prefix}predicted", predicted[chosen].numpy(), "uint16")
     payload.add(f"{prefix}logits", network.logits[chosen].numpy(), "float16")
     about: dict[str, Any] = {
         "title": network.title,
@@ -273,7 +274,6 @@ def _over(batches: Sequence[Tensor], graph: Graph, nodes: Sequence[int]) -> dict
     """Values of nodes for all images; of maps the maximum and the mean of each, (N, channels, 2)."""
     parts: dict[int, list[Tensor]] = {node: [] for node in nodes}
     for batch in batches:
-        # A network whose export is bound to two images at a time gets them two at a time.
         for node, values in graph.values(batch, nodes).items():
             if values.dim() == 4:
                 values = torch.stack([values.amax(dim=(2, 3)), values.mean(dim=(2, 3))], dim=2)

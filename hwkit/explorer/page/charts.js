@@ -61,7 +61,7 @@ export function valueAt({ x, y }, at) {
 
 /**
  * A chart of lines [{name, colour, dash, x, y, faint, low, high}]; low and high are a band around a line. range: of x,
- * null for all of it; onZoom is called with a new one. `dots` draws points without lines.
+ * null for all of it; onZoom is called with a new one. `dots` draws points without lines; xTicks are [place, text] pairs.
  */
 export function chart(lines, { title, xLabel, yLabel, logarithmic = false, logarithmicX = false, range = null, onZoom, dots = false, width = 560, height = 300, xTicks }) {
   const usable = (value) => !logarithmic || value > 0;
@@ -94,8 +94,9 @@ export function chart(lines, { title, xLabel, yLabel, logarithmic = false, logar
     parts.push(s("line", { class: "grid", x1: MARGIN.left, x2: right, y1: py(tick), y2: py(tick) }));
     parts.push(s("text", { x: MARGIN.left - 6, y: py(tick) + 4, "text-anchor": "end" }, short(tick)));
   }
-  for (const tick of xTicks ?? (logarithmicX ? powersOf(from, to) : ticksOf(from, to, 5))) {
-    parts.push(s("text", { x: px(tick), y: bottom + 15, "text-anchor": "middle" }, xTicks || Math.abs(tick) < 1 ? String(tick) : tick.toLocaleString("en")));
+  const labelled = (tick) => [tick, Math.abs(tick) < 1 ? String(tick) : tick.toLocaleString("en")];
+  for (const [tick, label] of xTicks ?? (logarithmicX ? powersOf(from, to) : ticksOf(from, to, 5)).map(labelled)) {
+    parts.push(s("text", { x: px(tick), y: bottom + 15, "text-anchor": "middle" }, label));
   }
   parts.push(s("text", { x: right, y: height - 4, "text-anchor": "end", class: "axis" }, xLabel));
   parts.push(s("line", { class: "base", x1: MARGIN.left, x2: right, y1: bottom, y2: bottom }));

@@ -17,9 +17,9 @@ async function startDashboard(root) {
   const payload = await Payload.decode(document.getElementById("payload").textContent);
   const { runs, note } = payload.about;
   const groups = [...new Set(runs.map(({ group }) => group))];
-  const varied = Object.keys(runs[0].settings).filter((key) => key !== "seed" && new Set(runs.map(({ settings }) => String(settings[key]))).size > 1);
+  const varied = Object.keys(runs[0].settings).filter((key) => !["seed", "dataset", "name", "profile"].includes(key) && new Set(runs.map(({ settings }) => String(settings[key]))).size > 1);
   const columns = { ...COLUMNS, ...Object.fromEntries(varied.filter((key) => !(key in COLUMNS)).map((key) => [key, key.replaceAll("_", " ")])) };
-  const store = new Store({ quantity: "test_accuracy", axis: "iteration", smoothing: 10, band: groups.length < runs.length, range: null, hidden: new Set(), sort: "test_accuracy", falling: true, open: null, against: varied.find((key) => typeof runs[0].settings[key] === "number") ?? null, weights: 0, moment: null });
+  const store = new Store({ quantity: "test_accuracy", axis: "iteration", smoothing: 10, band: groups.length < runs.length, range: null, hidden: new Set(), sort: "test_accuracy", falling: true, open: null, against: null, weights: 0, moment: null });
   const app = { payload, runs, groups, varied, columns, store };
   root.classList.add("dashboard");
   root.replaceChildren(
@@ -134,14 +134,15 @@ function runDetails(run) {
 /** Accuracy against what the runs differ in. */
 function againstCard(app) {
   const { store, runs, varied } = app;
-  const numbers = varied.filter((key) => runs.every(({ settings }) => typeof settings[key] === "number"));
+  const datasets = [...new Set(runs.map(({ data }) => data))];
+  const valuesOf = (key, data) => new Set(runs.filter((run) => run.data === data).map(({ settings }) => settings[key]));
+  const numbers = varied.filter((key) => runs.every(({ settings }) => typeof settings[key] === "number") && datasets.some((data) => valuesOf(key, data).size > 1));
   const charts = h("div", { class: "charts" });
   if (!numbers.length) return "";
   const select = h("select", { "aria-label": "setting", onchange: (event) => store.set({ against: event.target.value }) }, ...numbers.map((key) => h("option", { value: key }, key.replaceAll("_", " "))));
   store.view(["against", "hidden", "band", "theme"], ({ against, hidden }) => {
     const key = numbers.includes(against) ? against : numbers[0];
-    const datasets = [...new Set(runs.map(({ data }) => data))];
-    charts.replaceChildren(...datasets.map((data) => {
+    charts.replaceChildren(...datasets.filter((data) => valuesOf(key, data).size > 1).map((data) => {
       const shown = [...runs.keys()].filter((place) => runs[place].data === data && !hidden.has(place));
       const values = [...new Set(shown.map((place) => runs[place].settings[key]))].sort((a, b) => a - b);
       if (!shown.length) return "";
@@ -150,8 +151,7 @@ function againstCard(app) {
       const spaced = !logarithmicX && values.length < 9;
       const x = (place) => (spaced ? values.indexOf(runs[place].settings[key]) : runs[place].settings[key]);
       const lines = shown.map((place) => ({ name: `${runs[place].name}, seed ${runs[place].seed}`, ...styleOfRun(app, runs[place], place), x: [x(place)], y: [runs[place].test_accuracy] }));
-      const figure = chart(lines, { title: `${data}: test accuracy against ${key.replaceAll("_", " ")}${spaced ? `: ${values.join(", ")}` : ""}`, xLabel: key.replaceAll("_", " "), yLabel: "test accuracy", logarithmicX, dots: true, xTicks: spaced ? [] : undefined });
-      return figure;
+      return chart(lines, { title: `${data}: test accuracy against ${key.replaceAll("_", " ")}`, xLabel: key.replaceAll("_", " "), yLabel: "test accuracy", logarithmicX, dots: true, xTicks: spaced ? values.map((value, at) => [at, String(value)]) : undefined });
     }));
   });
   return h("section", { class: "card" }, h("label", { class: "row" }, "test accuracy against ", select), charts);

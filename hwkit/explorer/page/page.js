@@ -113,6 +113,12 @@ class App {
     return computed && probabilitiesOf(computed);
   }
 
+  /** The most probable class. */
+  bestOf(probabilities) {
+    const { image } = this.state;
+    return image === null ? probabilities.indexOf(Math.max(...probabilities)) : this.shown.predictions.predicted[image];
+  }
+
   /** The stage that is looked at. */
   get stage() {
     const { stages } = this.shown.about;

@@ -11,16 +11,13 @@ export class Predictions {
     this.about = payload.about.networks[place];
     this.confusion = payload.array(`${place}/confusion`);
     this.probabilities = new Float32Array(logits.length);
-    this.predicted = new Uint16Array(count);
+    this.predicted = payload.array(`${place}/predicted`); // of logits in full precision, whatever ties there are here
     this.confidence = new Float32Array(count);
     this.loss = new Float32Array(count);
     for (let i = 0; i < count; i++) {
       const row = softmaxOf(logits.subarray(i * classes, (i + 1) * classes));
       this.probabilities.set(row, i * classes);
-      let best = 0;
-      for (let c = 1; c < classes; c++) if (row[c] > row[best]) best = c;
-      this.predicted[i] = best;
-      this.confidence[i] = row[best];
+      this.confidence[i] = row[this.predicted[i]];
       this.loss[i] = -Math.log(Math.max(row[labels[i]], 1e-12));
     }
   }

@@ -58,7 +58,7 @@ export function subjectView(app) {
     bars.setAttribute("aria-busy", String(!known));
     if (!known) return;
     const label = state.image === null ? null : images.labels[state.image];
-    const best = probabilities.indexOf(Math.max(...probabilities));
+    const best = app.bestOf(probabilities);
     const other = app.networks.length > 1 ? app.probabilities(1 - state.network) : null;
     if (other) legend.replaceChildren(h("i", { class: "tick" }), app.about.networks[1 - state.network].title);
     order.hidden = probabilities.length > MOST_BARS;

@@ -83,7 +83,7 @@ export function whyView(app) {
 function targetOf(app) {
   if (app.state.target !== null) return app.state.target;
   const probabilities = app.probabilities();
-  return probabilities && probabilities.indexOf(Math.max(...probabilities));
+  return probabilities && app.bestOf(probabilities);
 }
 
 /** Test images that the last hidden layer puts near what is looked at, by the cosine of their principal components. */
