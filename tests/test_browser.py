@@ -1,16 +1,13 @@
-"""The explorer in a real browser: JupyterLab, every control used as a hand would, and the page read back.
+"""The explorer's pages in a real browser: what a hand, a finger or a keyboard does, and what is then to be seen.
 
-Run with `make test-browser`. Needs playwright and a chromium; skipped where either is missing. With
-HWKIT_SCREENSHOTS=FOLDER, pictures of what was on the screen are left there; HWKIT_BROWSER_WIDTH is the width of the
-page in pixels.
+Run with `make test-browser`. Needs playwright and a chromium; skipped where either is missing. axe-core, from npm, is
+looked for in tests/page/node_modules. With HWKIT_SCREENSHOTS=FOLDER, pictures of the screen are left there.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -21,28 +18,32 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 import numpy as np
 import pytest
-from hwkit.explorer.explore_run import PANELS, Explorer
+import torch
 from PIL import Image
+from test_explorer import Opened, noise
+from test_explorer_network import Residual
 
-from hwkit import analysis, runs
-from hwkit.explorer import index
+import hwkit
+from hwkit import analysis
+from hwkit.explorer import page as pages
+from hwkit.explorer.page import Shown
 from hwkit.runs import Run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 pytestmark = pytest.mark.browser
-# Pixels; the page beside Lab's margins is about as wide as Colab's.
-WIDTH, HEIGHT = int(os.environ.get("HWKIT_BROWSER_WIDTH", "1000")), 1600
+AXE = Path(__file__).parent / "page" / "node_modules" / "axe-core" / "axe.min.js"
+TABS = ("images", "map", "layers", "why", "whatif", "compare")
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
+def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with playwright.sync_playwright() as started:
@@ -68,6 +69,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[tuple
         "JUPYTERLAB_SETTINGS_DIR": root / "settings",
         "JUPYTERLAB_WORKSPACES_DIR": root / "workspaces",
         "IPYTHONDIR": root / "ipython",
+        "JUPYTER_DATA_DIR": root / "data",
     }
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -108,30 +110,6 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 30) ->
         time.sleep(0.1)
 
 
-class Notebook:
-    """A notebook open in the browser, all of its cells run."""
-
-    def __init__(self, page: Page, lab: tuple[str, str, Path], name: str, cells: list[str]) -> None:
-        address, token, folder = lab
-        self.page, self.name = page, name
-        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
-        notebook.cells = [nbformat.v4.new_code_cell(source) for source in cells]
-        nbformat.write(notebook, folder / f"{name}.ipynb")
-        page.goto(f"{address}/lab/tree/{name}.ipynb?token={token}&reset")
-        page.wait_for_selector(".jp-Notebook", timeout=90_000)
-        page.wait_for_selector("text=/Python 3.*[|] Idle/", timeout=90_000)  # else Lab asks which kernel to take
-        page.keyboard.press("Control+b")  # the file browser takes a third of the width
-        self.menu("Run", "Run All Cells")
-
-    def menu(self, title: str, entry: str) -> None:
-        self.page.click(f'.lm-MenuBar-itemLabel:text-is("{title}")')
-        self.page.click(f'.lm-Menu-itemLabel:text-is("{entry}")')
-
-    def output(self, cell: int) -> Locator:
-        return self.page.locator(".jp-Cell").nth(cell).locator(".jp-Cell-outputArea")
-
-
 def screenshot(page: Page, name: str) -> None:
     """Leave a picture of the page where HWKIT_SCREENSHOTS says, if it does."""
     if os.environ.get("HWKIT_SCREENSHOTS"):
@@ -140,431 +118,490 @@ def screenshot(page: Page, name: str) -> None:
         page.screenshot(path=folder / f"{name}.png")
 
 
-def read(place: Locator) -> str:
-    """What is there to be read; of a drawing, which has no layout of lines, all of its texts."""
-    return place.text_content() if place.evaluate("e => e instanceof SVGElement") else place.inner_text()
+# --- The explorer -----------------------------------------------------------------------------------------------
 
 
-class Shown:
-    """One explorer on the page."""
+@pytest.fixture(scope="module")
+def two_runs(trained_run: Run, trained_run_l2: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of two runs."""
+    return hwkit.explore(trained_run, trained_run_l2, most=300).save(tmp_path_factory.mktemp("two") / "page.html")
 
-    def __init__(self, output: Locator) -> None:
-        self.output = output
-        self.page = output.page
 
-    def pane(self, place: int = 0) -> Locator:
-        return self.output.locator(".hwkit:has(.hwkit-bars)").nth(place)
+@pytest.fixture(scope="module")
+def any_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a residual network on 64x64 colour images of twelve classes with long names."""
+    torch.manual_seed(0)
+    model, images = Residual(3, 12).eval(), noise(60, 3, 64, 64)
+    with torch.no_grad():
+        logits = model(images.float() / 255)
+    names = [f"a class named {number}" for number in range(12)]
+    content = pages.build([Shown("residual", model, logits)], images, torch.arange(60) % 12, names, title="residual")
+    path = tmp_path_factory.mktemp("any") / "page.html"
+    path.write_text(content, encoding="utf-8")
+    return path
 
-    def waits_for(self, text: str, where: str = "", seconds: float = 30) -> None:
-        """Wait until a text is there to be read, in the whole explorer or where a selector says."""
-        place = self.output.locator(where).first if where else self.output
-        wait_for(lambda: text in re.sub(r"\s+", " ", read(place)), f"{text!r} in {where or 'the output'}", seconds)
 
-    def choose(self, label: str, option: str) -> None:
-        self.control(label).locator("select").select_option(label=option)
-
-    def control(self, label: str) -> Locator:
-        return self.output.locator(f'.jupyter-widgets:has(> .widget-label:text-is("{label}"))').first
-
-    def press(self, button: str) -> None:
-        self.output.locator(f'button.jupyter-button:text-is("{button}")').click()
-
-    @property
-    def number(self) -> int:
-        return int(self.control("Test image").locator("input").input_value())
+Open = Callable[..., "Explorer"]
 
 
 @pytest.fixture
-def open_notebook(
-    browser: object, lab: tuple[str, str, Path], request: pytest.FixtureRequest
-) -> Iterator[Callable[..., Notebook]]:
-    page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Open]:
     problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    yield lambda name, cells: Notebook(page, lab, name, cells)
-    screenshot(page, request.node.name)
-    page.close()
+    opened = []
+
+    def open_it(path: Path, width: int = 1280, height: int = 900, hash: str = "", **options: Any) -> Explorer:
+        page = browser.new_page(viewport={"width": width, "height": height}, **options)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(f"{path.as_uri()}{hash}")
+        page.wait_for_selector("#app:not([aria-busy])", timeout=60_000)
+        opened.append(page)
+        return Explorer(page)
+
+    yield open_it
+    for number, page in enumerate(opened):
+        screenshot(page, f"{request.node.name}-{number}")
+        page.close()
     assert not problems
 
 
-def loading(*runs: Run) -> str:
-    folders = ", ".join(repr(str(run.folder)) for run in runs)
-    return f"from pathlib import Path\nimport hwkit\nloaded = [hwkit.runs.load(Path(f)) for f in ({folders},)]"
+class Explorer:
+    """An opened page."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    def wait(self, condition: str, *arguments: Any) -> None:
+        """Wait until a condition in JavaScript holds."""
+        self.page.wait_for_function(condition, arg=list(arguments), timeout=60_000)
+
+    def computed(self) -> None:
+        """Wait until the network has run on what is looked at."""
+        self.wait("() => hwkit.state.valuesOf === hwkit.state.pixels")
+
+    def tab(self, name: str) -> None:
+        self.page.click(f"#tab-{name}")
+        self.page.wait_for_selector(f"#panel-{name}:not([hidden])")
+
+    def text(self, selector: str) -> str:
+        return self.page.locator(selector).first.inner_text()
+
+    def state(self, name: str) -> Any:
+        return self.page.evaluate(f"hwkit.state.{name}")
+
+    @property
+    def number(self) -> int:
+        return int(self.page.locator(".subject input[type=number]").input_value())
 
 
-def test_every_control_that_chooses_an_image(open_notebook: Callable[..., Notebook], trained_run: Run) -> None:
-    index.of(trained_run)
-    notebook = open_notebook("choose", [loading(trained_run), "hwkit.explore(loaded[0])"])
-    shown = Shown(notebook.output(1))
-    worst = analysis.misclassified(trained_run).iloc[0]
-    shown.waits_for(f"test image {worst['index']}", seconds=120)
-    assert f"true: {worst['label_name']}, predicted: {worst['predicted_name']}" in shown.pane().inner_text()
-    screenshot(notebook.page, "explorer")
-
-    box = shown.control("Test image").locator("input")
-    box.fill("17")
-    box.press("Enter")
-    shown.waits_for("test image 17")
-    probabilities = analysis.example(trained_run, 17).probabilities.tolist()
-    assert all(f"{probability:.3f}" in shown.pane().inner_text() for probability in probabilities)
-    shown.press("▶")
-    shown.waits_for("test image 18")
-    shown.press("◀")
-    shown.waits_for("test image 17")
-    wrong = sorted(analysis.misclassified(trained_run)["index"])
-    following = next(number for number in wrong if number > 17)
-    shown.press("mistake ▶")
-    shown.waits_for(f"test image {following}")
-    shown.press("◀ mistake")
-    shown.waits_for(f"test image {[number for number in wrong if number < following][-1]}")
-
-    table = analysis.predictions(trained_run)
-    names = analysis.class_names(trained_run)
-    shown.choose("True", names[2])
-    shown.waits_for(f"of {(table['label'] == 2).sum()} that fit")
-    shown.choose("Show", "mistakes")
-    shown.waits_for(f"of {((table['label'] == 2) & (table['predicted'] != 2)).sum()} that fit")
-    shown.choose("True", "any")
-    shown.choose("Predicted", names[3])
-    fitting = table[(table["predicted"] == 3) & (table["label"] != 3)]
-    shown.waits_for(f"of {len(fitting)} that fit")
-    shown.choose("Order", "surest first")
-    shown.waits_for("of")
-    shown.choose("Predicted", "any")
-    shown.choose("Show", "all")
-    selected = "select => select.selectedOptions[0].label"
-    assert shown.control("Predicted").locator("select").evaluate(selected) == "any"
-    shown.waits_for(f"of {len(table)} that fit")
-    handle = shown.control("Confidence").locator(".noUi-handle").first
-    handle.focus()
-    for _ in range(9):
-        handle.press("PageUp")
-    wait_for(lambda: f"of {len(table)} that fit" not in shown.output.inner_text(), "fewer images to fit")
-    low = float(shown.control("Confidence").locator(".widget-readout").inner_text().split(" ")[0])
-    shown.waits_for(f"{(table['predicted_probability'] >= low).sum()} that fit")
+def in_sight(place: Locator) -> bool:
+    """Whether all of an element is within the viewport."""
+    box, size = place.bounding_box(), place.page.viewport_size
+    assert box
+    assert size
+    ends = box["x"] + box["width"] <= size["width"] + 1, box["y"] + box["height"] <= size["height"] + 1
+    return box["x"] >= -1 and box["y"] >= -1 and all(ends) and place.is_visible()
 
 
-def test_every_layer_map_and_panel(
-    open_notebook: Callable[..., Notebook], trained_run: Run, trained_run_l2: Run, tmp_path: Path
+def test_the_browser_computes_what_pytorch_does(open_page: Open, two_runs: Path, trained_run: Run) -> None:
+    shown = open_page(two_runs)
+    carried = Opened(two_runs.read_text(encoding="utf-8"))
+    model = trained_run.model()
+    kept = {name: torch.from_numpy(np.array(carried[f"0/weight/{name}"], np.float32)) for name in model.state_dict()}
+    model.load_state_dict(kept)
+    images = analysis.test_images(trained_run)
+    for number in carried["numbers"][[0, 7, 100]].astype(int):
+        shown.page.evaluate("number => hwkit.choose(hwkit.images.numbers.indexOf(number))", int(number))
+        shown.computed()
+        found = torch.tensor(list(shown.page.evaluate("[...hwkit.state.values.at(-1)]")))
+        with torch.no_grad():
+            expected = model(images[number][None].float() / 255)[0]
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+
+
+def test_it_opens_at_the_mistake_of_which_the_network_is_most_confident(
+    open_page: Open, two_runs: Path, trained_run: Run
 ) -> None:
-    index.of(trained_run)
-    notebook = open_notebook("layers", [loading(trained_run), "hwkit.explore(loaded[0])"])
-    shown = Shown(notebook.output(1))
-    shown.waits_for("conv1: 32 channels", seconds=120)
-    for layer, size in (("conv2", "64 channels, 14×14"), ("fc1", "1024 channels"), ("conv1", "32 channels, 28×28")):
-        shown.press(layer)
-        shown.waits_for(f"{layer}: {size}")
-    tiles = shown.output.locator(".hwkit-tiles").first.locator("button")
-    shown.press("by number")
-    wait_for(lambda: tiles.nth(5).inner_text().strip() == "5", "the maps by number")
-    tiles.nth(5).click()
-    shown.waits_for("conv1, channel 5")
-    assert tiles.nth(5).get_attribute("aria-pressed") == "true"
-    strongest = index.of(trained_run).strongest["conv1"][5].tolist()
-    shown.output.locator(f'.hwkit-tiles button[data-pick="{strongest[1]}"] img').click()
-    shown.waits_for(f"test image {strongest[1]}")
+    shown = open_page(two_runs)
+    wrong = trained_run.logits.argmax(dim=1) != trained_run.labels
+    confidence = trained_run.logits.softmax(dim=1).amax(dim=1) * wrong
+    on_page = Opened(two_runs.read_text(encoding="utf-8"))["numbers"].astype(int)
+    assert shown.number == on_page[confidence[on_page].argmax()]
+    assert "misclassified" in shown.text(".verdict")
 
-    shown.press("Confusion matrix")
+
+def test_filters_say_what_they_are_and_can_be_taken_away(open_page: Open, two_runs: Path, trained_run: Run) -> None:
+    shown = open_page(two_runs)
     counts = analysis.confusion(trained_run).to_numpy()
     label, predicted = divmod(int((counts * (1 - np.eye(10, dtype=int))).argmax()), 10)
-    shown.output.locator(f'button[data-pick="{label} {predicted}"]').click()
-    shown.waits_for(f"of {counts[label, predicted]} that fit")
-    screenshot(notebook.page, "confusion")
-
-    shown.press("Draw or upload")
-    pad = shown.output.locator("canvas")
-    pad.scroll_into_view_if_needed()
-    place = pad.bounding_box()
-    shown.page.mouse.move(place["x"] + 140, place["y"] + 50)
-    shown.page.mouse.down()
-    shown.page.mouse.move(place["x"] + 140, place["y"] + 230, steps=20)
-    shown.page.mouse.up()
-    shown.waits_for("your picture")
-    screenshot(notebook.page, "drawn")
-    shown.press("Back to the test images")
-    shown.waits_for("test image")
-    shown.press("Clear the pad")
-    wait_for(lambda: pad.get_attribute("data-sheet") == "2", "a fresh sheet")
-    file = tmp_path / "digit.png"
-    Image.fromarray(255 - analysis.example(trained_run, 3).image[0].numpy()).resize((112, 112)).save(file)
-    with shown.page.expect_file_chooser() as chooser:
-        shown.output.locator('button:has-text("Upload a picture")').click()
-    chooser.value.set_files(file)
-    shown.waits_for("your picture")
-    shown.press("Back to the test images")
-
-    if pytest.importorskip("captum"):
-        shown.press("Saliency and occlusion")
-        names = analysis.class_names(trained_run)
-        shown.waits_for("what speaks for")
-        shown.choose("Explain class", names[7])
-        shown.waits_for(f"what speaks for {names[7]}")
-        screenshot(notebook.page, "saliency")
-
-    shown.press("Filters")
-    shown.waits_for("The kernels of conv1")
-    shown.output.locator(".hwkit-tiles").last.locator('button[data-pick="9"]').click()
-    shown.waits_for("filter 9 on this image")
-    screenshot(notebook.page, "filters")
-
-    shown.press("Map of the test set")
-    plane = shown.output.locator(".hwkit-plane")
-    plane.scroll_into_view_if_needed()
-    place = plane.bounding_box()
-    shown.page.mouse.move(place["x"] + 300, place["y"] + 200)
-    shown.page.mouse.move(place["x"] + 310, place["y"] + 205, steps=5)
-    hint = shown.output.locator('.hwkit:has(img[alt^="test image"])').last
-    wait_for(lambda: "→" in hint.inner_text(), "the image under the pointer")
-    screenshot(notebook.page, "map")
-    shown.page.mouse.click(place["x"] + 200, place["y"] + 100)
-    before = hint.inner_text()
-    wait_for(lambda: plane.locator(".here").is_visible(), "the mark of the image")
-    assert before
-
-    shown.choose("Beside it", "an example of the predicted class")
-    wait_for(lambda: shown.output.locator(".hwkit-bars").count() == 2, "a second picture")
-    screenshot(notebook.page, "beside")
-    other = shown.control("Beside it").locator("option", has_text=trained_run_l2.name).first.inner_text()
-    shown.choose("Beside it", other)
-    shown.waits_for(f"{trained_run_l2.name}, test image")
-    shown.choose("Beside it", "nothing")
-    wait_for(lambda: shown.output.locator(".hwkit-bars").count() == 1, "one picture again")
+    shown.page.click(f'#panel-images [data-cell="{label} {predicted}"]')
+    names = analysis.class_names(trained_run)
+    shown.page.wait_for_selector(f'.chip:has-text("predicted {names[predicted]}")')
+    assert f"true {names[label]}" in shown.text("#panel-images .filters")
+    assert trained_run.labels[shown.number] == label
+    assert trained_run.logits[shown.number].argmax() == predicted
+    before = shown.text("#panel-images .count")
+    # An empty cell shows nothing of the one before it.
+    empty = divmod(int((counts == 0).argmax()), 10)
+    shown.page.click(f'#panel-images [data-cell="{empty[0]} {empty[1]}"]')
+    shown.wait("() => document.querySelector('#panel-images .count').textContent === '0 images'")
+    assert "No image fits" in shown.text("#panel-images .gallery")
+    shown.page.click('button:has-text("clear all")')
+    shown.wait("() => document.querySelector('#panel-images .count').textContent === '300 images'")
+    assert before != "300 images"
 
 
-def test_maps_can_be_walked_with_the_keyboard(open_notebook: Callable[..., Notebook], trained_run: Run) -> None:
-    index.of(trained_run)
-    notebook = open_notebook("keyboard", [loading(trained_run), "hwkit.explore(loaded[0])"])
-    shown = Shown(notebook.output(1))
-    shown.waits_for("conv1: 32 channels", seconds=120)
-    keyboard = shown.page.keyboard
-    shown.output.locator('button.jupyter-button:text-is("by number")').click()
-    tiles = shown.output.locator(".hwkit-tiles").first.locator("button")
-    wait_for(lambda: tiles.nth(3).inner_text().strip() == "3", "the maps by number")
-
-    def focused() -> str:
-        return shown.page.evaluate("document.activeElement.dataset.pick || ''")
-
-    keyboard.press("Tab")
-    wait_for(lambda: focused() == "0", "Tab to stop at the picked map")
-    keyboard.press("ArrowRight")
-    keyboard.press("ArrowRight")
-    assert focused() == "2"
-    per_row = tiles.evaluate_all("a => a.filter(b => b.offsetTop === a[0].offsetTop).length")
-    keyboard.press("ArrowDown")
-    assert focused() == str(2 + per_row)
-    keyboard.press("ArrowUp")
-    keyboard.press("Enter")
-    shown.waits_for("conv1, channel 2")
-    assert focused() == "2"  # and the next arrow goes on from here
-    keyboard.press("Tab")
-    assert focused() == ""  # one stop for all maps
-
-
-def test_the_map_of_the_test_set_can_be_walked_with_the_keyboard(
-    open_notebook: Callable[..., Notebook], trained_run: Run
+def test_stepping_keeps_to_the_filter_also_from_mistake_to_mistake(
+    open_page: Open, two_runs: Path, trained_run: Run
 ) -> None:
-    index.of(trained_run)
-    notebook = open_notebook("walk", [loading(trained_run), "hwkit.explore(loaded[0])"])
-    shown = Shown(notebook.output(1))
-    shown.waits_for("conv1: 32 channels", seconds=120)
-    keyboard = shown.page.keyboard
-    shown.control("Test image").locator("input").focus()
-
-    def tab_to(what: str) -> None:
-        for _ in range(60):
-            if shown.page.evaluate(f"(a => {what})(document.activeElement)"):
-                return
-            keyboard.press("Tab")
-        raise AssertionError(f"60 times Tab did not lead to {what}")
-
-    tab_to("a.innerText.trim() === 'Map of the test set'")
-    keyboard.press("Enter")
-    shown.waits_for("Every dot is a test image")
-    tab_to("!!a.dataset.plane")
-    cross = shown.output.locator(".cross")
-    same_run = Explorer(trained_run)  # to tell what is where
-    same_run.prepare()
-
-    def there() -> tuple[float, float]:
-        return tuple(cross.evaluate("e => [parseFloat(e.style.left) / 100, parseFloat(e.style.top) / 100]"))
-
-    for axis, keys in enumerate((("ArrowRight", "ArrowLeft"), ("ArrowDown", "ArrowUp"))):
-        before = there()
-        key = keys[before[axis] > 0.5]  # there is more room on that side
-        for _ in range(30):
-            keyboard.press(key)
-        assert abs(there()[axis] - before[axis]) > 0.25
-        found = same_run._nearest(*there())
-        assert found != shown.number
-        shown.waits_for(f"test image {found} ")  # beside the map, as for the pointer
-        screenshot(notebook.page, f"walk-{key}")
-        keyboard.press("Enter")
-        wait_for(functools.partial(lambda number: shown.number == number, found), f"test image {found} to be chosen")
-        wait_for(lambda: shown.page.evaluate("!!document.activeElement.dataset.plane"), "the focus to come back")
+    shown = open_page(two_runs)
+    predicted = trained_run.logits.argmax(dim=1)
+    fitting = [int(c) for c in Opened(two_runs.read_text(encoding="utf-8"))["0/predicted"]]
+    label = max(set(fitting), key=fitting.count)
+    shown.page.evaluate("label => hwkit.filterBy({ predicted: label })", label)
+    for button in ("next misclassified image", "next image", "previous misclassified image", "previous image"):
+        before = shown.number
+        shown.page.click(f'button[aria-label="{button}"]')
+        shown.wait("([before]) => document.querySelector('.subject input').value !== String(before)", before)
+        assert predicted[shown.number] == label
+        if "misclassified" in button:
+            assert trained_run.labels[shown.number] != label
 
 
-def test_another_run_can_be_chosen(
-    open_notebook: Callable[..., Notebook], trained_run: Run, trained_run_l2: Run, cifar_run: Run
-) -> None:
-    notebook = open_notebook("run", [loading(trained_run), "hwkit.explore(loaded[0])"])
-    shown = Shown(notebook.output(1))
-    shown.waits_for("conv1: 32 channels", seconds=120)
-    box = shown.control("Test image").locator("input")
-    box.fill("12")
-    box.press("Enter")
-    for run, layer in ((cifar_run, "conv1: 64 channels"), (trained_run_l2, "conv1: 32 channels")):
-        option = shown.control("Run").locator("option", has_text=f"{run.name} (").first.inner_text()
-        shown.choose("Run", option)
-        shown.waits_for(layer)
-        assert f"{run.name}, test image 12" in re.sub(r"\s+", " ", shown.pane().inner_text())
-        label = analysis.class_names(run)[int(run.labels[12])]
-        assert f"true: {label}" in shown.pane().inner_text()
-
-
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_every_text_can_be_read_in_either_theme(
-    open_notebook: Callable[..., Notebook], trained_run: Run, trained_run_l2: Run, theme: str
-) -> None:
-    index.of(trained_run)
-    cells = [loading(trained_run, trained_run_l2), "hwkit.explore(loaded[0])", "hwkit.dashboard(loaded)"]
-    notebook = open_notebook(theme.replace(" ", ""), cells)
-    page = notebook.page
-    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
-    shown = Shown(notebook.output(1))
-    shown.waits_for("conv1: 32 channels", seconds=120)
-    shade = f"body[data-jp-theme-light={'true' if 'Light' in theme else 'false'}]"
-    page.wait_for_selector(shade, state="attached")
-    for panel in PANELS:
-        shown.press(panel)
-        page.locator("button.mod-active", has_text=panel).wait_for()
-        assert not unreadable(shown.output)
-        screenshot(page, f"{theme.split()[1].lower()}-{panel.split()[0].lower()}")
-    notebook.output(2).scroll_into_view_if_needed()
-    assert not unreadable(notebook.output(2))
-    screenshot(page, f"{theme.split()[1].lower()}-dashboard")
-
-
-def unreadable(place: Locator) -> dict[str, float]:
-    """Texts whose contrast to their ground is below the 4.5 that WCAG 2.1 asks for (criterion 1.4.3), with theirs."""
-    return place.evaluate(
-        """root => {
-        const parse = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
-        const over = (top, below) => below.map((value, i) => value + (top[3] ?? 1) * (top[i] - value));
-        const ground = element => {
-            const own = parse(getComputedStyle(element).backgroundColor);
-            if (own.length === 3) return own;
-            return over(own, element.parentElement ? ground(element.parentElement) : [255, 255, 255]);
-        };
-        const luminance = colour => colour.map(value => value / 255)
-            .map(value => value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
-            .reduce((sum, value, i) => sum + value * [0.2126, 0.7152, 0.0722][i], 0);
-        const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), found = {};
-        while (texts.nextNode()) {
-            const text = texts.currentNode.data.trim(), element = texts.currentNode.parentElement;
-            if (!text || !element.getClientRects().length || element.disabled) continue;
-            const style = getComputedStyle(element), below = ground(element);
-            const ink = over(parse(element.closest("svg") ? style.fill : style.color), below);
-            const [dark, bright] = [luminance(ink), luminance(below)].sort((a, b) => a - b);
-            const ratio = (bright + 0.05) / (dark + 0.05);
-            if (ratio < 4.5) found[text.slice(0, 40)] = ratio;
-        }
-        return found;
-        }"""
-    )
-
-
-def test_two_explorers_survive_a_restart_and_do_not_touch_each_other(
-    open_notebook: Callable[..., Notebook], trained_run: Run, cifar_run: Run
-) -> None:
-    cells = [loading(trained_run, cifar_run), "hwkit.explore(loaded[0])", "hwkit.explore(loaded[1])"]
-    notebook = open_notebook("two", cells)
-    for _ in range(2):
-        first, second = Shown(notebook.output(1)), Shown(notebook.output(2))
-        first.waits_for("conv1: 32 channels", seconds=120)
-        second.waits_for("conv1: 64 channels", seconds=120)
-        box = first.control("Test image").locator("input")
-        box.fill("5")
-        box.press("Enter")
-        first.waits_for("test image 5")
-        before = second.number
-        second.press("conv3")
-        second.waits_for("conv3: 256 channels")
-        assert second.number == before
-        assert "conv1: 32 channels" in first.output.inner_text()
-        # For a map of the test set the index is needed, which a run nobody explored before gets in the background.
-        second.press("Map of the test set")
-        second.waits_for("Every dot is a test image", seconds=60)
-        notebook.menu("Kernel", "Restart Kernel and Run All Cells…")
-        notebook.page.click(".jp-Dialog .jp-mod-accept")
-        # What an old kernel left on the page goes when its cell runs again.
-        wait_for(lambda: "test image 5" not in notebook.output(1).inner_text(), "the cells to run again", 60)
-
-
-def test_a_deleted_run_is_a_message(open_notebook: Callable[..., Notebook], trained_run: Run, store: Path) -> None:
-    doomed = store / "doomed"
-    shutil.copytree(trained_run.folder, doomed)
-    try:
-        notebook = open_notebook("deleted", [loading(runs.load(doomed)), "hwkit.explore(loaded[0])"])
-        shown = Shown(notebook.output(1))
-        shown.waits_for("conv1: 32 channels", seconds=120)
-    finally:
-        shutil.rmtree(doomed)
-    shown.press("▶")
-    shown.waits_for("was deleted; what you see is from memory")
-    screenshot(notebook.page, "deleted")
-    shown.press("conv2")
-    shown.waits_for("conv2: 64 channels")
-
-
-def test_every_control_of_the_dashboard(
-    open_notebook: Callable[..., Notebook], trained_run: Run, trained_run_l2: Run, cifar_run: Run
-) -> None:
-    cells = [loading(trained_run, trained_run_l2, cifar_run), "hwkit.dashboard(loaded)"]
-    notebook = open_notebook("dashboard", cells)
-    shown = Shown(notebook.output(1))
-    shown.waits_for("test accuracy ▼", seconds=120)
-    screenshot(notebook.page, "dashboard")
-    shown.output.locator('button[data-pick="sort run"]').click()
-    shown.waits_for("run ▲")
-    first = shown.output.locator("table tr").nth(1)
-    assert first.inner_text().split()[:2] == ["cifar10", "cifar10"]
-    assert shown.output.locator("svg").first.locator("polyline").count() == 6
-    shown.output.locator('button[data-pick="show 2"]').click()
-    wait_for(lambda: shown.output.locator("svg").first.locator("polyline").count() == 4, "a line less")
-    shown.press("loss")
-    wait_for(lambda: shown.output.locator('svg[aria-label="loss"]').count() == 1, "the loss")
-    shown.choose("over", "epochs")
-    shown.waits_for("epochs", "svg[aria-label=loss]")
-    handle = shown.control("Smoothing (% of the readings)").locator(".noUi-handle")
-    handle.focus()
-    handle.press("Home")
-    wait_for(lambda: shown.output.locator("svg").first.locator("polyline").count() == 2, "readings alone")
-    shown.choose("Weights of", f"3: {cifar_run.name}")
-    shown.waits_for("fc3.weight", 'svg[aria-label="weight distributions"]')
-    outline = shown.output.locator('svg[aria-label="weight distributions"] path').first
-    after = outline.get_attribute("d")
-    handle = shown.output.locator(".noUi-handle, [role=slider]").last
-    handle.focus()
-    handle.press("Home")
-    wait_for(lambda: outline.get_attribute("d") != after, "the initial weights")
-
-
-def test_curves_grow_while_a_network_trains(open_notebook: Callable[..., Notebook], store: Path) -> None:
-    cells = [
-        "import hwkit\nexperiment = hwkit.named_experiment('mnist', 'smoke', data='stand-in', seed=77, epochs=6)",
-        "run = hwkit.train(experiment, device='cpu', live=True)",
+def test_the_answer_to_every_click_is_in_sight(open_page: Open, two_runs: Path) -> None:
+    shown = open_page(two_runs)
+    page = shown.page
+    shown.computed()
+    answers = [
+        ("images", "#panel-images .thumb >> nth=5", ".subject .frame"),
+        ("images", '#panel-images [data-cell="1 1"]', "#panel-images .thumb >> nth=0"),
+        ("images", ".bars .bar >> nth=3", "#panel-layers .lines"),
+        ("layers", ".strip button.stage >> nth=0", "#panel-layers .channel h2"),
+        ("layers", "#panel-layers .tile >> nth=20", "#panel-layers .lines"),
+        ("layers", ".strip button.stage >> nth=1", "#panel-layers .tile >> nth=0"),
+        ("layers", "#panel-layers .gallery .thumb >> nth=0", ".subject .frame"),
+        ("layers", ".strip button.stage >> nth=3", "#panel-layers .unit >> nth=0"),
+        ("layers", "#panel-layers .term >> nth=0", "#panel-layers .channel h2"),
+        ("why", '#panel-why button:has-text("Grad-CAM")', "#panel-why .cover"),
+        ("why", "#panel-why .thumb >> nth=2", ".subject .frame"),
+        ("whatif", '#panel-whatif button:has-text("clear")', ".bars"),
+        ("compare", "#panel-compare .pair >> nth=1", "#panel-compare .thumb >> nth=0"),
+        ("compare", "#panel-compare .cell >> nth=0", "#panel-images .count"),
     ]
-    notebook = open_notebook("live", cells)
-    shown = Shown(notebook.output(1))
-    shown.waits_for("iteration", seconds=120)
-    seen = set()
+    for tab, click, answer in answers:
+        shown.tab(tab)
+        page.locator(click).click()
+        page.locator(answer).first.wait_for()
+        shown.computed()
+        assert in_sight(page.locator(answer).first), (click, answer)
+        assert in_sight(page.locator(".subject .frame"))
+        assert in_sight(page.locator(".bars"))
+        assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
 
-    def finished() -> bool:
-        found = re.search(r"iteration (\d+) of (\d+)", shown.output.inner_text())
-        seen.add(found and found[1])
-        return bool(found) and found[1] == found[2]
 
-    wait_for(finished, "the end of training", seconds=120)
-    assert len(seen) > 2
-    assert shown.output.locator("polyline").count() == 3
-    screenshot(notebook.page, "live")
+@pytest.mark.parametrize("width", [1280, 900, 400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_fit_every_width_and_harm_no_reader(
+    open_page: Open, two_runs: Path, any_network: Path, width: int, scheme: str
+) -> None:
+    for path in (two_runs, any_network):
+        shown = open_page(path, width=width, color_scheme=scheme)
+        shown.computed()
+        for name in TABS:
+            if not shown.page.locator(f"#tab-{name}").count():
+                continue
+            shown.tab(name)
+            shown.page.wait_for_timeout(150)
+            screenshot(shown.page, f"{path.parent.name[:3]}-{width}-{scheme}-{name}")
+            assert shown.page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), name
+            if AXE.exists():
+                assert not complaints(shown.page), name
+
+
+def complaints(page: Page) -> list[str]:
+    """What axe-core finds that is serious or critical."""
+    page.add_script_tag(path=AXE)
+    found = page.evaluate("axe.run({ resultTypes: ['violations'] }).then(({ violations }) => violations)")
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    return [
+        f"{one['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+        for one in serious
+        for node in one["nodes"][:3]
+    ]
+
+
+def test_the_map_answers_at_the_pointer_and_a_lasso_fills_the_gallery(open_page: Open, two_runs: Path) -> None:
+    shown = open_page(two_runs)
+    page = shown.page
+    shown.tab("map")
+    canvas = page.locator("#panel-map canvas").first
+    canvas.wait_for()
+    box = canvas.bounding_box()
+    assert box
+    shown.wait("() => document.querySelector('#panel-map canvas').width > 300")
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    for step in range(12):
+        page.mouse.move(box["x"] + 40 + step * (box["width"] - 80) / 11, middle[1])
+        if page.locator("#tooltip").is_visible():
+            break
+    assert "Test image" in shown.text("#tooltip")
+    assert in_sight(page.locator("#tooltip"))
+    asked = int(shown.text("#tooltip b").split()[-1])
+    page.mouse.down()
+    page.mouse.up()
+    shown.wait("([asked]) => document.querySelector('.subject input').value === String(asked)", asked)
+    page.keyboard.down("Shift")
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    for x, y in ((0.97, 0.02), (0.97, 0.97), (0.02, 0.97), (0.02, 0.02)):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    page.wait_for_selector('.chip:has-text("lasso of")', state="attached")
+    assert page.locator("#panel-map .thumb").count() > 0
+    page.mouse.wheel(0, -400)
+    shown.wait("() => true")
+    canvas.focus()
+    before = shown.number
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    shown.wait("([before]) => document.querySelector('.subject input').value !== String(before)", before)
+
+
+def test_numbers_are_traced_to_what_they_are_computed_from(open_page: Open, two_runs: Path) -> None:
+    shown = open_page(two_runs)
+    page = shown.page
+    shown.computed()
+    page.locator('.strip button[data-layer="conv2"]').click()
+    page.wait_for_selector("#panel-layers .lines")
+    page.locator("#panel-layers .tile").nth(3).click()
+    channel = shown.state("channel")
+    big = page.locator("#panel-layers .maps canvas").first
+    box = big.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.3 * box["height"])
+    place = "row 4, column 8"  # of 14 x 14
+    page.wait_for_selector(f'#panel-layers h2:has-text("{place}")')
+    assert page.locator(".subject .field").is_visible()
+    cells = page.locator("#panel-layers .lines tr:not(.step)").evaluate_all(
+        "rows => rows.map(row => Number(row.cells[1].textContent.replace('−', '-')))"
+    )
+    assert sum(cells[:-1]) == pytest.approx(cells[-1], abs=0.02 * sum(map(abs, cells)) + 0.01)
+    value = page.evaluate("c => hwkit.state.values[hwkit.stage.node][c * 196 + 4 * 14 + 8]", channel)
+    assert max(cells[-1], 0) == pytest.approx(value, abs=0.02 * abs(value) + 1e-3)
+    big.focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_selector('#panel-layers h2:has-text("row 5, column 8")')
+
+
+def test_why_a_class_is_explained_in_four_ways(open_page: Open, any_network: Path) -> None:
+    shown = open_page(any_network)
+    shown.computed()
+    shown.tab("why")
+    for method in ("integrated", "gradcam", "occlusion", "saliency"):
+        shown.page.evaluate("method => hwkit.set({ method, target: 5 })", method)
+        shown.page.wait_for_selector(f'.cover[data-ready="{method} 5"]', timeout=60_000)
+        alpha = (
+            "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(v => v > 0)"
+        )
+        assert shown.page.locator(".cover").evaluate(alpha)
+
+
+def draw(shown: Explorer, *places: tuple[float, float]) -> None:
+    box = shown.page.locator(".pad").bounding_box()
+    assert box
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
+    shown.page.mouse.move(*points[0])
+    shown.page.mouse.down()
+    for point in points[1:]:
+        shown.page.mouse.move(*point, steps=6)
+    shown.page.mouse.up()
+
+
+def test_what_is_drawn_is_looked_at_and_what_is_cleared_is_gone(open_page: Open, two_runs: Path) -> None:
+    shown = open_page(two_runs)
+    page = shown.page
+    shown.tab("whatif")
+    page.click('#panel-whatif button:has-text("clear")')
+    shown.wait("() => hwkit.state.source === 'an empty sheet'")
+    shown.computed()
+    assert page.evaluate("hwkit.state.pixels.every(value => value === 0)")
+    draw(shown, (0.1, 0.1), (0.3, 0.1), (0.3, 0.3))
+    shown.wait("() => hwkit.state.source === 'your drawing'")
+    shown.computed()
+    assert "your drawing" in shown.text(".subject .title")
+    ink = np.array(page.evaluate("[...hwkit.state.pixels]")).reshape(28, 28)
+    rows, columns = np.nonzero(ink > 50)
+    assert abs(rows.mean() - 13.5) < 3  # in the middle, as the test images are
+    assert abs(columns.mean() - 13.5) < 3
+    drawn = page.evaluate("hwkit.state.pixels.join()")
+    draw(shown, (0.6, 0.6), (0.9, 0.9))
+    page.click('#panel-whatif button:has-text("undo")')
+    shown.wait("([drawn]) => hwkit.state.pixels.join() === drawn", drawn)
+    page.get_by_label("rotate").fill("90")
+    shown.wait("([drawn]) => hwkit.state.pixels.join() !== drawn", drawn)
+    page.click('#panel-whatif button:has-text("back to the test image")')
+    shown.wait("() => hwkit.state.image !== null")
+    assert page.get_by_label("rotate").input_value() == "0"
+
+
+def test_pictures_from_files_also_twice_the_same_and_wrong_ones(
+    open_page: Open, two_runs: Path, tmp_path: Path
+) -> None:
+    shown = open_page(two_runs)
+    page = shown.page
+    shown.tab("whatif")
+    digit = np.full((90, 120), 30, np.uint8)
+    digit[20:70, 50:60] = 200
+    Image.fromarray(digit).save(tmp_path / "one.png")
+    chooser = page.get_by_label("a picture file")
+    for _ in range(2):
+        chooser.set_input_files(tmp_path / "one.png")
+        shown.wait("() => hwkit.state.source === 'one.png'")
+        page.click('#panel-whatif button:has-text("clear")')
+        shown.wait("() => hwkit.state.source === 'an empty sheet'")
+    (tmp_path / "wrong.png").write_text("no picture")
+    chooser.set_input_files(tmp_path / "wrong.png")
+    message = page.locator("#panel-whatif .message")
+    message.wait_for()
+    assert message.inner_text() == "wrong.png cannot be read as a picture; choose a PNG, JPEG or WebP file."
+    assert in_sight(message)
+
+
+def test_of_many_fast_clicks_the_last_one_counts(open_page: Open, two_runs: Path) -> None:
+    shown = open_page(two_runs)
+    shown.tab("layers")
+    shown.page.evaluate("for (let i = 0; i < 60; i++) hwkit.choose(i)")
+    shown.computed()
+    assert shown.state("image") == 59
+    assert shown.page.evaluate("hwkit.engine.next") < 20
+
+
+def test_two_runs_side_by_side(open_page: Open, two_runs: Path) -> None:
+    shown = open_page(two_runs)
+    page = shown.page
+    shown.tab("compare")
+    page.locator("#panel-compare .pair.differ").first.click()
+    page.wait_for_selector('.chip:has-text("correct")', state="attached")
+    place = shown.state("image")
+    right = [page.evaluate(f"hwkit.payload.array('{run}/right')[{place}]") for run in (0, 1)]
+    assert right == [1, 0]
+    assert page.locator(".track .other").count() > 0
+    page.locator(".run").nth(1).click()
+    shown.wait("() => hwkit.state.network === 1")
+    assert page.locator(".badge.wrong").is_visible()
+
+
+def test_a_view_is_shared_as_address_code_and_picture(open_page: Open, two_runs: Path) -> None:
+    shown = open_page(two_runs)
+    shown.computed()
+    shown.page.locator('.strip button[data-layer="conv2"]').click()
+    shown.wait("() => hwkit.state.tab === 'layers' && location.hash.includes('conv2')")
+    number = shown.number
+    again = open_page(two_runs, hash=shown.page.evaluate("location.hash"))
+    assert again.number == number
+    assert again.state("tab") == "layers"
+    shown.page.click("summary:has-text('share')")
+    with shown.page.expect_download() as download:
+        shown.page.click('button:has-text("save as PNG")')
+    with Image.open(download.value.path()) as picture:
+        assert picture.size == (2560, 1800)
+        assert len(picture.convert("RGB").resize((64, 45)).getcolors(5000) or ()) > 50
+    with shown.page.expect_download() as download:
+        shown.page.click('button:has-text("save as SVG")')
+    assert download.value.path().read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_fingers_do_what_a_mouse_does(open_page: Open, two_runs: Path) -> None:
+    shown = open_page(two_runs, width=400, height=860, has_touch=True)
+    shown.page.locator("#panel-images .thumb").nth(4).tap()
+    shown.wait("() => hwkit.state.image === hwkit.found[4]")
+    shown.page.locator("#tab-layers").tap()
+    shown.page.locator("#panel-layers .tile").nth(2).tap()
+    shown.page.wait_for_selector("#panel-layers .lines")
+    assert in_sight(shown.page.locator(".subject .frame"))  # it stays in sight while the page scrolls
+
+
+def test_the_keyboard_reaches_everything(open_page: Open, two_runs: Path) -> None:
+    shown = open_page(two_runs)
+    page = shown.page
+    before = shown.number
+    page.keyboard.press("ArrowRight")
+    shown.wait("([before]) => document.querySelector('.subject input').value !== String(before)", before)
+    page.locator("#tab-images").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#panel-map:not([hidden])")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#panel-layers .tile")
+    tiles = page.locator("#panel-layers .tile")
+    tiles.first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    focused = "document.activeElement.dataset.channel"
+    shown.wait(f"() => Number({focused}) === hwkit.state.channel")
+    assert tiles.evaluate_all("all => all.filter(tile => tile.tabIndex === 0).length") == 1
+
+
+# --- The dashboard ----------------------------------------------------------------------------------------------
+
+
+def test_the_dashboard(open_page: Open, trained_run: Run, trained_run_l2: Run, cifar_run: Run, tmp_path: Path) -> None:
+    path = hwkit.dashboard([trained_run, trained_run_l2, cifar_run]).save(tmp_path / "dashboard.html")
+    shown = open_page(path)
+    page = shown.page
+    assert page.locator("svg.chart:has(polyline)").count() == 2  # an axis for each data set
+    chart = page.locator("svg.chart").first
+    box = chart.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"])
+    assert trained_run_l2.name in shown.text("#tooltip")
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 0.5 * box["height"], steps=3)
+    page.mouse.up()
+    page.wait_for_selector('button:has-text("whole axis")')
+    page.click('button:has-text("whole axis")')
+    page.click('th button:has-text("run")')
+    assert "▲" in shown.text("th[aria-sort]")
+    page.locator(".swatch").first.click()
+    page.wait_for_selector(".swatch.off")
+    assert page.locator("svg.chart:has(polyline)").count() == 1
+    page.click('button:has-text("loss")')
+    page.wait_for_selector('svg[aria-label*="loss"]')
+    page.locator("tbody .link").last.click()
+    page.wait_for_selector('code:has-text("hwkit explore")')
+    if AXE.exists():
+        assert not complaints(page)
+
+
+# --- Notebooks --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_saved_notebook_still_shows_it(
+    browser: Any, lab: tuple[str, str, Path], trained_run: Run, trusted: bool
+) -> None:
+    address, token, folder = lab
+    data, _ = hwkit.explore(trained_run, most=100)._repr_mimebundle_()
+    cell = nbformat.v4.new_code_cell("hwkit.explore(run)", execution_count=1)
+    cell.outputs = [nbformat.v4.new_output("execute_result", data=data, execution_count=1)]
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    name = f"saved-{trusted}.ipynb"
+    nbformat.write(notebook, folder / name)
+    if trusted:
+        environment = os.environ | {"JUPYTER_DATA_DIR": str(folder.parent / "data")}
+        subprocess.run([sys.executable, "-m", "jupyter", "trust", folder / name], check=True, env=environment)
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(f"{address}/lab/tree/{name}?token={token}&reset")
+    output = page.locator(".jp-Cell-outputArea").first
+    output.wait_for(timeout=120_000)
+    if trusted:
+        frame = page.frame_locator("iframe[title^='hwkit explorer']")
+        frame.locator("#panel-images .thumb").nth(3).click(timeout=60_000)
+        frame.locator('.strip button[data-layer="conv1"]').click()
+        frame.locator("#panel-layers .tile").first.wait_for()
+    else:
+        output.locator("img").wait_for(timeout=60_000)
+        assert "hwkit explore" in output.inner_text()
+    screenshot(page, f"lab-{trusted}")
+    page.close()

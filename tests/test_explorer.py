@@ -164,8 +164,8 @@ def test_sprites_give_every_image_back(shape: tuple[int, int, int], quality: int
 
 def test_pages_keep_their_size_whatever_the_network() -> None:
     large = nn.Sequential(nn.Flatten(), nn.Linear(784, 4000), nn.ReLU(), nn.Linear(4000, 10))
-    images = noise(1200, 1, 28, 28) * (torch.rand(1200, 1, 28, 28) < 0.1)
-    labels = torch.zeros(1200, dtype=torch.int64)
+    images = noise(300, 1, 28, 28)
+    labels = torch.zeros(300, dtype=torch.int64)
     with torch.no_grad():
         shown = Shown("large", large.eval(), large(images.float() / 255))
     assert len(page.build([shown], images, labels, list("0123456789"), title="large")) <= 3_000_000

@@ -74,11 +74,8 @@ class Graph:
         """What some nodes make of a batch, float32 (N, C, H, W)."""
         if self._batch and len(batch) != self._batch:
             # Such a network is asked for one batch of its size after the other, the last one filled up.
-            chunks = [
-                torch.cat([chunk, chunk[:1].expand(self._batch, *chunk.shape[1:])])
-                for chunk in batch.split(self._batch)
-            ]
-            parts = [self.values(chunk[: self._batch], nodes) for chunk in chunks]
+            filled = torch.cat([batch, batch[:1].expand(-len(batch) % self._batch, *batch.shape[1:])])
+            parts = [self.values(chunk, nodes) for chunk in filled.split(self._batch)]
             return {node: torch.cat([part[node] for part in parts])[: len(batch)] for node in nodes}
         wanted = {self._names[node]: node for node in nodes}
         found: dict[int, Tensor] = {}
@@ -115,7 +112,12 @@ def trace(model: nn.Module, shape: tuple[int, int, int]) -> Graph:
         if node.target is torch.ops.aten.view.default:  # which minds how numbers lie in memory
             node.target = torch.ops.aten.reshape.default
     _activate_before_maxima(module)
-    return _Translation(module).graph
+    found = _Translation(module).graph
+    try:
+        module(torch.zeros(3, *shape))
+    except Exception:  # whatever a guard, or an operation on other sizes, raises
+        found._batch = len(batch)
+    return found
 
 
 def _operation(node: fx.Node) -> str:
@@ -214,8 +216,6 @@ class _Translation:
             if node.op == "get_attr":
                 self._tensors[node] = _attribute(module, str(node.target))
             elif node.op == "placeholder":
-                batch = _value(node).shape[0]
-                self.graph._batch = batch if isinstance(batch, int) else None
                 self._add(node, {"op": "image", "inputs": [], "shape": _shape(node), "label": "image"})
             elif node in needed and node.op == "call_function" and hasattr(_value(node), "shape"):
                 self._translate(node)

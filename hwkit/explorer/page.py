@@ -30,9 +30,9 @@ BATCH = 250  # images at a time
 # Tried in this order until the page is small enough: quality of the images (None keeps every pixel), the step to whose
 # multiples pixels are rounded, and levels of the weights (None is half precision).
 PLANS = [(None, 1, levels) for levels in (None, 127, 90, 63, 45, 31)]
-PLANS += [(None, step, levels) for levels in (127, 63, 31) for step in (2, 3, 4, 6, 8)]
+PLANS += [(None, step, levels) for levels in (127, 63, 31) for step in (2, 3, 4, 6)]
 PLANS += [(None, 1, levels) for levels in (26, 22, 18, 15, 11, 7)]
-PLANS += [(quality, 1, levels) for quality in (98, 95, 90, 80, 60) for levels in (127, 63, 31, 15, 7)]
+PLANS += [(quality, 1, levels) for quality in (95, 85, 60) for levels in (127, 63, 31, 15, 7)]
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,9 @@ def build(
         return (pixels.float() / 255 - scale[0]) / scale[1]
 
     traced, problems = zip(*(_trace(network, tuple(images.shape[1:])) for network in networks), strict=True)
-    parameters = [graph.parameters for graph in traced]
     films = sum(FILM * len(network.moments) for network in networks if len(network.moments) > 2)
     limit = LIMITS.get(most, 8_000_000) * len(networks) - len(document(title, "")) - 4 * films // 3
-    (quality, step, levels), file, seen = _plan(images.numpy(), parameters, limit)
+    (quality, step, levels), file, seen = _plan(images.numpy(), traced, limit)
 
     payload = Payload()
     payload.about |= {
@@ -168,11 +167,14 @@ def _trace(network: Shown, shape: tuple[int, int, int]) -> tuple[Graph, str | No
 
 
 def _plan(
-    images: np.ndarray, parameters: Sequence[dict[str, Tensor]], limit: int
+    images: np.ndarray, traced: Sequence[Graph], limit: int
 ) -> tuple[tuple[int | None, int, int | None], bytes, np.ndarray]:
     """The best plan that fits into a number of bytes, the file of the images and how they look in it."""
-    tensors = [tensor for each in parameters for tensor in each.values()]
-    rest = 120_000 + 60 * len(images)  # logits, strongest images and so on
+    tensors = [tensor for graph in traced for tensor in graph.parameters.values()]
+    rest = 30_000 + 60 * len(images)  # what there is for each image
+    for graph in traced:  # strongest images of each channel, and the axes of the map
+        rest += sum((2 * STRONGEST + 4) * graph.nodes[stage.node]["shape"][0] for stage in graph.stages)
+        rest += 0 if graph.features is None else (2 * COMPONENTS + 4) * graph.nodes[graph.features]["shape"][0]
     weights = {levels: sum(_bytes_of(tensor, levels) for tensor in tensors) for levels in {plan[2] for plan in PLANS}}
     sprites: dict[tuple[int | None, int], tuple[bytes, np.ndarray]] = {}
     for plan in PLANS:
