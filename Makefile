@@ -46,6 +46,7 @@ bench: $(STAMP)  ## measure how fast training is on this machine
 
 test-browser: $(STAMP)  ## test the explorer in a real browser (needs a chromium)
 	$(PY) -m pip install --quiet --editable '.[$(EXTRAS),browser]'
+	npm install --silent --no-save --prefix tests/page axe-core@4 || echo "without axe-core: no npm"
 	$(PY) -m pytest -m browser $(ARGS)
 
 colab: $(STAMP)  ## build dist/hwkit-colab.zip, to upload to Colab or Drive
@@ -60,6 +61,7 @@ lab: $(STAMP)  ## open the notebooks in JupyterLab
 lint: $(STAMP)  ## check style, imports and types of the code
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	@if command -v node >/dev/null; then for module in hwkit/explorer/page/*.js; do node --check $$module || exit 1; done; fi
 	$(PY) -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())'
 	$(PY) -m pyright --pythonpath $(PY)
 

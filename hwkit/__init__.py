@@ -30,12 +30,10 @@ _MODULES = {name: f"hwkit.{name}" for name in ("analysis", "callbacks", "data", 
 _MODULES |= {name: f"hwkit.{name}" for name in ("models", "parallel", "plots", "runs", "training")}
 _MODULES |= {
     "ablation": "hwkit.chapters.negative_weights",
-    "attribution": "hwkit.explorer.attribution",
     "average_pooling": "hwkit.chapters.average_pooling",
     "capacity": "hwkit.chapters.capacity",
     "comparison": "hwkit.chapters.comparison",
     "devices": "hwkit.engine.devices",
-    "index": "hwkit.explorer.index",
     "notebook": "hwkit.report.notebook",
     "penalty": "hwkit.chapters.penalty_bug",
     "penalty_sentences": "hwkit.chapters.penalty_sentences",

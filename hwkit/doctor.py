@@ -20,7 +20,6 @@ from hwkit.engine import checkpoints, run_files
 from hwkit.engine import files as storage
 from hwkit.errors import DataError, HwkitError, RunError
 from hwkit.experiment import TRAINING_VERSION, Experiment
-from hwkit.explorer import index
 from hwkit.paths import data_root, store_root
 
 SET_ASIDE = "set-aside"
@@ -146,9 +145,6 @@ def _examine_run(folder: Path) -> Iterator[Finding]:
             "it can be read, and is never taken for a run of this version",
             alarming=False,
         )
-    kept = folder / "index.safetensors"
-    if kept.exists() and index.kept(run) is None:
-        yield Finding(kept, "is damaged or of another hwkit, and can be computed again", *_set_aside(kept))
 
 
 def _examine_result(folder: Path) -> Iterator[Finding]:

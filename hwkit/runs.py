@@ -12,9 +12,8 @@ A run folder holds
 - `code.txt`, where the network or augmentation is the user's own: its source, to be read and never executed;
 - `weights-ITERATION.safetensors`: the weights on the way, where the training was asked to keep some;
 - `checkpoint.safetensors`: while training is under way, and never afterwards; it vouches for itself;
-- `index.safetensors`, once someone has explored the run, and `train-correct.safetensors`, once its training accuracy
-  was compared: what can be computed again from the rest, with a checksum of its own. They are no part of the run, and
-  one that is missing or damaged is made anew.
+- `train-correct.safetensors`, once its training accuracy was compared: what can be computed again from the rest, with
+  a checksum of its own. It is no part of the run, and one that is missing or damaged is made anew.
 
 Every file is written beside its place and moved there, so that a crash or a full disk leaves the old one whole. A
 checksum tells that a file is as it was written, not who wrote it: what a run says is also checked for being possible,

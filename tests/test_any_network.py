@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from drawn import pictures
+from test_explorer import Opened
 from torch import nn
 
 import hwkit
@@ -23,9 +24,6 @@ from hwkit.data import Dataset
 from hwkit.engine.layers import hidden, layers_of
 from hwkit.errors import RunError
 from hwkit.experiment import Experiment
-from hwkit.explorer import attribution, index
-from hwkit.explorer import pictures as outside
-from hwkit.explorer.opened import OpenRun
 from hwkit.runs import RECORD_COLUMNS, Run
 
 EVERY = [pytest.param(*pair, id=", ".join(pair)) for pair in itertools.product(networks.LAYERS, networks.IMAGES)]
@@ -129,44 +127,10 @@ def test_maps_of_every_network_can_be_drawn(network: str, kind: str, own_run: Ca
 @pytest.mark.parametrize(("network", "kind"), EVERY)
 def test_every_run_can_be_explored(network: str, kind: str, own_run: Callable[[str, str], Run]) -> None:
     run = own_run(network, kind)
-    opened = OpenRun(run)
-    found = index.compute(run)
-    opened.index = found
-    shown = opened.activations(opened.images[5])
-    assert tuple(shown) == opened.layers
-    for name, values in shown.items():
-        assert values.ndim == 3
-        assert found.strongest[name].shape == (len(values), index.STRONGEST)
-        largest = found.responses[name][0].max()
-        assert values[0].max() <= largest + 1e-5
-    torch.testing.assert_close(
-        opened.position(opened.outsider(opened.images[7])), found.positions[7], atol=1e-4, rtol=1e-3
-    )
-    for pair in analysis.pairs(run, 2):
-        assert opened.counterpart(pair.misclassified.index) == pair.counterpart.index
-
-
-@pytest.mark.parametrize("kind", networks.IMAGES)
-def test_occlusion_fits_the_image(kind: str, own_run: Callable[[str, str], Run]) -> None:
-    pytest.importorskip("captum")
-    run, (shape, classes) = own_run("modules", kind), networks.IMAGES[kind]
-    maps = attribution.maps(run, analysis.test_images(run)[0], classes - 1)
-    assert {values.shape for values in maps.values()} == {shape[1:]}
-
-
-@pytest.mark.parametrize("kind", networks.IMAGES)
-def test_a_picture_from_outside_is_made_like_the_images(kind: str, own_run: Callable[[str, str], Run]) -> None:
-    import io
-
-    from PIL import Image
-
-    run, (shape, _) = own_run("modules", kind), networks.IMAGES[kind]
-    content = io.BytesIO()
-    Image.new("RGB", (90, 50), (200, 200, 200)).save(content, "PNG")
-    image = outside.as_test_image(content.getvalue(), run.experiment.dataset)
-    assert image.shape == shape
-    assert image.dtype == torch.uint8
-    assert (image == 200).all()
+    (shown,) = Opened(hwkit.explore(run, most=60).html).about["networks"]
+    assert shown["problem"] is None
+    assert shown["agreement"] >= 0.95 * 60
+    assert len(shown["stages"]) >= 2
 
 
 def test_the_most_probable_of_many_classes_are_shown_and_the_true_one(own_run: Callable[[str, str], Run]) -> None:
@@ -276,12 +240,8 @@ def test_a_network_that_was_trained_is_explored_without_a_word_about_it(own_stor
 
     experiment = Experiment(dataset="mnist", data="stand-in", train_size=320, test_size=100, epochs=1)
     run = hwkit.train(experiment, model=ResidualNet, device="cpu", progress=False)
-    explorer = hwkit.explore(run)
-    assert explorer.layer.options == tuple(networks.LAYERS["residual"].split(", ")[:-1])
-    explorer.prepare()
-    for panel in explorer.panel.options:
-        explorer.panel.value = panel
-    assert index.kept(run) is not None
+    (shown,) = Opened(hwkit.explore(run).html).about["networks"]
+    assert shown["problem"] is None
     names = [name for name, _ in run.model().named_parameters()]
     assert analysis.weight_statistics(run).index.tolist() == names
     assert plots.pair(run, analysis.pairs(run, 1)[0]).axes

@@ -7,12 +7,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import ipywidgets
 import pytest
 import torch
-from hwkit.explorer.bridge import VIEW_MIME
 
-import hwkit
 from hwkit import callbacks, data, runs, training
 from hwkit.errors import ExperimentError, RunError
 from hwkit.experiment import Experiment, named_experiment
@@ -30,11 +27,10 @@ class Shown:
     """What a notebook does with a display that is updated."""
 
     def __init__(self) -> None:
-        self.widgets: list[ipywidgets.VBox] = []
         self.final: dict[str, object] = {}
 
-    def display(self, widget: ipywidgets.VBox, **_: object) -> Shown:
-        self.widgets.append(widget)
+    def display(self, data: dict[str, object], **_: object) -> Shown:
+        self.final = data
         return self
 
     def update(self, data: dict[str, object], **_: object) -> None:
@@ -58,7 +54,7 @@ def test_watched_training_gives_the_same_run_and_leaves_a_figure(
     plain, watched = found
     assert all(torch.equal(plain.final_weights[name], watched.final_weights[name]) for name in plain.final_weights)
     assert plain.fingerprint == watched.fingerprint
-    assert set(shown.final) == {VIEW_MIME, "image/png", "text/plain"}
+    assert set(shown.final) == {"text/html", "image/png", "text/plain"}
 
 
 class OnRecord(callbacks.Callback):
@@ -100,8 +96,8 @@ def test_curves_tell_the_last_row(tmp_path: Path, shown: Shown) -> None:
     curves = begun(tmp_path)
     curves.rows = [(5 * step, 0.1, 2.0, 0.0, 0.1, 0.2, 1e-3, 0.5 * step) for step in range(1, 2001)]
     curves.draw()
-    assert "iteration 10000 of" in curves.page.value
-    assert "1000 s" in curves.page.value
+    assert "iteration 10000 of" in curves.html
+    assert "1000 s" in curves.html
 
 
 def test_rows_are_handed_on_and_those_before_an_interruption_are_drawn_too(
@@ -117,7 +113,7 @@ def test_rows_are_handed_on_and_those_before_an_interruption_are_drawn_too(
     seen: list[dict[str, float]] = []
     run = training.train(tiny(), device="cpu", progress=False, live=True, callbacks=[OnRecord(seen.append)])
     assert [row["iteration"] for row in seen] == [20, 25, 30, 35, 40]
-    page = next(iter(shown.widgets)).children[1].value
+    page = str(shown.final["text/html"])
     assert "iteration 40 of 40" in page
     assert all(len(points.split()) == len(run.record) for points in re.findall('points="([^"]+)"', page))
 
@@ -155,15 +151,12 @@ def test_a_snapshot_that_is_damaged_before_training_ends_is_no_part_of_the_run(
     runs.read_everything(run)
 
 
-def test_the_dashboard_slides_through_snapshots(own_store: Path) -> None:
-    run = training.train(tiny(), device="cpu", progress=False, snapshots=1)
-    dashboard = hwkit.dashboard(run)
-    pages = set()
-    for _, moment in dashboard.moment.options:
-        dashboard.moment.value = moment
-        pages.add(dashboard.weights.value)
-    assert len(pages) == 3
-    assert "Only the first and the last weights" not in dashboard.weights.value
+def test_the_axis_is_as_long_as_the_training(tmp_path: Path, shown: Shown) -> None:
+    curves = begun(tmp_path)
+    curves.rows = [(step, 0.1, 2.0, 0.0, 0.1, 0.2, 1e-3, 0.5) for step in (1, 10)]
+    curves.draw()
+    ends = [float(points.split()[-1].split(",")[0]) for points in re.findall('points="([^"]+)"', curves.html)]
+    assert all(end < 0.35 * 860 for end in ends)  # 10 of 40 iterations
 
 
 @pytest.mark.parametrize("snapshots", [-1, 1.5, True, "3"])

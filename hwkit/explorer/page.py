@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwkit import analysis
+from hwkit import statistics
 from hwkit.explorer import graph as graphs
 from hwkit.explorer.graph import Graph
 from hwkit.explorer.payload import FEW, Payload, columns_of, quantised, sprite
@@ -121,7 +121,7 @@ def build(
 def _pairs(a: Tensor, b: Tensor) -> dict[str, Any]:
     """How often both, one or neither of two networks are right, bool (N,) each, and what McNemar's test says."""
     only = [int((a & ~b).sum()), int((b & ~a).sum())]
-    p = analysis.mcnemar_p_value(*only)
+    p = statistics.mcnemar_p_value(*only)
     return {"both": int((a & b).sum()), "only": only, "neither": int((~a & ~b).sum()), "p": p}
 
 

@@ -20,7 +20,6 @@ from hwkit.datasets.sources import DATASETS, DataFile
 from hwkit.engine import checkpoints
 from hwkit.errors import DataError, RunError
 from hwkit.experiment import Experiment
-from hwkit.explorer import index
 
 Damage = Callable[[Path, random.Random], None]
 
@@ -89,11 +88,11 @@ DAMAGES: list[Damage] = [
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a finished run that somebody looked into, and an interrupted one."""
+    """A store with a finished run, and an interrupted one."""
     store = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("HWKIT_HOME", str(store))
-        index.of(training.train(small(), device="cpu", progress=False, snapshots=1))
+        training.train(small(), device="cpu", progress=False, snapshots=1)
         patched.setattr(callbacks, "CHECKPOINT_SECONDS", 0.0)
         patched.setattr(runs, "finish", lambda *_, **__: (_ for _ in ()).throw(RunError("interrupted")))
         with pytest.raises(RunError):

@@ -15,7 +15,6 @@ from hwkit import callbacks, doctor, runs, training
 from hwkit.batch.storage import Store
 from hwkit.errors import BatchError, RunError
 from hwkit.experiment import Experiment
-from hwkit.explorer import index
 from hwkit.export.files import ReportError, replace_file
 
 
@@ -144,7 +143,7 @@ def test_a_read_only_store_gives_what_it_has_and_says_that_it_takes_nothing(
 
     assert train(small()) == undisturbed(small())
     run = runs.load(runs.folder_of(small()))
-    assert len(index.of(run).positions) == len(run.labels)
+    assert len(run.logits) == len(run.labels)
     assert len(runs.list_runs()) == 1
     for experiment in (small(seed=1), small(seed=2)):
         with pytest.raises(RunError, match=r"cannot write .*HWKIT_HOME"):
