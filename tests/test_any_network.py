@@ -55,7 +55,7 @@ def own_run(tmp_path: Path) -> Callable[[str, str], Run]:
         dataset = Dataset.from_arrays(images, torch.arange(COUNT) % classes, images, labels, classes=names)
         experiment = Experiment(dataset=dataset, model="Net@000000000000", name=network)
         accuracy = (logits.argmax(dim=1) == labels).double().mean().item()
-        run = OwnRun(tmp_path, experiment, {"test_accuracy": accuracy})
+        run = OwnRun(tmp_path, experiment, {"test_accuracy": accuracy, "iterations": 50, "files": {}})
         weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         record = pd.DataFrame(np.linspace(0.1, 1, 50)[:, None] * np.ones(len(RECORD_COLUMNS)), columns=RECORD_COLUMNS)
         vars(run).update(network=model, labels=labels, logits=logits, record=record, environment={})

@@ -218,6 +218,10 @@ def test_what_a_preamble_says_about_columns_leaves_them_apart(parts):
         (r"a \, = \, b", "a#h(0.4444em)=#h(0.4444em)b"),
         (r"\not\in \not= \not\equiv", "∉≠≢"),
         (r"f'' + x'_i{}^2", "f''+x'_i"),
+        (r"{a \displaystyle b \over c}", "frac(a b, c)"),
+        (r"\begin{matrix} a\, \\ b\quad \\ \text{c} \end{matrix}", 'mat(delim: #none, a thin ; b quad ; "c")'),
+        (r"\overbrace{\,} + \bar\;", "overbrace(thin)+"),
+        (r"{\overbrace{ab}}_n \overbrace{ab}^n", 'class("normal", overbrace(a b))_n limits(overbrace(a b))^n'),
     ],
 )
 def test_constructs_keep_their_meaning(tex, part):
@@ -225,7 +229,7 @@ def test_constructs_keep_their_meaning(tex, part):
 
 
 # Formulas of everything that holds others; their leaves are numbers of three digits.
-_HOLDERS = [
+HOLDERS = [
     r"\frac{%s}{%s}",
     r"{%s}_{%s}",
     r"\overset{%s}{%s}",
@@ -241,13 +245,13 @@ _HOLDERS = [
     r"\hat{%s} \sqrt[n]{%s}",
     r"\boxed{%s} \mathrm{%s}",
     r"\text{a \(%s\) \textbf{b %s}}",
-    r"{\color{red} %s} \displaystyle %s",
+    r"{\color{blue} %s} \displaystyle %s",
     r"\vec{%s} \not= \cancelto{0}{%s}",
 ]
 
 
 def _grown(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    return st.tuples(st.sampled_from(_HOLDERS), children, children).map(lambda part: part[0] % part[1:])
+    return st.tuples(st.sampled_from(HOLDERS), children, children).map(lambda part: part[0] % part[1:])
 
 
 LEAVES = st.integers(100, 999).map(str)

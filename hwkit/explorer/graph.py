@@ -14,7 +14,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -88,7 +88,7 @@ class Graph:
                 return result
 
         with torch.no_grad():
-            Keeper(self._module).run(batch.contiguous(memory_format=torch.channels_last))
+            Keeper(cast(fx.GraphModule, self._module)).run(batch.contiguous(memory_format=torch.channels_last))
         return found
 
 
@@ -131,7 +131,7 @@ def _is_in_place(node: fx.Node) -> bool:
 
 def _arguments(node: fx.Node) -> dict[str, Any]:
     """Arguments of a node by name, with the defaults of those that are not given."""
-    schema = node.target._schema
+    schema = cast(Any, node.target)._schema
     given = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
     given |= dict(zip((a.name for a in schema.arguments), node.args, strict=False))
     return {"input" if name == "self" else name: value for name, value in (given | dict(node.kwargs)).items()}
@@ -156,7 +156,7 @@ def _activate_before_maxima(module: fx.GraphModule) -> None:
         if _operation(pool) != "max_pool2d" or len(users) != 1 or _activation(users[0]) is None:
             continue
         after = users[0]
-        kind, parameters = _activation(after)
+        kind, parameters = cast(Any, _activation(after))
         if kind not in _RISING or (min(parameters, default=0) < 0 < len(parameters) and kind != "clamp"):
             continue
         with graph.inserting_before(pool):
@@ -246,7 +246,7 @@ class _Translation:
         if name in _PAIRWISE:
             return self._pairwise(_PAIRWISE[name], node)
         if name in _SAME_NUMBERS or (name == "getitem" and node.args[1] == 0):
-            return self._same_numbers(node.args[0], node)
+            return self._same_numbers(cast(fx.Node, node.args[0]), node)
         translate: Callable[..., dict[str, Any]] | None = getattr(self, f"_{name}", None)
         if translate is None:
             raise _Unknown
@@ -376,7 +376,12 @@ class _Translation:
         return self._standardised(node, 1, weight, bias, eps)
 
     def _standardised(self, node: fx.Node, groups: int, weight, bias, eps: float) -> dict[str, Any]:
-        entry = {"op": "standardise", "groups": groups, "epsilon": eps, "inputs": [self._at[node.args[0]]]}
+        entry = {
+            "op": "standardise",
+            "groups": groups,
+            "epsilon": eps,
+            "inputs": [self._at[cast(fx.Node, node.args[0])]],
+        }
         if weight is None:
             return entry
         self.graph.nodes.append({"label": _label(node), "shape": _shape(node), **entry})
@@ -430,7 +435,9 @@ class _Translation:
                 if not follows and not (after["op"] == "reshape" and after["shape"] == nodes[end]["shape"]):
                     break
                 end = users[end][0]
-            kind = node["op"] if weighted else {"add": "sum", "multiply": "product"}.get(node.get("kind"), node["op"])
+            kind = (
+                node["op"] if weighted else {"add": "sum", "multiply": "product"}.get(str(node.get("kind")), node["op"])
+            )
             self.graph.stages.append(Stage(node["label"], kind, end, at))
             if weighted:
                 self.graph.features = node["inputs"][0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def dashboard(shown: Run | Sequence[Run]) -> Page:
     payload.about["note"] = runs.differences_note(shown) if len(shown) > 1 else None
     content = page.document("runs", payload.encode(), "dashboard.js")
     names = ", ".join(run.name for run in shown)
-    return Page(content, lambda: plots.records_overlaid(shown), f"Dashboard({names})", "hwkit dashboard")
+    return Page(content, lambda: plots.learning_curve(cast(Any, shown)), f"Dashboard({names})", "hwkit dashboard")
 
 
 def _add_run(payload: Payload, place: int, run: Run) -> dict[str, Any]:

@@ -86,7 +86,9 @@ def build(
     def prepared(pixels: Tensor) -> Tensor:
         return (pixels.float() / 255 - scale[0]) / scale[1]
 
-    traced, problems = zip(*(_trace(network, tuple(images.shape[1:])) for network in networks), strict=True)
+    traced, problems = zip(
+        *(_trace(network, cast(tuple[int, int, int], tuple(images.shape[1:]))) for network in networks), strict=True
+    )
     films = sum(FILM * len(network.moments) for network in networks if len(network.moments) > 2)
     limit = LIMITS.get(most, 8_000_000) * len(networks) - len(document(title, "")) - 4 * films // 3
     (quality, step, levels), file, seen = _plan(images.numpy(), traced, limit)

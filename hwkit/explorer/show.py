@@ -6,7 +6,7 @@ import base64
 import html
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from matplotlib.figure import Figure
 
@@ -115,7 +115,7 @@ class Page:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """The page in a frame of its own, which covers a figure that is seen where frames are taken out."""
-        picture, size = self.figure()._repr_png_()
+        picture, size = cast(Any, self.figure())._repr_png_()
         source = base64.b64encode(picture).decode()
         content = (
             f'<div style="position:relative;min-height:{HEIGHT}px"><figure style="margin:0">'

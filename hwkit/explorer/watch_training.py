@@ -6,7 +6,7 @@ import base64
 import html
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from IPython.display import display
@@ -50,7 +50,9 @@ class LiveCurves(Callback):
         """Draw the record so far."""
         self.drawings += 1
         step = max(1, len(self.rows) // drawing.MOST_POINTS)
-        columns = dict(zip(RECORD_COLUMNS, np.array([*self.rows[:-1:step], self.rows[-1]]).T, strict=True))
+        columns: dict[str, Any] = dict(
+            zip(RECORD_COLUMNS, np.array([*self.rows[:-1:step], self.rows[-1]]).T, strict=True)
+        )
         x, black = columns["iteration"], theme.RUN_COLOURS[2]
         curves = [("test_accuracy", theme.TEST, "test"), ("train_accuracy", theme.TRAIN, "train")]
         accuracies = [
@@ -73,7 +75,7 @@ class LiveCurves(Callback):
         self.rows = run.record[list(RECORD_COLUMNS)].to_numpy().tolist()
         self.draw()
         # For readers of reports, a figure.
-        content, size = plots.training_curves(run)._repr_png_()
+        content, size = cast(Any, plots.training_curves(cast(Any, run)))._repr_png_()
         picture = {"image/png": base64.b64encode(content).decode(), "text/plain": str(run)}
         self._update(self._bundle() | picture, {"image/png": size})
 

@@ -100,13 +100,13 @@ def _style(parser: Parser, name: str) -> list[Atom]:
     style = ("displaystyle", "textstyle", "scriptstyle", "scriptscriptstyle").index(name)
     same = style == parser.style
     parser.style = style
-    atoms = parser.row()
+    atoms = parser.row(rest=True)
     return atoms if same else _wrapped(parser, symbols.STYLES[style], atoms)
 
 
 @command(" ".join(symbols.SIZES))
 def _size(parser: Parser, name: str) -> list[Atom]:
-    return _wrapped(parser, f"texsize(#{symbols.SIZES[name]}em, ", parser.row())
+    return _wrapped(parser, f"texsize(#{symbols.SIZES[name]}em, ", parser.row(rest=True))
 
 
 def _wrapped(parser: Parser, function_call: str, atoms: list[Atom]) -> list[Atom]:
@@ -140,16 +140,33 @@ def _bold(parser: Parser, name: str) -> Atom:
 # --- fractions, roots, delimiters --------------------------------------------------------------------------------
 
 
+# The style of each, if not that around it, and whether it has a line.
+_FRACTIONS = {
+    **{"frac": (None, True), "tfrac": (TEXT, True), "dfrac": (DISPLAY, True)},
+    **{"binom": (None, False), "tbinom": (TEXT, False), "dbinom": (DISPLAY, False)},
+}
+
+
+@command(" ".join(_FRACTIONS))
+def _fraction(parser: Parser, name: str) -> Atom:
+    style, line = _FRACTIONS[name]
+    return _styled_fraction(parser, style, line, ("", "") if line else ("(", ")"))
+
+
 @command("genfrac")
 def _general_fraction(parser: Parser, name: str) -> Atom:
-    delimiters = tuple(parser.delimiter() if _has_delimiter(parser) else "" for _ in range(2))
+    left, right = (parser.delimiter() if _has_delimiter(parser) else "" for _ in range(2))
     line = not re.fullmatch(r"\s*0\s*(?:[a-z]{2})?\s*", parser.raw())
     style = parser.raw().strip()
-    inside = int(style) if style else parser.style
-    above, below = (parser.argument(min(inside + 1, SCRIPTSCRIPT)).typst for _ in range(2))
-    atom = fraction(above, below, line, delimiters)  # type: ignore[arg-type]
-    if style and inside != parser.style:
-        atom.typst = f"{symbols.STYLES[inside]}({atom.typst})"
+    return _styled_fraction(parser, int(style) if style in ("0", "1", "2", "3") else None, line, (left, right))
+
+
+def _styled_fraction(parser: Parser, style: int | None, line: bool, delimiters: tuple[str, str]) -> Atom:
+    around = parser.style if style is None else style
+    above, below = (parser.argument(min(around + 1, SCRIPTSCRIPT)).typst for _ in range(2))
+    atom = fraction(above, below, line, delimiters)
+    if around != parser.style:
+        atom.typst = f"{symbols.STYLES[around]}({atom.typst})"
     return atom
 
 
@@ -314,7 +331,7 @@ def _named_operator(parser: Parser, name: str) -> Atom:
     tex = parser.raw()
     if _OPERATOR.fullmatch(tex):
         words = re.sub(r"\\[,:;> ]|~", "\u2009", re.sub(r"\s", "", tex))
-        typst = string(words.replace("-", "‐"))
+        typst = string(words)
     else:
         font, parser.font = parser.font, "upright"
         typst = parser.sub(tex).typst
@@ -386,7 +403,7 @@ def _not(parser: Parser, name: str) -> Atom | list[Atom]:
 def _dots(parser: Parser, name: str) -> Atom:
     token = parser.peek()
     kind = symbols.SYMBOLS.get(token[1:], ("", ""))[1] if token[:1] == "\\" else symbols.CLASSES.get(_minus(token), "")
-    return Atom("⋯" if kind in ("bin", "rel", "op") else "…", "inner")
+    return Atom("⋯" if kind in ("bin", "rel") else "…", "inner")
 
 
 def _minus(token: str) -> str:
@@ -700,7 +717,7 @@ def _named_colour(parser: Parser, model: str, value: str) -> str:
 @command("color")
 def _colour_switch(parser: Parser, name: str) -> list[Atom]:
     colour = _colour(parser, parser.brackets())
-    return _wrapped(parser, f"texcolour(#{colour}, ", parser.row())
+    return _wrapped(parser, f"texcolour(#{colour}, ", parser.row(rest=True))
 
 
 @command("textcolor")

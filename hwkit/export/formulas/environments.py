@@ -197,7 +197,7 @@ def matrix(table: Table) -> str:
         options.append("row-gap: #0.2em")
     if table.rules or table.column_rules:
         options.append(_augmented(table))
-    typst = f"mat({', '.join(options)}, {'; '.join(rows)})"
+    typst = f"mat({', '.join(options)}, {' ; '.join(rows)})"
     around = max(table.style - 1, DISPLAY)
     if around != table.outside:
         typst = f"{symbols.STYLES[around]}({typst})"
@@ -480,7 +480,7 @@ def _diagram(parser: Parser, tex: str) -> Atom:
                 rows[-1] += ["", ""]
             start = reader.at
     width = max(map(len, rows))
-    cells = "; ".join(", ".join(row + [""] * (width - len(row))) for row in rows if any(row))
+    cells = " ; ".join(", ".join(row + [""] * (width - len(row))) for row in rows if any(row))
     return Atom(f"display(mat(delim: #none, column-gap: #0.3em, row-gap: #0.5em, {cells}))", composed=True)
 
 

@@ -77,11 +77,13 @@ class Parser(Reader):
 
     # --- rows and groups -----------------------------------------------------------------------------------
 
-    def row(self) -> list[Atom]:
-        """The atoms up to the end of the group, cell or line, with their scripts."""
+    def row(self, *, rest: bool = False) -> list[Atom]:
+        r"""The atoms up to the end of the group, cell or line, with their scripts; the `rest` may end at `\over`."""
         atoms: list[Atom] = []
         while (token := self.peek()) not in _ENDS:
             if token[0] == "\\" and token[1:] in _FRACTIONS:
+                if rest:
+                    break
                 self.take()
                 return [self._fraction_of_rows(token[1:], atoms)]
             if token in ("^", "_") or token in _PRIMES:
@@ -128,7 +130,7 @@ class Parser(Reader):
         """Atoms as an ordinary one: no operator or relation any more to what stands beside it."""
         if not atoms:
             return Atom(EMPTY)
-        if len(atoms) == 1 and atoms[0].kind in ("ord", "inner"):
+        if len(atoms) == 1 and atoms[0].kind in ("ord", "inner") and not atoms[0].limits:
             return atoms[0]
         typst = self.typst(atoms)
         if all(atom.kind in ("ord", "open", "close") for atom in (atoms[0], atoms[-1])):
@@ -146,13 +148,16 @@ class Parser(Reader):
             found: Atom | list[Atom] | None = self._letter(token)
         elif token == "{":
             atoms = self.closed_by("}")
-            found = atoms[0] if len(atoms) == 1 else Atom(self.typst(atoms) or EMPTY, composed=True)
+            one = len(atoms) == 1 and atoms[0].kind != "space"
+            found = atoms[0] if one else Atom(self.typst(atoms) or EMPTY, composed=True)
         elif token[1:] in symbols.MACROS and token[1:] not in COMMANDS:
             found = self.sub(self._macro(token[1:]))
         else:
             found = self.atom(token)
         self.style, self.font = before, font
-        return self.one(found or []) if not isinstance(found, Atom) else found
+        if not isinstance(found, Atom):
+            return self.one(found or [])
+        return found if found.kind != "space" else Atom(self.typst([found]) or EMPTY)
 
     def atom(self, token: str) -> Atom | list[Atom] | None:
         """What a token and its arguments are: one atom that takes scripts, or any number that do not."""

@@ -11,8 +11,8 @@ _TOKEN = re.compile(
     r"(?:\s|[\u200b-\u200f\u2060\ufeff]|%[^\n]*(?:\n|$))*(\\(?:[A-Za-z]+|.)|.[\u0300-\u036f]*|$)", re.DOTALL
 )
 _DIMENSION = re.compile(rf"\s*([-+]?)\s*(\d+(?:[.,]\d*)?|[.,]\d+)\s*({'|'.join(UNITS)})\s?")
-# A macro that calls itself would never end; MathJax gives up sooner.
-_MOST_EXPANSIONS = 1000
+# A macro that calls itself would never end.
+_MOST_EXPANSIONS = 10_000
 _LONGEST = 200_000
 
 

@@ -237,12 +237,6 @@ argmax 0 \operatorname*{arg\,max}
 argmin 0 \operatorname*{arg\,min}
 idotsint 0 \int\cdots\int
 mathstrut 0 \vphantom{(}
-frac 2 \genfrac{}{}{}{}{#1}{#2}
-tfrac 2 \genfrac{}{}{}{1}{#1}{#2}
-dfrac 2 \genfrac{}{}{}{0}{#1}{#2}
-binom 2 \genfrac(){0pt}{}{#1}{#2}
-tbinom 2 \genfrac(){0pt}{1}{#1}{#2}
-dbinom 2 \genfrac(){0pt}{0}{#1}{#2}
 bra 1 {\langle{#1}\vert}
 ket 1 {\vert{#1}\rangle}
 Bra 1 {\left\langle{#1}\right\vert}
