@@ -34,7 +34,7 @@ from hwkit import analysis, data, theme
 from hwkit.analysis import Example, Pair
 from hwkit.data import Dataset
 from hwkit.errors import DataError, RunError, did_you_mean
-from hwkit.formats import probability
+from hwkit.formats import percent, probability
 from hwkit.runs import Run
 from hwkit.theme import NEUTRAL, RUN_COLOURS, TEST, TRAIN
 
@@ -90,7 +90,7 @@ def learning_curve(runs: Recorded | Sequence[Recorded], *, ax: Axes | None = Non
     be compared.
     """
     ax = ax or theme.new_axes(height=7)
-    runs = as_list(runs)
+    runs = listed(runs)
     for run, colour in zip(runs, colours(len(runs)), strict=True):
         record = run.record
         cross_entropy = record["loss"] - record["penalty"]
@@ -151,7 +151,7 @@ def draw_accuracies(ax: Axes, run: Recorded) -> None:
     final = {"color": TEST["color"], "linewidth": 0.9, "linestyle": (0, (1, 1.5))}
     ax.axhline(run.test_accuracy, label="test: all images, final", **final)
     # Beside the axes, where no curve can run through it.
-    text = f"{100 * run.test_accuracy:.1f} %"
+    text = percent(run.test_accuracy)
     ax.text(1.01, run.test_accuracy, text, transform=ax.get_yaxis_transform(), color=TEST["color"], va="center")
     ax.set_xlabel("epoch")
     ax.set_xlim(0, max(record["epoch"]))
@@ -216,7 +216,7 @@ def weight_distributions(
             if tensor is not None:
                 value = analysis.weight_statistics({name: tensor}, near_zero).loc[name, fraction]
                 style = {"color": _readable(RUN_COLOURS[side]), "transform": ax.transAxes}
-                ax.text(side, 1.03, f"{100 * value:.1f} %", ha="right" if side else "left", **style)
+                ax.text(side, 1.03, percent(value), ha="right" if side else "left", **style)
     handles = [Patch(facecolor=RUN_COLOURS[0], alpha=0.5, label=shortened(run.name, 36))]
     handles += [Line2D([], [], color=RUN_COLOURS[1], label=shortened(one.name, 36)) for one in runs[1:]]
     handles += [Line2D([], [], label="initial values", **INITIAL)]
@@ -484,7 +484,7 @@ def embedding(run: Run, *, images: int = 40, ax: Axes | None = None) -> Figure:
         style = {"aspect": "auto", "cmap": "gray_r", "zorder": 3, "interpolation": "antialiased"}
         ax.imshow(test_images[chosen].permute(1, 2, 0).numpy(), extent=(left, right, bottom, top), **style)
     ax.set(xlim=(low[0] - size[0], low[0] + extent[0] + size[0]), ylim=(low[1] - size[1], low[1] + extent[1] + size[1]))
-    first, second = (f"{100 * fraction:.0f} % of the variance" for fraction in found.explained.tolist())
+    first, second = (f"{percent(fraction, 0)} of the variance" for fraction in found.explained.tolist())
     ax.set(xlabel=f"first principal component ({first})", ylabel=f"second ({second})", xticks=[], yticks=[])
     handles = [Line2D([], [], marker=".", linestyle="", color=classes[label], label=names[label]) for label in classes]
     handles = (handles if few else []) + ax.get_legend_handles_labels()[0]
@@ -564,7 +564,7 @@ def class_accuracies(runs: Run | Sequence[Run], *, ax: Axes | None = None) -> Fi
 
     Of more than `MOST_ROWS` classes, those that the first run classifies worst.
     """
-    runs = as_list(runs)
+    runs = listed(runs)
     table = pd.DataFrame({number: analysis.per_class_accuracy(run) for number, run in enumerate(runs)}).dropna()
     if len(table) > MOST_ROWS:
         table = table.sort_values(0).head(MOST_ROWS)
@@ -589,7 +589,7 @@ def reliability(runs: Run | Sequence[Run], *, ax: Axes | None = None) -> Figure:
     Below the diagonal a network is too confident. The area of a mark shows how many test images it stands for; those of
     fewer than ten are left out.
     """
-    runs = as_list(runs)
+    runs = listed(runs)
     ax = ax or theme.new_axes(height=8, width=10)
     ax.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=(0, (4, 2)), linewidth=0.9, label="perfectly calibrated")
     for run, colour, marker in zip(runs, colours(len(runs)), _markers(len(runs)), strict=True):
@@ -742,7 +742,7 @@ def draw_image(ax: Axes, image: Tensor) -> None:
 # --- Shared -----------------------------------------------------------------------------------------------------
 
 
-def as_list(runs: Any) -> list[Any]:
+def listed(runs: Any) -> list[Any]:
     """One run or several as a list; a RunError if there is none."""
     found = list(runs) if isinstance(runs, Sequence) else [runs]
     if not found:

@@ -24,7 +24,7 @@ def accuracy_panels(runs: Sequence[Run], titles: Sequence[str] | None = None) ->
     RunError
         If there is no run, or not one title per run.
     """
-    runs = plots.as_list(runs)
+    runs = plots.listed(runs)
     titles = [plots.shortened(run.name, 36) for run in runs] if titles is None else list(titles)
     if len(titles) != len(runs):
         raise RunError(f"{len(runs)} runs have {len(titles)} titles; give each run one")
