@@ -16,6 +16,7 @@ and which imports in a quarter of its time.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -378,6 +379,7 @@ def sequential_p_value(p_value: float, looks: int) -> float:
     return min(1.0, max(0.0, 1 - float(density.sum())))
 
 
+@functools.cache
 def sequential_level(looks: int, level: float = 0.95) -> float:
     """The level of each look's interval with which all looks cover together at `level` (Jennison and Turnbull, 1989,
     J. R. Statist. Soc. B 51, 305-361: repeated confidence intervals).
