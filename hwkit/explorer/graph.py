@@ -93,7 +93,7 @@ class Graph:
 
 
 @torch.no_grad()
-def trace(model: nn.Module, shape: tuple[int, int, int]) -> Graph:
+def trace(model: nn.Module, shape: tuple[int, ...]) -> Graph:
     """The graph of a network in evaluation mode that takes images, float32 (N, *shape).
 
     Raises

@@ -86,9 +86,7 @@ def build(
     def prepared(pixels: Tensor) -> Tensor:
         return (pixels.float() / 255 - scale[0]) / scale[1]
 
-    traced, problems = zip(
-        *(_trace(network, cast(tuple[int, int, int], tuple(images.shape[1:]))) for network in networks), strict=True
-    )
+    traced, problems = zip(*(_trace(network, tuple(images.shape[1:])) for network in networks), strict=True)
     films = sum(FILM * len(network.moments) for network in networks if len(network.moments) > 2)
     limit = LIMITS.get(most, 8_000_000) * len(networks) - len(document(title, "")) - 4 * films // 3
     (quality, step, levels), file, seen = _plan(images.numpy(), traced, limit)
@@ -150,7 +148,7 @@ def _spread(candidates: Tensor, most: int) -> Tensor:
     return candidates[(torch.arange(most) * len(candidates)) // most]
 
 
-def _trace(network: Shown, shape: tuple[int, int, int]) -> tuple[Graph, str | None]:
+def _trace(network: Shown, shape: tuple[int, ...]) -> tuple[Graph, str | None]:
     """A network's graph, and a sentence on what the page cannot do with it."""
     if network.model is None:
         return Graph(), (
@@ -262,7 +260,7 @@ def _add_network(
     if complete:
         again = _over(batches, graph.with_parameters(kept), [output])[output].argmax(dim=1)
         about["agreement"] = int((again == predicted[chosen]).sum())
-    if about["features"] is not None:
+    if complete and graph.features is not None:
         plane = _Plane.of(_by_channel(found[graph.features], "mean"))
         positions = plane.place(_by_channel(found[graph.features], "mean"))
         payload.add_weights(f"{prefix}places", positions.T.contiguous(), 127 if len(positions) > 2000 else None)
@@ -328,7 +326,8 @@ def _add_film(
     plane: _Plane,
 ) -> dict[str, Any]:
     """Put the moments of a training into a payload: predictions, places, and the weights of the first layers."""
-    output = len(graph.nodes) - 1
+    output, features = len(graph.nodes) - 1, graph.features
+    assert features is not None
     small, total = [], 0
     for node in graph.nodes:
         name = node.get("weight", "")
@@ -340,9 +339,9 @@ def _add_film(
     predicted, places = [], []
     for iteration, weights in network.moments.items():
         known = {name: weights[name] for name in graph.parameters if name in weights}
-        found = _over(batches, graph.with_parameters(known), [output, graph.features])
+        found = _over(batches, graph.with_parameters(known), [output, features])
         predicted.append(found[output].argmax(dim=1))
-        places.append(plane.place(_by_channel(found[graph.features], "mean"))[:, :2])
+        places.append(plane.place(_by_channel(found[features], "mean"))[:, :2])
         for name in small:
             payload.add_weights(f"{prefix}{iteration}/{name}", known[name], 127)
     payload.add(f"{prefix}predicted", torch.stack(predicted).numpy(), "uint16")
