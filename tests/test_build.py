@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from hwkit.engine import processes
 from hwkit.engine.processes import Job
 from hwkit.errors import ExperimentError, ParameterError, ReportError
-from hwkit.report.build import Report, build_report
+from hwkit.report.build import Report, build_report, standard_notebooks
 from hwkit.report.execute import read_notebook
 from hwkit.report.planning import planned_trainings
 
@@ -111,7 +111,7 @@ def test_all_that_the_notebooks_train_is_trained_first(report: Report, lines: li
         assert not any("it/s" in "".join(output.get("text", "")) for output in errors)  # a bar of a training
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", standard_notebooks(ROOT / "notebooks"), ids=lambda path: path.stem)
 def test_every_notebook_says_what_it_trains(path: Path) -> None:
     planned = planned_trainings(read_notebook(path), {"profile": "smoke", "data": "stand-in", "seed": 3})
     assert planned
@@ -264,3 +264,9 @@ def test_nothing_is_executed_for_bad_input(notebooks: list[Path], tmp_path: Path
     with pytest.raises(ReportError, match="is not a Jupyter notebook"):
         build_report("smoke", notebooks=[tmp_path / "no.ipynb"], output=tmp_path)
     assert not (tmp_path / "notebooks").exists()
+
+
+def test_a_notebook_may_stay_out_of_the_report(tmp_path: Path) -> None:
+    for name, metadata in (("01_in", {}), ("02_out", {"hwkit": {"report": False}})):
+        nbformat.write(new_notebook(metadata=metadata), tmp_path / f"{name}.ipynb")
+    assert [path.stem for path in standard_notebooks(tmp_path)] == ["01_in"]

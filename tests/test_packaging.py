@@ -16,6 +16,7 @@ import yaml
 
 import hwkit
 from hwkit.datasets.sources import DATASETS
+from hwkit.report.build import standard_notebooks
 from hwkit.report.execute import read_notebook
 from hwkit.report.parameters import signature_of
 
@@ -63,7 +64,7 @@ def test_notebooks_are_committed_without_outputs_and_with_short_cells(path: Path
             assert len(lines) <= 10 or "parameters" in cell["metadata"].get("tags", [])
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", standard_notebooks(ROOT / "notebooks"), ids=lambda path: path.stem)
 def test_notebooks_declare_what_the_report_asks_of_them(path: Path) -> None:
     notebook = read_notebook(path)
     assert {"profile", "seed", "device", "data"} <= set(signature_of(notebook, path.name).known)

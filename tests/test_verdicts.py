@@ -18,12 +18,13 @@ from hwkit.errors import RunError, StatisticsError
 from hwkit.experiment import named_experiment
 from hwkit.findings import figures, verdicts
 from hwkit.findings.verdicts import VERDICTS_MIME, Claim, Finding
+from hwkit.report.build import standard_notebooks
 from hwkit.report.execute import read_notebook
 from hwkit.runs import Run
 from hwkit.statistics import Interval, OnePair
 
 ROOT = Path(__file__).parents[1]
-DISCUSSION = [path for path in sorted((ROOT / "notebooks").glob("*.ipynb")) if path.name > "03"]
+DISCUSSION = [path for path in standard_notebooks(ROOT / "notebooks") if path.name > "03"]
 HIGHER, LOWER = Claim("a is better", "higher"), Claim("a is worse", "lower")
 SAME = Claim("both are alike", "same", 0.01, "it is a test")
 

@@ -84,7 +84,7 @@ def build_report(
     Parameters
     ----------
     profile : how long to train; None is "full" where there is a CUDA GPU and "quick" elsewhere.
-    notebooks : default all of `notebooks/` of the project, by name.
+    notebooks : default those of `notebooks/` of the project, by name; see `standard_notebooks`.
     parameters : notebook parameters, a `values.Text` for what is to be read as the notebook's type; each notebook gets
         those it declares, and one at least has to.
     settings : a report.toml; default the project's, if it has one.
@@ -101,7 +101,7 @@ def build_report(
     clock = _Clock()
     root = project_root()
     output = output or root / "build"
-    notebooks = list(notebooks or sorted((root / "notebooks").glob("*.ipynb")))
+    notebooks = list(notebooks or standard_notebooks(root / "notebooks"))
     if not notebooks:
         raise ReportError(f"there are no notebooks in {root / 'notebooks'}; run this in the project's folder")
     require_distinct((notebook, _executed(notebook, output)) for notebook in notebooks)
@@ -184,6 +184,12 @@ def _has_cuda_driver() -> bool:
     except OSError:
         return False
     return True
+
+
+def standard_notebooks(folder: Path) -> list[Path]:
+    """The notebooks of a folder by name, but for those whose metadata say `"hwkit": {"report": false}`."""
+    found = sorted(folder.glob("*.ipynb"))
+    return [path for path in found if read_notebook(path)["metadata"].get("hwkit", {}).get("report", True)]
 
 
 @dataclass(frozen=True)
