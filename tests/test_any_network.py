@@ -130,7 +130,7 @@ def test_every_run_can_be_explored(network: str, kind: str, own_run: Callable[[s
     (shown,) = Opened(hwkit.explore(run, most=60).html).about["networks"]
     assert shown["problem"] is None
     assert shown["agreement"] >= 0.95 * 60
-    assert len(shown["stages"]) >= 2
+    assert len(shown["stages"]) >= (1 if network == "one layer" else 2)
 
 
 def test_the_most_probable_of_many_classes_are_shown_and_the_true_one(own_run: Callable[[str, str], Run]) -> None:

@@ -9,8 +9,11 @@ import pytest
 
 from hwkit.batch import verdicts
 from hwkit.batch.tasks import Task, Variant
+from hwkit.experiment import named_experiment
 
-BASE, BETTER, SAME = (Variant("mnist", {"width": width}) for width in (1, 2, 4))
+BASE, BETTER, SAME = (
+    Variant("mnist", {"width": width}, True, named_experiment("mnist", width=width)) for width in (1, 2, 4)
+)
 IMAGES = 400
 
 
