@@ -137,7 +137,7 @@ def test_every_damaged_file_of_a_store_is_named_or_as_good_as_whole(
             assert path.name in str(error), what
             assert "elete" in str(error), what
             named += 1
-        runs.list_runs(store)
+        runs.read_store(store)
         for finding in list(doctor.examine_store(store)):
             assert finding.repair is not None, f"{what}: {finding}"
             finding.repair()
@@ -220,4 +220,6 @@ def test_every_damaged_file_of_a_data_set_is_named(
 def test_a_checkpoint_is_what_the_damaged_one_was_before(whole: Path) -> None:
     """The suite attacks what it means to: the interrupted run does have a checkpoint that is used."""
     experiment = small(seed=1)
-    assert checkpoints.load(experiment, runs.folder_of(experiment, whole)).iteration == experiment.iterations
+    assert (
+        checkpoints.load(runs.folder_of(experiment, whole), experiment.fingerprint).iteration == experiment.iterations
+    )
