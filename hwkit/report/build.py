@@ -109,8 +109,6 @@ def build_report(
         raise ReportError(f"there is no settings file {settings}")
     report_settings = ReportSettings.load(settings or root / "report.toml")
     parameters = dict(parameters or {})
-    if parameters.get("seeds") == 2:
-        raise ParameterError("seeds=2 gives no verdict: take 3 or more, or 1 for statements on single networks")
     device = str(parameters.get("device", "auto"))
     parameters |= {"profile": profile} if profile else {}
     profile = profile or _default_profile(device)
@@ -121,6 +119,8 @@ def build_report(
             signatures[0].require(name)
     around = _around_notebooks(kernel)
     plans = [_plan(*one, profile, parameters, around) for one in zip(notebooks, contents, signatures, strict=True)]
+    if any(plan.parameters.get("seeds") == 2 for plan in plans):
+        raise ParameterError("seeds=2 gives no verdict: take 3 or more, or 1 for statements on single networks")
     state = _State(output / "state.json")
     todo = [plan for plan in plans if force or not state.is_current(plan, output)]
     what = f"profile {profile}, " if any("profile" in plan.parameters for plan in plans) else ""
