@@ -25,7 +25,7 @@ from hwkit.engine.checkpoints import Checkpoint
 from hwkit.engine.optimizers import Optimizer
 from hwkit.errors import ExperimentError, TrainingError
 from hwkit.experiment import Experiment
-from hwkit.models import accuracy, fraction_correct, predict
+from hwkit.models import accuracy, fraction_correct, logits_of, predict
 from hwkit.runs import RECORD_COLUMNS, Run
 
 TEST_SAMPLE = 200  # random test images per record, as in the reference report
@@ -40,7 +40,8 @@ class Training:
     Attributes
     ----------
     iteration : optimiser steps taken so far.
-    loss, logits, labels : of the last batch: cross-entropy, float (), float (B, classes), int64 (B,).
+    images, labels : the last batch, normalised, float32 (B, C, H, W), and int64 (B,).
+    loss, logits : its cross-entropy, float (), and the network's outputs in training mode, float (B, classes).
     rows : the record so far, columns `runs.RECORD_COLUMNS`.
     stopped : why it stops before its last iteration; empty while it goes on.
     seconds_before : wall time of the sessions before this one.
@@ -60,6 +61,7 @@ class Training:
     rows: list[tuple[float, ...]] = field(default_factory=list)
     stopped: str = ""
     seconds_before: float = 0.0
+    images: Tensor = field(default_factory=lambda: torch.zeros(0, 1, 1, 1))
     loss: Tensor = field(default_factory=lambda: torch.zeros(()))
     logits: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
     labels: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
@@ -197,9 +199,10 @@ def _named(callbacks: Sequence[Callback]) -> list[tuple[str, Callback]]:
 
 
 class Recorder(Callback):
-    """Measures loss, penalty, and accuracy on the batch and on 200 random test images, every so many iterations.
+    """Measures loss, penalty, and accuracy on the batch and on 200 random test images, every `record_every` iterations.
 
-    The device need not wait: what was measured is read at once on a CPU, and twice a second from a GPU.
+    The loss is that of the step; both accuracies are those of the network after it, in evaluation mode. The device need
+    not wait: what was measured is read at once on a CPU, and twice a second from a GPU.
     """
 
     def __init__(self) -> None:
@@ -224,7 +227,7 @@ class Recorder(Callback):
         measured = [
             training.loss.double(),
             models.l2_penalty(training.model, experiment.l2).detach().double(),
-            fraction_correct(training.logits, training.labels),
+            fraction_correct(logits_of(training.model, training.images, training.precision), training.labels),
             fraction_correct(logits, dataset.test_labels[sample]),
         ]
         self.unread.append((training.iteration, training.seconds, torch.stack(measured)))
@@ -286,13 +289,28 @@ class Snapshots(Callback):
         self.count = count
 
     def on_step(self, training: Training) -> None:
-        e, iteration = training.experiment, training.iteration
-        if iteration % e.record_every and not training.last:
-            return
-        before = max(0, iteration - e.record_every)
-        passed, previous = ((self.count + 1) * step // e.iterations for step in (iteration, before))
-        if previous < passed <= self.count:
-            run_files.write_snapshot(training.folder, iteration, training.model.state_dict())
+        if _is_due(training, self.count):
+            run_files.write_snapshot(training.folder, training.iteration, training.model.state_dict())
+
+
+class Evaluations(Callback):
+    """Keeps the predictions for all test images at the experiment's `evaluations` moments, spread as snapshots are."""
+
+    def on_step(self, training: Training) -> None:
+        if _is_due(training, training.experiment.evaluations):
+            dataset = training.dataset
+            logits = predict(training.model, dataset.test_images, dataset, precision=training.precision)
+            run_files.write_predicted(training.folder, training.iteration, logits.argmax(dim=1))
+
+
+def _is_due(training: Training, count: int) -> bool:
+    """Whether the step just taken is the first record after one of `count` moments between the first and the last."""
+    e, iteration = training.experiment, training.iteration
+    if not count or (iteration % e.record_every and not training.last):
+        return False
+    before = max(0, iteration - e.record_every)
+    passed, previous = ((count + 1) * step // e.iterations for step in (iteration, before))
+    return previous < passed <= count
 
 
 # --- What users may add -----------------------------------------------------------------------------------------

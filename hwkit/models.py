@@ -252,15 +252,18 @@ def parameter_table(model: nn.Module) -> pd.DataFrame:
 def predict(model: nn.Module, images: Tensor, dataset: Dataset | str, *, precision: str = "fp32") -> Tensor:
     """Logits, float32 (N, classes), of a network in evaluation mode for images, uint8 (N, C, H, W), on its device."""
     device = next(model.parameters()).device
+    chunks = images.split(BATCH_SIZE.get(device.type, 1000))
+    return torch.cat([logits_of(model, data.normalise(chunk.to(device), dataset), precision) for chunk in chunks])
+
+
+def logits_of(model: nn.Module, images: Tensor, precision: str = "fp32") -> Tensor:
+    """Logits, float32 (N, classes), of a network in evaluation mode for normalised images, float32 (N, C, H, W)."""
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), autocast(device, precision):
-        chunks = [
-            model(data.normalise(chunk.to(device), dataset).contiguous(memory_format=torch.channels_last)).float()
-            for chunk in images.split(BATCH_SIZE.get(device.type, 1000))
-        ]
+    with torch.inference_mode(), autocast(images.device, precision):
+        logits = model(images.contiguous(memory_format=torch.channels_last)).float()
     model.train(was_training)
-    return torch.cat(chunks)
+    return logits
 
 
 def fraction_correct(logits: Tensor, labels: Tensor) -> Tensor:

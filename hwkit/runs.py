@@ -11,6 +11,8 @@ A run folder holds
   it is a finished run, and a file that does not match it is damaged;
 - `code.txt`, where the network or augmentation is the user's own: its source, to be read and never executed;
 - `weights-ITERATION.safetensors`: the weights on the way, where the training was asked to keep some;
+- `predicted-ITERATION.safetensors`: the classes predicted for the test images on the way, where the experiment asks for
+  evaluations;
 - `checkpoint.safetensors`: while training is under way, and never afterwards; it vouches for itself;
 - `train-correct.safetensors`, once its training accuracy was compared: what can be computed again from the rest, with
   a checksum of its own. It is no part of the run, and one that is missing or damaged is made anew.
@@ -38,7 +40,7 @@ from torch import Tensor, nn
 from hwkit import models
 from hwkit.datasets import own
 from hwkit.engine import catalogue, code, files, provenance, run_files
-from hwkit.engine.run_files import SNAPSHOT, UNREADABLE, damaged, exists, is_finished
+from hwkit.engine.run_files import PREDICTED, SNAPSHOT, UNREADABLE, damaged, exists, is_finished
 from hwkit.errors import RunError, did_you_mean
 from hwkit.experiment import TRAINING_VERSION, Experiment
 from hwkit.paths import CHECKPOINT, store_root
@@ -116,8 +118,7 @@ class Run:
     @property
     def weight_moments(self) -> list[int]:
         """The iterations after which the weights were kept: 0, those of snapshots, and the last."""
-        found = (SNAPSHOT.fullmatch(name) for name in self.metrics["files"])
-        return sorted({0, self.metrics["iterations"], *(int(match[1]) for match in found if match)})
+        return sorted({0, self.metrics["iterations"], *run_files.moments(SNAPSHOT, self.metrics["files"])})
 
     def weights_at(self, iteration: int) -> dict[str, Tensor]:
         """Parameters after one of `weight_moments` by name, float32; any other is a RunError."""
@@ -127,6 +128,22 @@ class Run:
         if iteration in (0, self.metrics["iterations"]):
             return self.final_weights if iteration else self.initial_weights
         return self._weights(run_files.snapshot_name(iteration))
+
+    @cached_property
+    def predicted_at(self) -> dict[int, Tensor]:
+        """The classes predicted for the test images by iteration, int64 (N,); the last ones are the final network's.
+
+        Those before are there if the experiment has `evaluations`.
+        """
+        count = self.metrics["test_images"]
+
+        def parse(content: bytes) -> Tensor:
+            wanted = {"predicted": ((count,), torch.int16)}
+            return files.require_tensors(_parse_tensors(content), wanted)["predicted"].long()
+
+        moments = run_files.moments(PREDICTED, self.metrics["files"])
+        found = {iteration: self._parsed(run_files.predicted_name(iteration), parse) for iteration in moments}
+        return {**found, self.metrics["iterations"]: self.logits.argmax(dim=1)}
 
     @cached_property
     def logits(self) -> Tensor:
@@ -284,6 +301,7 @@ def read_everything(run: Run, but: tuple[str, ...] = ()) -> None:
             read()
     for iteration in run.weight_moments[1:-1]:
         run.weights_at(iteration)
+    _ = run.predicted_at
 
 
 def list_runs(root: Path | None = None) -> list[Run]:

@@ -94,7 +94,7 @@ def train(
     changes = {"model": model} if model is not None else {}
     labels = standard.check(callbacks)
     experiment = experiment.varied(**changes, **({"callbacks": labels} if labels else {}))
-    hooks: list[Callback] = [standard.Recorder(), standard.Snapshots(snapshots)]
+    hooks: list[Callback] = [standard.Recorder(), standard.Snapshots(snapshots), standard.Evaluations()]
     hooks += [standard.ProgressBar()] * progress
     if live:
         # By name: training needs no notebook, and what shows curves in one builds on training.
@@ -130,16 +130,17 @@ def fit(training: Training) -> None:
     """The training loop: all steps that are left, told to the training's callbacks."""
     experiment, model, optimizer = training.experiment, training.model, training.optimizer
 
-    def step(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One optimiser step on images, float32 (B, C, H, W); gives the cross-entropy, the logits and the labels."""
+    def step(images: Tensor, labels: Tensor) -> Batch:
+        """One optimiser step on images, float32 (B, C, H, W); gives these, the labels, cross-entropy and logits."""
+        images = images.contiguous(memory_format=torch.channels_last)
         with autocast(training.device, training.precision):
-            logits = model(images.contiguous(memory_format=torch.channels_last))
+            logits = model(images)
         loss = F.cross_entropy(logits.float(), labels)
         loss.backward()
         training.tell("on_gradients")
         optimizer.step()
         optimizer.zero_grad()
-        return loss.detach(), logits.detach(), labels
+        return images, labels, loss.detach(), logits.detach()
 
     steps = replayed_steps if cuda_graph.usable(training.device, experiment.augment) else plain_steps
     take_steps = steps(training, step)
@@ -148,7 +149,7 @@ def fit(training: Training) -> None:
         with deferred_interrupt() as interrupted:
             while training.iteration < experiment.iterations and not training.stopped:
                 epoch, start = divmod(training.iteration, experiment.batches_per_epoch)
-                for training.loss, training.logits, training.labels in take_steps(epoch, start):
+                for training.images, training.labels, training.loss, training.logits in take_steps(epoch, start):
                     training.tell("on_step")
                     if training.iteration % experiment.batches_per_epoch == 0:
                         training.tell("on_epoch")
@@ -165,14 +166,15 @@ def fit(training: Training) -> None:
         training.tell("on_end")
 
 
-Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
-Steps = Callable[[int, int], Iterator[tuple[Tensor, Tensor, Tensor]]]
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # images, labels, loss, logits
+Step = Callable[[Tensor, Tensor], Batch]
+Steps = Callable[[int, int], Iterator[Batch]]
 
 
 def plain_steps(training: Training, step: Step) -> Steps:
     """The steps of an epoch from its batch `start` on, one batch after the other."""
 
-    def take(epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def take(epoch: int, start: int) -> Iterator[Batch]:
         for images, labels in data.epoch_batches(training.dataset, training.experiment, epoch=epoch, start=start):
             next_iteration(training)
             yield step(data.normalise(images, training.dataset), labels)
@@ -189,14 +191,14 @@ def replayed_steps(
     it gives the step itself, this computes what `plain_steps` does, which a machine without a GPU can test.
     """
     feed = data.Feed(training.dataset, training.experiment)
-    outputs: list[tuple[Tensor, Tensor, Tensor]] = []
+    outputs: list[Batch] = []
     replays: list[Callable[[], Any]] = []
 
     def step_on_feed() -> None:
         images, labels = feed.next()
         outputs[:] = [step(data.normalise(images, training.dataset), labels)]
 
-    def take(epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def take(epoch: int, start: int) -> Iterator[Batch]:
         feed.start(epoch, start)
         if not replays:
             kept = [feed.position, *training.model.state_dict().values()]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwkit.errors import ExperimentError
-from hwkit.experiment import EXPERIMENTS, PROFILES, Experiment, named_experiment, option_names
+from hwkit.experiment import EXPERIMENTS, PROFILES, RATES, Experiment, named_experiment, option_names
 
 # A value for each option that differs from the default of "cifar10" in the quick profile.
 OTHER_VALUES = {
@@ -31,6 +31,7 @@ OTHER_VALUES = {
     "train_size": 1000,
     "test_size": 1000,
     "holdout": 5000,
+    "evaluations": 3,
     "record_every": 7,
     "seed": 1,
     "precision": "fp32",
@@ -68,6 +69,16 @@ def test_labels_do_not_change_the_fingerprint() -> None:
     base = named_experiment("cifar10-l2", "quick")
     assert base.replace(name="other", profile="mine").fingerprint == base.fingerprint
     assert named_experiment("cifar10", "quick", l2=1e-3).fingerprint == base.fingerprint
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_another_optimiser_comes_with_a_rate_of_its_own(profile: str) -> None:
+    usual = named_experiment("cifar10", profile)
+    for optimizer, rate in RATES.items():
+        changed = named_experiment("cifar10", profile, optimizer=optimizer)
+        assert changed.learning_rate == (usual.learning_rate if optimizer == usual.optimizer else rate)
+        assert named_experiment("cifar10", profile, optimizer=optimizer, learning_rate=0.5).learning_rate == 0.5
+    assert named_experiment("cifar10", "quick", optimizer="adam").name == "cifar10[optimizer=adam]"
 
 
 def test_whole_numbers_and_floats_of_one_value_are_one_experiment() -> None:

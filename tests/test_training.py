@@ -60,7 +60,7 @@ def test_penalty_value_is_half_lambda_times_the_sum_of_squares() -> None:
 
 
 def test_an_optimiser_step_is_one_on_the_loss_with_the_penalty_in_it() -> None:
-    experiment = named_experiment("cifar10-l2-strong")
+    experiment = named_experiment("cifar10-l2-strong", optimizer="adam")
     images, labels = torch.randn(16, 3, 32, 32), torch.randint(0, 10, (16,))
     stepped = []
     for explicit in (True, False):
@@ -95,6 +95,27 @@ def test_record_has_the_rows_and_columns_it_promises(own_store: Path) -> None:
     assert run.record["test_accuracy"].between(0, 1).all()
     assert (run.record["loss"] > run.record["penalty"]).all()
     assert (run.record["penalty"] > 0).all()
+
+
+def test_the_training_accuracy_of_a_record_is_measured_without_dropout(own_store: Path) -> None:
+    """With a learning rate this small the network is as it was built, so each batch has the accuracy that it has."""
+    experiment = tiny(dropout=0.95, learning_rate=1e-12, epochs=1, record_every=1, precision="fp32")
+    run = train(experiment)
+    dataset, network = data.of(experiment, torch.device("cpu")), run.model()
+    batches = [
+        models.accuracy(models.predict(network, images.byte(), dataset), labels)
+        for images, labels in data.epoch_batches(dataset, experiment, epoch=0)
+    ]
+    assert run.record.train_accuracy.tolist() == batches
+
+
+def test_predictions_on_the_way_are_kept_at_even_distances_and_end_with_the_final_ones(own_store: Path) -> None:
+    run = train(tiny(evaluations=3, epochs=4, record_every=1))
+    moments = list(run.predicted_at)
+    assert moments == [math.ceil(run.metrics["iterations"] * step / 4) for step in (1, 2, 3, 4)]
+    assert torch.equal(run.predicted_at[moments[-1]], run.logits.argmax(dim=1))
+    assert any(not torch.equal(run.predicted_at[one], run.predicted_at[moments[-1]]) for one in moments[:-1])
+    assert list(train(tiny(epochs=4, record_every=1)).predicted_at) == moments[-1:]
 
 
 def test_final_accuracy_is_that_of_the_stored_weights_over_the_test_set(trained_run: Run) -> None:

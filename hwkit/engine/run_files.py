@@ -13,7 +13,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from hwkit.paths import CHECKPOINT
 # What a damaged or forged file may look like beside a whole one: whatever goes wrong then means the same.
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError)
 SNAPSHOT = re.compile(r"weights-(\d+)\.safetensors")
+PREDICTED = re.compile(r"predicted-(\d+)\.safetensors")
 FORMAT = 1  # of the run folder; a later version of hwkit must go on reading it
 
 
@@ -124,16 +125,31 @@ def write_snapshot(folder: Path, iteration: int, weights: dict[str, Tensor]) -> 
     write_tensors(folder / snapshot_name(iteration), weights, {"iteration": iteration})
 
 
+def write_predicted(folder: Path, iteration: int, predicted: Tensor) -> None:
+    """Write the classes predicted for the test images after an iteration, int64 (N,), as `write_snapshot` does."""
+    write_tensors(folder / predicted_name(iteration), {"predicted": predicted.short()}, {"iteration": iteration})
+
+
 def is_whole_snapshot(path: Path) -> bool:
-    """Whether a file holds the weights that `write_snapshot` wrote."""
+    """Whether a file holds what `write_snapshot` or `write_predicted` wrote."""
     try:
-        return bool(SNAPSHOT.fullmatch(path.name)) and bool(files.read_tensors(path))
+        named = SNAPSHOT.fullmatch(path.name) or PREDICTED.fullmatch(path.name)
+        return bool(named) and bool(files.read_tensors(path))
     except (OSError, ValueError):
         return False
 
 
 def snapshot_name(iteration: int) -> str:
     return f"weights-{iteration:08d}.safetensors"
+
+
+def predicted_name(iteration: int) -> str:
+    return f"predicted-{iteration:08d}.safetensors"
+
+
+def moments(pattern: re.Pattern[str], names: Iterable[str]) -> list[int]:
+    """The iterations in those file names that match `SNAPSHOT` or `PREDICTED`, in order."""
+    return sorted(int(match[1]) for match in map(pattern.fullmatch, names) if match)
 
 
 def write_checkpoint(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
