@@ -52,7 +52,8 @@ test-browser: $(STAMP)  ## test the explorer in a real browser (needs a chromium
 colab: $(STAMP)  ## build dist/hwkit-colab.zip, to upload to Colab or Drive
 	rm -rf dist/colab dist/hwkit-colab.zip
 	$(PY) -m pip wheel --quiet --no-deps --wheel-dir dist/colab .
-	$(PY) -m zipfile -c dist/hwkit-colab.zip dist/colab/*.whl notebooks/*.ipynb
+	$(PY) -m zipfile -e dist/colab/*.whl dist/colab && rm dist/colab/*.whl
+	$(PY) -m zipfile -c dist/hwkit-colab.zip dist/colab/* notebooks/*.ipynb
 	rm -rf dist/colab build/lib build/bdist.*
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab

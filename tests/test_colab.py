@@ -71,7 +71,7 @@ store = {str(folder.resolve() / "drive" / "MyDrive" / "hwkit")!r}
         cells = [cell for cell in nbformat.read(NOTEBOOK, 4).cells if cell.cell_type == "code"]
         for number, cell in enumerate(cells):
             yield cell.source
-            if number == 1:  # hwkit is installed
+            if number == 0:  # hwkit is at hand
                 yield BEFORE
             if "parameters" in cell.metadata.get("tags", []):
                 yield self.parameters
