@@ -451,7 +451,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--runs", type=int, help="how many at once (default: as many as a report trains)")
     bench.add_argument("--quick", action="store_true", help="seconds, on a part of the data, to see that it works")
     bench.add_argument("--no-speed", action="store_true", help="only what the next three options ask for")
-    bench.add_argument("--to-accuracy", action="store_true", help="also seconds to a given test accuracy")
+    bench.add_argument("--to-accuracy", action="store_true", help="also seconds to given test accuracies")
     bench.add_argument(
         "--check-accuracy",
         nargs="?",
@@ -464,7 +464,7 @@ def _parser() -> argparse.ArgumentParser:
         "--export", type=Path, metavar="NOTEBOOK", help="only how long it takes to a PDF, by each way that is installed"
     )
     bench.add_argument("--rounds", type=int, help="windows of each contestant (default: 5)")
-    bench.add_argument("--seeds", type=int, default=3, help="of --check-accuracy (default: 3)")
+    bench.add_argument("--seeds", type=int, default=3, help="of --to-accuracy and --check-accuracy (default: 3)")
     bench.add_argument("--output", type=Path, help="default: build/bench.json of the project")
     bench.set_defaults(run=_bench)
     batch = commands.add_parser("batch", help="run grids of experiments or notebooks, here or on a cluster")

@@ -309,7 +309,7 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
 }
 
 # Learning rates where an experiment has another optimiser than its profile and names no rate of its own.
-RATES = {"adam": 2e-3, "adamw": 2e-3, "sgd": 0.05, "muon": 0.02}
+RATES = {"adam": 3e-3, "adamw": 3e-3, "sgd": 0.05, "muon": 0.02}
 _ONE_CYCLE = {"schedule": "one-cycle", "batch_size": 128}
 _MUON = {**_ONE_CYCLE, "optimizer": "muon", "learning_rate": 0.02}
 _SMALL = {"learning_rate": 2e-3, "epochs": 2, "train_size": 2000, "test_size": 1000, "record_every": 2}

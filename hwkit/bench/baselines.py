@@ -2,7 +2,8 @@
 
 A contestant is a function that trains, as long as its experiment says, and calls `step(images, model)` after every
 optimiser step, with the number of images in it. That call is all that the benchmark sees of it: a contestant neither
-measures itself nor knows when it is measured. All train the same network from the same initial weights with Adam.
+measures itself nor knows when it is measured. All train the same network from the same initial weights with Adam, but
+for the one that shows what Muon costs.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.flop_counter import FlopCounterMode
 
 from hwkit import data, models
 from hwkit.data import FLIP_PROBABILITY, GRAYSCALE_PROBABILITY
@@ -33,6 +35,7 @@ from hwkit.paths import data_root
 
 Step = Callable[[int, nn.Module], None]
 
+MATRIX_SIZE = 2048  # large enough for the best kernel, small enough for a window of a second
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -83,11 +86,13 @@ def synchronise(device: torch.device) -> None:
 # --- hwkit --------------------------------------------------------------------------------------------------------
 
 
-def train_with_hwkit(job: Job, step: Step, *, recording: bool = True) -> None:
+def train_with_hwkit(job: Job, step: Step, *, recording: bool = True, optimizer: str | None = None) -> None:
     """What `hwkit.train` does: with checkpoints and, unless switched off, with records."""
     from hwkit import callbacks, training
 
-    experiment = job.experiment if recording else job.experiment.replace(record_every=job.experiment.iterations)
+    experiment = job.experiment.replace(optimizer=optimizer or job.experiment.optimizer)
+    if not recording:
+        experiment = experiment.replace(record_every=experiment.iterations)
     batch_size = min(experiment.batch_size, experiment.train_count)
     job.facts["configuration"] = f"{resolve_precision(experiment.precision, job.device)}, channels_last"
 
@@ -308,6 +313,35 @@ def _seconds(one_step: Callable[[], None], device: torch.device) -> float:
     return time.perf_counter() - started
 
 
+def multiply_matrices(job: Job, step: Step) -> None:
+    """Nothing but a product of two large matrices, over and over, in the precision that hwkit trains in.
+
+    Tells `step` the number of images whose forward and backward pass is as many operations as were done: what the
+    hardware could do if convolutions, casts, pooling and the optimiser were as good as its best kernel.
+    """
+    precision = resolve_precision("auto", job.device)
+    job.facts["configuration"] = f"{precision}, {MATRIX_SIZE} x {MATRIX_SIZE}"
+    model = models.build(job.experiment).to(job.device)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    left, right = torch.rand(2, MATRIX_SIZE, MATRIX_SIZE, device=job.device).to(dtype)
+    out = torch.empty_like(left)
+    images = round(2 * MATRIX_SIZE**3 / operations_per_image(job.experiment))
+    job.facts["operations_per_image"] = operations_per_image(job.experiment)
+    for _ in range(job.experiment.iterations):
+        torch.matmul(left, right, out=out)
+        step(images, model)
+
+
+def operations_per_image(experiment: Experiment) -> float:
+    """Floating-point operations of a forward and a backward pass per image, as PyTorch counts them."""
+    model, facts = models.build(experiment), DATASETS[experiment.dataset]
+    counter = FlopCounterMode(display=False)
+    with counter:
+        logits = model(torch.rand(8, *facts.shape))
+        F.cross_entropy(logits, torch.arange(8)).backward()
+    return counter.get_total_flops() / 8
+
+
 CONTESTANTS: dict[str, Contestant] = {
     "hwkit": Contestant("hwkit", train_with_hwkit),
     "hwkit-unrecorded": Contestant(
@@ -318,7 +352,9 @@ CONTESTANTS: dict[str, Contestant] = {
     "plain-2": Contestant("plain loop, 2 workers", functools.partial(train_plainly, workers=2)),
     "lightning": Contestant("Lightning", functools.partial(train_with_lightning, workers=0)),
     "lightning-2": Contestant("Lightning, 2 workers", functools.partial(train_with_lightning, workers=2)),
+    "hwkit-muon": Contestant("hwkit, Muon", functools.partial(train_with_hwkit, optimizer="muon"), program=False),
     "limit": Contestant("compute limit", train_at_the_limit, program=False),
+    "matrix": Contestant("product of matrices", multiply_matrices, program=False),
 }
 
 
