@@ -42,6 +42,7 @@ _MODULES |= {
     "smaller_filters": "hwkit.chapters.smaller_filters",
     "sources": "hwkit.datasets.sources",
     "tensorflow_graph": "hwkit.chapters.tensorflow_graph",
+    "training_length": "hwkit.chapters.training_length",
     "verdicts": "hwkit.findings.verdicts",
 }
 _HOMES = {
