@@ -123,3 +123,22 @@ def test_longer_trainings_are_expected_to_take_longer() -> None:
     assert 0 < parallel.expected_seconds(tiny(), "cpu") < parallel.expected_seconds(tiny(epochs=50), "cpu")
     in_torch, in_graph = (penalty.penalty_training(name, "faulty", "full") for name in ("pytorch", "tensorflow"))
     assert parallel.expected_seconds(in_torch, "cpu") < parallel.expected_seconds(in_graph, "cpu")
+
+
+def test_a_script_needs_no_main_guard_to_train_side_by_side(tmp_path: Path) -> None:
+    script = tmp_path / "train_two.py"
+    script.write_text(
+        """
+import hwkit
+from torch import nn
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+options = dict(data="stand-in", train_size=256, test_size=100, epochs=1)
+for run in hwkit.train_seeds(hwkit.Experiment(dataset="mnist", **options), 2, model=Net, progress=False):
+    print(run.experiment.seed, type(run.model()).__name__)
+"""
+    )
+    environment = {**os.environ, "HWKIT_HOME": str(tmp_path / "runs")}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout == "0 Net\n1 Net\n", done.stderr

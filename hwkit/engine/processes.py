@@ -176,9 +176,27 @@ def _start(job: Job) -> tuple[Connection, BaseProcess]:
     process = context().Process(  # pyright: ignore[reportAttributeAccessIssue]  # every context has it
         target=_work, args=(job, there, os.getcwd(), dict(os.environ))
     )
-    process.start()
+    with _without_script():
+        process.start()
     there.close()
     return here, process
+
+
+@contextlib.contextmanager
+def _without_script() -> Iterator[None]:
+    """Start a process that does not run the user's script again.
+
+    What it needs travels by value. multiprocessing would import the script in each process, and one that trains without
+    `if __name__ == "__main__":` would start anew in all of them.
+    """
+    script = sys.modules["__main__"]
+    kept = {name: vars(script)[name] for name in ("__file__", "__spec__") if name in vars(script)}
+    vars(script).pop("__file__", None)
+    vars(script)["__spec__"] = None
+    try:
+        yield
+    finally:
+        vars(script).update(kept)
 
 
 def _work(job: Job, connection: Connection, folder: str, environment: dict[str, str]) -> None:
