@@ -2,7 +2,7 @@
 # interpreter named by PYTHON. Nothing is installed again while pyproject.toml has not changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test test-browser test-faults fuzz bench colab lab lint api clean
+.PHONY: help setup report gpu-report test test-browser test-faults fuzz bench colab lab lint api clean
 
 VENV := .venv
 BASE_PYTHON ?= python3
@@ -30,6 +30,15 @@ setup: $(STAMP)  ## install hwkit with all it needs
 
 report: $(STAMP)  ## train, run the notebooks, write build/report.pdf
 	$(PY) -m hwkit.cli report $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+
+gpu-report: $(STAMP)  ## on a machine with a GPU: its checks, benchmark and whole report, all in build/gpu
+	$(PY) -c 'import torch, sys; sys.exit(0 if torch.cuda.is_available() else "there is no CUDA GPU here")'
+	mkdir -p build/gpu
+	$(PY) -m pytest tests/test_graphs.py tests/test_devices.py tests/test_training.py --junitxml build/gpu/tests.xml
+	$(PY) -m hwkit.cli bench --device cuda --runs 8 --to-accuracy --seeds 5 --check-accuracy full --output build/gpu/bench.json
+	$(PY) -m hwkit.bench.reports full --output build/gpu
+	$(PY) -m hwkit.cli report --profile full -p seeds=5 --output build/gpu
+	$(PY) -m hwkit.cli explore cifar10 --output build/gpu/explore.html
 
 test: $(STAMP)  ## run the tests
 	$(PY) -m pytest --numprocesses auto --dist loadfile $(ARGS)

@@ -42,7 +42,7 @@ def test_a_row_of_the_noise_table_by_hand() -> None:
     assert (row["mean"], row["spread"]) == pytest.approx((0.75, 0.25))
     assert row["spread_low"] < 0.25 < row["spread_high"]
     assert row["spread_on_fresh_images"] < row["spread"]
-    assert (row["experiment"], row["schedule"], row["seeds"]) == ("mnist", "1 epoch of Adam", 3)
+    assert (row["experiment"], row["schedule"], row["seeds"]) == ("mnist", "2 epochs of Adam", 3)
 
 
 def test_networks_that_share_their_scatter_are_correlated() -> None:

@@ -20,7 +20,6 @@ from hwkit.experiment import PROFILES, Experiment, named_experiment
 from hwkit.export.files import replace_file
 from hwkit.findings.reference import markdown_table
 from hwkit.findings.verdicts import OPTIMIZERS
-from hwkit.options import described
 from hwkit.parallel import train_all
 from hwkit.runs import Run
 from hwkit.training import with_seeds
@@ -73,20 +72,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """A row for each recipe: what it is, its accuracy on the held-out images, and how long its steps took."""
+    """A row for each recipe: what it is, and its accuracy on the held-out images."""
     recipes = [
-        (part, name, changes, named_experiment(name, "quick", holdout=HOLDOUT, data=options.data, **changes))
+        (part, name, named_experiment(name, "quick", holdout=HOLDOUT, data=options.data, **changes))
         for part, of_part in RECIPES.items()
         for name, changes in of_part
     ]
     wanted = with_seeds([experiment for *_, experiment in recipes], options.seeds, options.device)
     runs: list[Run] = train_all(wanted, device=options.device, say=lambda line: print(line, file=sys.stderr))
-    for number, (part, name, changes, experiment) in enumerate(recipes):
+    for number, (part, name, experiment) in enumerate(recipes):
         of_recipe = pd.DataFrame([run.metrics for run in runs[number * options.seeds :][: options.seeds]])
         yield {
             "part": part,
             "experiment": name,
-            "changed": described(changes),
             "optimizer": experiment.optimizer,
             "learning_rate": experiment.learning_rate,
             "momentum": experiment.momentum,
@@ -95,7 +93,6 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             "seeds": options.seeds,
             "accuracy": of_recipe.test_accuracy.mean(),
             "spread": of_recipe.test_accuracy.std(ddof=1),
-            "seconds": of_recipe.seconds.mean(),
         }
 
 
@@ -106,7 +103,7 @@ _TITLE = f"""# How the report's schedules were chosen
 Written by `python -m hwkit.bench.schedules` from [schedules.csv](schedules.csv); nothing here is edited by hand. Every
 recipe was trained without the last {HOLDOUT:,} training images and tested on these: no test image was looked at. The
 standard error of an accuracy of 0.80 is 0.6 points, that of 0.99 is 0.14. All schedules are one-cycle: the rate is the
-peak. Seconds are of the training steps, with as many trainings at a time as the machine has cores."""
+peak. `hwkit bench` measures what a step costs."""
 
 
 def page(table: pd.DataFrame) -> str:
@@ -124,7 +121,6 @@ def _readable(row: dict[str, Any]) -> dict[str, str]:
         "experiment": row["experiment"],
         **_settings(row["optimizer"], row),
         "accuracy on held-out images": f"{100 * row['accuracy']:.1f} %{spread}",
-        "seconds": f"{row['seconds']:.0f}",
     }
 
 
