@@ -96,7 +96,7 @@ def test_the_true_statement_is_made(claim: Claim, a: float, b: float, verdict: s
     finding = verdicts.accuracy(claim, recipe(a, seeds), recipe(b, seeds))
     assert finding.verdict == verdict
     assert finding.estimate.low < a - b < finding.estimate.high
-    assert f"({seeds} seeds, 5 epochs of Adam)" in finding.headline
+    assert f"({seeds} seeds, 3 epochs of Adam)" in finding.headline
     assert f"{verdict.capitalize()}" in str(finding)
 
 
@@ -115,7 +115,7 @@ def test_one_seed_gives_a_statement_on_one_pair_and_no_verdict() -> None:
     finding = verdicts.accuracy(LOWER, a, b)
     assert finding.verdict == "one pair"
     assert finding.p_value is None
-    assert "One pair of networks (one seed, 5 epochs of Adam)" in str(finding)
+    assert "One pair of networks (one seed, 3 epochs of Adam)" in str(finding)
     assert "sampling of the images alone gives" in str(finding)
     bearable = 100 * finding.estimate.robustness
     assert (
@@ -351,7 +351,7 @@ def test_a_finding_carries_the_numbers_of_its_sentence() -> None:
     assert json.loads(json.dumps(row)) == row
     assert row["verdict"] == "supported"
     assert f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f} points".replace("-", "−") in bundle["text/markdown"]
-    assert (row["seeds"], row["schedule"]) == ("0 1 2 3 4", "5 epochs of Adam")
+    assert (row["seeds"], row["schedule"]) == ("0 1 2 3 4", "3 epochs of Adam")
     assert row["p_value"] < 0.05
 
 
@@ -402,15 +402,15 @@ def test_the_summary_lists_and_draws_the_claims() -> None:
 
 def test_the_seeds_and_the_schedule_are_named() -> None:
     one = verdicts.seeds_summary(recipe(0.8, 1)[0]).data
-    assert "trained once, with seed 0, for 5 epochs of Adam" in one
+    assert "trained once, with seed 0, for 3 epochs of Adam" in one
     assert "A verdict takes three seeds" in one
     several = verdicts.seeds_summary(recipe(0.8, 3), recipe(0.7, 3, name="cifar10")).data
-    assert "trained 3 times, with the seeds 0, 1, 2, for 5 epochs of Adam and 10 epochs of Adam" in several
+    assert "trained 3 times, with the seeds 0, 1, 2, for 3 epochs of Adam and 4 epochs of Muon" in several
 
 
 def test_a_schedule_on_a_part_of_the_images_says_so() -> None:
     assert verdicts.schedule_of([named_experiment("mnist", "smoke")]) == "2 epochs of Adam on 2000 images"
-    assert verdicts.schedule_of([named_experiment("mnist", "quick")]) == "1 epoch of Adam"
+    assert verdicts.schedule_of([named_experiment("mnist", "quick")]) == "2 epochs of Adam"
 
 
 def test_model_layers_of_the_claims_exist() -> None:
