@@ -493,9 +493,9 @@ def _add_batch_commands(commands: argparse._SubParsersAction) -> None:
         running.add_argument("--kernel", metavar="NAME", help="a Jupyter kernel in place of those the notebooks name")
     add("status", _batch_status, "show how far it is, and what failed")
     results = add("results", _batch_results, "write results.csv, and show mean and spread over seeds")
-    results.add_argument("--output", type=Path, help="default: build/batches/NAME/results.csv of the project")
+    results.add_argument("--output", type=Path, help="default: build/batches/FILE/results.csv of the project")
     report = add("report", _batch_report, "set the comparison as a PDF")
-    report.add_argument("--output", type=Path, help="default: build/batches/NAME/report.pdf of the project")
+    report.add_argument("--output", type=Path, help="default: build/batches/FILE/report.pdf of the project")
     report.add_argument("--settings", type=Path, help="default: report.toml of the project")
 
 

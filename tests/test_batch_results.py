@@ -16,8 +16,10 @@ from hwkit.batch.comparison import options_figure, variants_figure
 from hwkit.batch.file import read_batch
 from hwkit.batch.planning import Plan, listing, plan
 from hwkit.batch.results import NO_NUMBER, SCRAP_MIME, BatchResults, gather
+from hwkit.batch.state import StateFile
 from hwkit.batch.tasks import Task
 from hwkit.cli import main
+from hwkit.errors import BatchError
 from hwkit.findings.reference import RESULTS_MIME
 
 PARAMETERS = "seed = 0\nx = None\nrun = 1\nvalue = 2\nkind = 'a'"
@@ -86,6 +88,44 @@ def test_notebooks_of_one_name_are_told_apart(paths: list[str], subjects: list[s
     for task in found.plan.tasks:
         found.plan.state.took(task, 1.0)
     assert set(found.plan.state.seconds) == set(subjects)
+
+
+@pytest.mark.parametrize("length", [1, 60, 80])
+def test_names_in_any_script_fit_into_a_file_name_and_stay_apart(length: int, tmp_path: Path) -> None:
+    """Such as of emoji, which have four bytes each: 60 of them are as long a name as a file can have."""
+    folder = "\N{WHITE SQUARE}" * length
+    notebook_in(tmp_path, f"{folder}a/hw.ipynb")
+    notebook_in(tmp_path, f"{folder}b/hw.ipynb")
+    notebook_in(tmp_path, "\N{GRINNING FACE}" * min(length, 60) + ".ipynb")
+    found = results(
+        tmp_path, f"notebooks: {json.dumps([str(p) for p in tmp_path.rglob('*.ipynb')], ensure_ascii=False)}\n", 1, 2, 3
+    )
+    assert len({task.key for task in found.plan.tasks}) == len(means(found)) == 3
+
+
+@pytest.mark.parametrize(("first", "second"), [("a/study.yaml", "b/study.yaml"), ("a/study.yaml", "a/study.yml")])
+def test_batches_of_one_name_do_not_overwrite_each_other(
+    first: str, second: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has results of its own; in one store, where tasks could be mistaken for each other, they are refused."""
+    monkeypatch.chdir(tmp_path)
+    written = []
+    for number, name in enumerate((first, second)):
+        notebook_in(tmp_path, f"{name.partition('/')[0]}/hw.ipynb")
+        Path(name).write_text(f"notebooks: hw.ipynb\nstore: store{number}\n")
+        found = plan(read_batch(Path(name)))
+        executed(found, found.tasks[0], {"result": number})
+        written.append(gather(plan(read_batch(Path(name)))).write())
+    assert [pd.read_csv(path)["result"].item() for path in written] == [0, 1]
+
+    for name in (first, second):
+        Path(name).write_text(f"notebooks: hw.ipynb\nstore: {tmp_path / 'both'}\n")
+    found = plan(read_batch(Path(first)))
+    StateFile(found.store, found.state).close()
+    with pytest.raises(BatchError, match=rf"{second} and \S+{first} would both be batch study in \S+both: rename"):
+        plan(read_batch(Path(second)))
+    Path(first).rename("elsewhere")
+    assert plan(read_batch(Path(second))).missing
 
 
 def test_a_notebook_that_stands_alone_keeps_its_plain_name(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def build_comparison(plan: Plan, *, output: Path | None = None, settings: Path |
 
     Parameters
     ----------
-    output : default build/batches/NAME/report.pdf of the project.
+    output : default report.pdf in `build_folder`.
     settings : a report.toml, for author, course and theme; default the project's, if it has one.
 
     Raises
@@ -59,7 +59,7 @@ def build_comparison(plan: Plan, *, output: Path | None = None, settings: Path |
         raise BatchError(f"batch {plan.batch.name} has nothing to compare: {NO_NUMBER}")
     if settings and not settings.exists():
         raise ReportError(f"there is no settings file {settings}")
-    pdf = output or build_folder(plan) / "report.pdf"
+    pdf = output or build_folder(plan.batch) / "report.pdf"
     looks = dataclasses.replace(
         ReportSettings.load(settings or project_root() / "report.toml"),
         title=f"Batch {plan.batch.name}",

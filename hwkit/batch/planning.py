@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from hwkit.batch import cluster
 from hwkit.batch.file import Batch
-from hwkit.batch.state import State, read_state
+from hwkit.batch.state import State, state_of
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task, Variant, tasks_of
 from hwkit.errors import HwkitError
@@ -48,7 +48,7 @@ def plan(batch: Batch) -> Plan:
     """Look up what of a batch is done; see `tasks_of` for the errors."""
     store = Store(batch.store, batch.name)
     tasks = tasks_of(batch)
-    return Plan(batch, store, tasks, store.done(tasks), read_state(store))
+    return Plan(batch, store, tasks, store.done(tasks), state_of(store, batch.path))
 
 
 def listing(found: Plan) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from hwkit import runs
+from hwkit.batch.file import Batch
 from hwkit.batch.planning import Plan
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task
@@ -80,7 +82,7 @@ class BatchResults:
             raise BatchError(f"batch {self.plan.batch.name} has no result yet: {self.summary}")
 
     def write(self, path: Path | None = None) -> Path:
-        """Write all rows as CSV, by default to build/batches/NAME/results.csv of the project; returns where.
+        """Write all rows as CSV, by default into `build_folder`; returns where.
 
         Raises
         ------
@@ -88,7 +90,7 @@ class BatchResults:
             If there are none.
         """
         self.require_some()
-        path = path or build_folder(self.plan) / "results.csv"
+        path = path or build_folder(self.plan.batch) / "results.csv"
         replace_file(path, self.frame.to_csv(index=False).encode())
         return path
 
@@ -101,7 +103,7 @@ def gather(plan: Plan) -> BatchResults:
     for task in plan.tasks:
         if task.key in plan.done:
             try:
-                for what, found in _results(task, plan.store):
+                for what, found in _results(task, plan):
                     rows.append({**what, **found})
                     results |= found
             except HwkitError as error:
@@ -112,9 +114,14 @@ def gather(plan: Plan) -> BatchResults:
     return BatchResults(plan, frame.astype(dict.fromkeys(metrics, float)), metrics, problems)
 
 
-def build_folder(plan: Plan) -> Path:
-    """Where results and report of a batch go unless somebody says otherwise."""
-    return project_root() / "build" / "batches" / plan.batch.name
+def build_folder(batch: Batch) -> Path:
+    """Where results and report of a batch go by default: build/batches/ and the path of its file in the project.
+
+    The ending .yaml is left out: docs/batch-example.yaml has build/batches/docs/batch-example/.
+    """
+    root, file = project_root(), Path(os.path.abspath(batch.path))
+    within = file.relative_to(root if file.is_relative_to(root) else file.anchor)
+    return root / "build" / "batches" / (within.with_suffix("") if within.suffix == ".yaml" else within)
 
 
 def markdown_table(
@@ -147,12 +154,12 @@ def _mean_and_spread(mean: float, spread: float, metric: str) -> str:
     return f"{mean:{layout}}" if math.isnan(spread) else f"{mean:{layout}} ± {spread:{layout}}"
 
 
-def _results(task: Task, store: Store) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _results(task: Task, plan: Plan) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """The results of a task: for each what was run, and what came out."""
-    variant = task.variant
+    variant, store = task.variant, plan.store
     what = {"batch": store.batch, "subject": variant.subject, "variant": variant.name, "seed": task.seed, "run": ""}
     if task.notebook is None:
-        row = result_row(_load(task, store))  # pyright: ignore[reportArgumentType]  # a cached property is one
+        row = result_row(_load(task, plan))  # pyright: ignore[reportArgumentType]  # a cached property is one
         yield {**what, "key": task.key}, {name: row[name] for name in row if name not in what}
         return
     what |= {"key": task.key, "seed": task.parameters.get("seed")}
@@ -195,19 +202,15 @@ def _holds_numbers(column: pd.Series) -> bool:
     return column.notna().any() and all(map(pd.api.types.is_number, column.dropna()))
 
 
-def _load(task: Task, store: Store) -> runs.Run:
+def _load(task: Task, plan: Plan) -> runs.Run:
     """The run of a task; what results need of it is fetched if it is in an object store."""
+    store = plan.store
     if store.folder:
         return runs.load(store.folder / task.key)
-    here = build_folder_of(store) / task.key
+    here = build_folder(plan.batch) / "runs" / task.key
     local = Store(str(here.parent), store.batch)
     for name in ("experiment.json", "environment.json", "metrics.json"):
         content = store.read(store.path(task.key, name))
         if content is not None:
             local.write(str(here / name), content)
     return runs.load(here)
-
-
-def build_folder_of(store: Store) -> Path:
-    """Where the descriptions of runs in an object store are kept while results are made of them."""
-    return project_root() / "build" / "batches" / store.batch / "runs"

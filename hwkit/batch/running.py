@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from hwkit.batch import cluster
 from hwkit.batch.file import Batch
 from hwkit.batch.progress import Lines, Progress, Table
-from hwkit.batch.state import Failure, StateFile, now, only_driver, read_state
+from hwkit.batch.state import Failure, StateFile, now, only_driver, state_of
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task, tasks_of
 from hwkit.batch.working import GRACE_SECONDS, Ending, Order, perform, stop
@@ -71,7 +71,7 @@ def run_batch(
     store = Store(batch.store, batch.name)
     tasks = tasks_of(batch)
     with only_driver(store):
-        state = read_state(store)
+        state = state_of(store, batch.path)
         done = store.done(tasks)
         dropped = done | {task.key for task in tasks if retry}
         state.failed = {key: failure for key, failure in state.failed.items() if key not in dropped}

@@ -9,6 +9,7 @@ import contextlib
 import datetime
 import json
 import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -45,12 +46,14 @@ class State:
     seconds : how long the tasks of each subject took: how many, and in all.
     running : names of the tasks under way, when last written.
     updated : when that was, seconds since 1970; 0 where no driver is at work.
+    file : the batch file that is run under this name, an absolute path; "" before its first run.
     """
 
     failed: dict[str, Failure] = field(default_factory=dict)
     seconds: dict[str, tuple[int, float]] = field(default_factory=dict)
     running: list[str] = field(default_factory=list)
     updated: float = 0.0
+    file: str = ""
 
     @property
     def alive(self) -> bool:
@@ -78,14 +81,44 @@ def read_state(store: Store) -> State:
         content = storage.parse_object(store.read(store.own("state.json")) or b"{}")
         failed = {key: Failure(**value) for key, value in content.get("failed", {}).items()}
         seconds = {key: (int(count), float(total)) for key, (count, total) in content.get("seconds", {}).items()}
-        state = State(failed, seconds, list(content.get("running", [])), float(content.get("updated", 0.0)))
-        texts = [*state.running, *(text for failure in failed.values() for text in asdict(failure).values())]
+        running, updated, file = (content.get(name, default) for name, default in _REST.items())
+        state = State(failed, seconds, list(running), float(updated), file)
+        texts = [file, *state.running, *(text for failure in failed.values() for text in asdict(failure).values())]
         valid = all(isinstance(text, str) for text in texts) and all(
             count > 0 and 0 <= total < math.inf for count, total in seconds.values()
         )
     except (ArithmeticError, AttributeError, TypeError, ValueError):
         return State()
     return state if valid else State()
+
+
+_REST: dict[str, Any] = {"running": [], "updated": 0.0, "file": ""}
+
+
+def state_of(store: Store, file: Path) -> State:
+    """The state of the batch of a file, which from now on has its name in the store.
+
+    A file that was moved, or lies on another machine, keeps its batch.
+
+    Raises
+    ------
+    BatchError
+        If another file on this machine has it: tasks of the one could be mistaken for those of the other.
+    """
+    state = read_state(store)
+    if state.file and _is_another(Path(state.file), file):
+        raise BatchError(
+            f"{file} and {state.file} would both be batch {store.batch} in {store.address}: rename one of the two, or "
+            "give it a `store` of its own"
+        )
+    state.file = os.path.abspath(file)
+    return state
+
+
+def _is_another(path: Path, file: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):  # a name that no file can have
+        return path.is_file() and not path.samefile(file)
+    return False
 
 
 class StateFile:

@@ -25,7 +25,7 @@ from hwkit.report.execute import read_notebook
 from hwkit.report.parameters import Signature, signature_of
 from hwkit.report.values import canonical, show_value
 
-LONGEST_NAME = 80  # characters of a notebook's name, and of its parameters, in a file's name
+LONGEST_NAME = 80  # bytes of a notebook's name, and of its parameters, in a file's name, which has 255
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ def _notebook_key(variant: Variant, digest: str, seed: int | None) -> str:
     """The name of the executed notebook: subject, what it differs in, seed, and a digest of all that decides it."""
     seeded = {} if seed is None else {"seed": seed}
     shown = "-".join(f"{name}={show_value(value)}" for name, value in {**variant.options, **seeded}.items())
-    name = variant.subject.replace("/", "_")[:LONGEST_NAME]
+    name = _cut(variant.subject.replace("/", "_"))
     # The same text in another folder is another notebook.
     where = [] if name == variant.subject else [variant.subject]
     text = json.dumps([digest, json.loads(canonical({**variant.parameters, **seeded})), *where])
@@ -269,4 +269,9 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.,=+-]+")
 
 
 def _file_name(text: str) -> str:
-    return _UNSAFE.sub("_", text)[:LONGEST_NAME]
+    return _cut(_UNSAFE.sub("_", text))
+
+
+def _cut(text: str) -> str:
+    """The beginning of a text that has at most `LONGEST_NAME` bytes of UTF-8, in whole characters."""
+    return text.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
