@@ -49,11 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from hwkit.experiment import Experiment, named_experiment
+    from hwkit.experiment import Experiment, named_experiment, read_code
     from hwkit.training import train
 
     chosen = {field.name: getattr(options, field.name, None) for field in dataclasses.fields(Experiment)}
-    overrides = {name: read_value(text) for name, text in chosen.items() if text is not None and name != "profile"}
+    given = {name: read_value(text) for name, text in chosen.items() if text is not None and name != "profile"}
+    overrides = {name: read_code(name, value) for name, value in given.items()}
     experiment = named_experiment(options.experiment, options.profile, **overrides)
     run = train(experiment, device=options.device, progress=not options.no_progress)
     print(run)
@@ -83,9 +84,18 @@ def _runs(options: argparse.Namespace) -> int:
     return 1 if found.problems else 0
 
 
+def _learn_networks(references: Sequence[str]) -> None:
+    """Make networks of the user's own known, so that runs of them can be loaded."""
+    from hwkit.experiment import read_code
+
+    for reference in references:
+        read_code("model", reference)
+
+
 def _show(options: argparse.Namespace) -> int:
     from hwkit import models, runs
 
+    _learn_networks(options.model)
     run = runs.load(options.reference)
     print(run)
     sections = {"folder": {"path": run.folder}, "experiment": run.experiment.as_dict(), "metrics": run.metrics}
@@ -94,7 +104,12 @@ def _show(options: argparse.Namespace) -> int:
         for key, value in content.items():
             if key != "files":
                 print(f"  {key:<16} {value}")
-    print(f"\nparameters\n{models.parameter_table(run.model()).to_string()}")
+    if models.known(run.experiment):
+        print(f"\nparameters\n{models.parameter_table(run.model()).to_string()}")
+    else:
+        print(f"\nparameters of a network of your own, {run.experiment.model.partition('@')[0]}")
+        for name, tensor in run.final_weights.items():
+            print(f"  {name:<32} {' × '.join(map(str, tensor.shape))}")
     print(f"\nlast records\n{run.record.tail(5).to_string(index=False)}")
     return 0
 
@@ -106,6 +121,7 @@ def _explore(options: argparse.Namespace) -> int:
     from hwkit.explorer import explore
     from hwkit.paths import project_root
 
+    _learn_networks(options.model)
     shown = [runs.load(reference) for reference in options.references[:2]]
     page = explore(*shown, image=options.image, layer=options.layer, most=options.images)
     path = page.save(options.output or project_root() / "build" / "explorer" / f"{shown[0].folder.name}.html")
@@ -384,7 +400,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"hwkit {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
-    train = commands.add_parser("train", help="train a named experiment, or load or continue its run")
+    train = commands.add_parser(
+        "train",
+        help="train a named experiment, or load or continue its run",
+        epilog="example: `hwkit train mnist --model mynets.py:Net --epochs 3` trains the class Net in mynets.py",
+    )
     train.add_argument("experiment", help="such as mnist, mnist-l2, cifar10; an unknown name lists all")
     train.add_argument("--profile", default="quick", help="smoke, quick, full or seed (default: quick)")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
@@ -401,9 +421,11 @@ def _parser() -> argparse.ArgumentParser:
 
     show = commands.add_parser("show", help="show one run")
     show.add_argument("reference", metavar="RUN", help="an experiment's name, or the run's folder or fingerprint")
+    _add_model_option(show)
     show.set_defaults(run=_show)
     exploring = commands.add_parser("explore", help="look inside a run, or two beside each other, in a browser")
     exploring.add_argument("references", nargs="+", metavar="RUN", help="one or two, as of `hwkit show`")
+    _add_model_option(exploring)
     exploring.add_argument("--output", type=Path, metavar="PAGE", help="write the page there and open nothing")
     exploring.add_argument("--images", type=int, default=1000, metavar="N", help="on the page at most (default: 1000)")
     exploring.add_argument("--image", type=int, metavar="N", help="the test image that is shown first")
@@ -470,6 +492,11 @@ def _parser() -> argparse.ArgumentParser:
     batch = commands.add_parser("batch", help="run grids of experiments or notebooks, here or on a cluster")
     _add_batch_commands(batch.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser))
     return parser
+
+
+def _add_model_option(command: argparse.ArgumentParser) -> None:
+    what = "the network of the run, if it is one of your own (repeat it for two)"
+    command.add_argument("--model", action="append", default=[], metavar="FILE.py:NAME", help=what)
 
 
 def _csv(text: str) -> Path:

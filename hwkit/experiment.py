@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hwkit import datasets
@@ -84,7 +85,9 @@ class Experiment:
 
     dataset: Any = option(None, _dataset, "a data set by name (mnist, cifar10, ...), or a hwkit.Dataset")
     data: str = option("auto", choice(*datasets.SOURCES), "real, stand-in, or auto: real if it is at hand")
-    model: Any = option("", _model, "a network of your own: a class or function that returns one")
+    model: Any = option(
+        "", _model, "a network of your own: a class, or a function that returns one, such as mynets.py:Net", code=True
+    )
     kernel_size: int | None = option(
         None, optional(number(1, kind=int)), "of both kernels on MNIST, of the first on CIFAR-10", network=True
     )
@@ -99,7 +102,10 @@ class Experiment:
     )
     l2: float = option(0.0, number(0), "lambda of the penalty lambda/2 * sum of squared weights, biases excluded")
     augment: Any = option(
-        None, optional(_augment), "random flips (p 0.5) and grayscale (p 0.1) of training images, or your own function"
+        None,
+        optional(_augment),
+        "random flips (p 0.5) and grayscale (p 0.1) of training images, or your own function: mine.py:moved",
+        code=True,
     )
     optimizer: str = option(
         "adam", choice("adam", "adamw", "sgd", "muon"), "adam, adamw (l2 is decoupled), sgd or muon"
@@ -281,6 +287,25 @@ def option_names() -> list[str]:
     """The fields of an experiment that a user may set."""
     hidden = marked(Experiment, "hidden")
     return [field.name for field in dataclasses.fields(Experiment) if field.name not in hidden]
+
+
+def read_code(option: str, value: Any, folder: Path | None = None) -> Any:
+    """The value of an option that was typed: a network or an augmentation as "mynets.py:Net" is loaded from its file.
+
+    The file is run, so that this is for what the user wrote only. Any other value is returned as it is.
+
+    Parameters
+    ----------
+    folder : where a relative path begins; None is the current directory.
+
+    Raises
+    ------
+    ExperimentError
+        As `hwkit.engine.code.from_file` and `remember` do.
+    """
+    if not isinstance(value, str) or option not in marked(Experiment, "code"):
+        return value
+    return code.remember(code.from_file(value, folder), option)
 
 
 def check_options(options: Mapping[str, Any]) -> None:

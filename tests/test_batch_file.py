@@ -67,6 +67,68 @@ def test_fingerprints_of_seeds_are_those_of_the_experiments(seeds: list[int]) ->
     assert experiment.fingerprints(seeds) == [experiment.replace(seed=seed).fingerprint for seed in seeds]
 
 
+NETWORKS = """
+import functools
+from torch import nn
+from beside import SIZE
+
+class Net(nn.Linear):
+    def __init__(self, outputs=10):
+        super().__init__(SIZE, outputs)
+
+    def forward(self, images):
+        return super().forward(images.flatten(1))
+
+class NeedsOutputs(Net):
+    def __init__(self, outputs):
+        super().__init__(outputs)
+
+Twice = functools.partial(NeedsOutputs, outputs=10)
+Few = functools.partial(NeedsOutputs, outputs=3)
+"""
+
+
+def test_networks_of_ones_own_are_compared_by_the_names_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "mine.py").write_text(NETWORKS)
+    (tmp_path / "nets" / "beside.py").write_text("SIZE = 784")
+    text = "experiments: mnist\nset: {data: stand-in}\ngrid: {model: [null, nets/mine.py:Net, nets/mine.py:Twice]}\n"
+    tasks = tasks_of(read_batch(written(tmp_path, text)))
+    assert [task.name.partition("[")[2] for task in tasks] == [
+        "model=None] seed 0",
+        "model=nets/mine.py:Net] seed 0",
+        "model=nets/mine.py:Twice] seed 0",
+    ]
+    assert [task.variant.work.model.partition("@")[0] for task in tasks] == ["", "Net", "NeedsOutputs(outputs=10)"]
+    one = "experiments: mnist\nset: {data: stand-in}\nmodel: nets/mine.py:Net\n"
+    assert tasks_of(read_batch(written(tmp_path, one)))[0].key == tasks[1].key
+
+
+@pytest.mark.parametrize(
+    ("model", "complaint"),
+    [
+        ("mine.py:Nte", "mine.py has no Nte; it has: Net, NeedsOutputs"),
+        ("mine.py:NeedsOutputs", r"NeedsOutputs\(\) fails: .*'outputs'; give its arguments by functools.partial"),
+        ("mine.py:Few", r"gives shape \(2, 3\).* it must give logits of shape \(2, 10\)"),
+        ("beside.py:SIZE", "model must be a class or a function, not an object of the class int"),
+        ("broken.py:Net", "broken.py fails: ZeroDivisionError: division by zero"),
+        ("beside.txt:Net", "beside.txt does not end in .py"),
+    ],
+)
+def test_what_is_no_network_in_a_file_is_told_with_its_line(model: str, complaint: str, tmp_path: Path) -> None:
+    for name, content in {
+        "mine.py": NETWORKS,
+        "beside.py": "SIZE = 784",
+        "broken.py": "1 / 0",
+        "beside.txt": "",
+    }.items():
+        (tmp_path / name).write_text(content)
+    for text, place in ((f"model: {model}", "model"), (f"grid: {{model: [null, {model}]}}", r"grid.model\[2\]")):
+        path = written(tmp_path, f"experiments: mnist\nset: {{data: stand-in}}\n{text}\n")
+        with pytest.raises(BatchError, match=f"line 3: {place}: mnist: .*{complaint}"):
+            tasks_of(read_batch(path))
+
+
 def test_resources_limits_and_store_are_read(tmp_path: Path) -> None:
     text = "experiments: mnist\nresources: {cores: 2, gpus: 0.25}\nlimits: {task: 60, cell: 5}\nstore: here\n"
     batch = read_batch(written(tmp_path, text))
@@ -90,6 +152,12 @@ def test_resources_limits_and_store_are_read(tmp_path: Path) -> None:
         ),
         ("seeds: 3\n", "name either `experiments` or `notebooks`"),
         ("experiments: mnist\nprofile: fast\n", "line 2: profile: unknown profile 'fast'"),
+        ("experiments: mnist\nmodel: [a.py:Net]\n", "line 2: model: has to be a class in a file"),
+        ("experiments: mnist\nmodel: a.py\n", "line 2: model: mnist: 'a.py' does not name a class in a file"),
+        ("experiments: mnist\nmodel: a.py:Net\n", "line 2: model: mnist: there is no file"),
+        ("experiments: mnist\nmodel: a.py:Net\nset: {model: b.py:Net}\n", "line 2: model: is in `set` already"),
+        ("experiments: mnist\nmodel: a.py:Net\ngrid: {model: [b.py:Net]}\n", "line 3: grid.model: is in `set`"),
+        ("notebooks: no.ipynb\nmodel: a.py:Net\n", "line 2: model: has to be left out: notebooks have none"),
         ("experiments: mnist\ngrid:\n  l2: 3\n", "line 3: grid.l2: has to be a list"),
         ("experiments: mnist\ngrid:\n  l2: [0]\n  l2: [1]\n", "line 4: grid.l2: is given twice"),
         ("experiments: mnist\nset: {l2: 1}\ngrid:\n  l2: [0]\n", "line 4: grid.l2: is in `set` already"),

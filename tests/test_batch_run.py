@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import own_networks
 import pytest
 
-from hwkit import runs
+from hwkit import callbacks, runs, training
 from hwkit.batch.file import read_batch
 from hwkit.batch.planning import Plan, plan
 from hwkit.cli import main
@@ -175,6 +176,37 @@ def test_notebooks_run_on_workers_of_this_machine(tmp_path: Path, capsys: pytest
     assert main(["batch", "results", str(path), "--output", str(tmp_path / "r.csv")]) == 0
     assert "| quick[scale=2.5] |     2 | 3.7500 ± 1.7678 |" in capsys.readouterr().out
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 5
+
+
+def test_a_network_of_ones_own_is_trained_by_workers_and_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One with residual blocks and batch normalisation in a file that the workers do not have, half trained before."""
+    (tmp_path / "mynets.py").write_text(Path(own_networks.__file__).read_text())
+    path = write_batch(tmp_path, f"experiments: mnist\nprofile: smoke\nmodel: mynets.py:ResidualNet\nseeds: 2\n{SHORT}")
+    monkeypatch.setenv("HWKIT_HOME", str(tmp_path / "store"))
+    half = planned(path).tasks[0].experiment
+    with pytest.raises(KeyboardInterrupt):
+        training.train(half, callbacks=[InterruptAfter(2)], device="cpu", progress=False)
+    begun = run_files.read_checkpoint(runs.folder_of(half))[1]["rows"]
+    assert main(["batch", "run", str(path), "--workers", "1"]) == 0
+    found = planned(path)
+    assert not found.missing
+    resumed = runs.load(tmp_path / "store" / found.tasks[0].key)
+    assert resumed.record.iloc[0]["seconds"] == begun[0][-1]
+    assert "class Block" in resumed.code
+    (tmp_path / "mynets.py").write_text((tmp_path / "mynets.py").read_text().replace("WIDTH = 8", "WIDTH = 9"))
+    assert len(planned(path).missing) == 2
+
+
+class InterruptAfter(callbacks.Callback):
+    def __init__(self, iteration: int) -> None:
+        self.iteration = iteration
+
+    def on_step(self, training: callbacks.Training) -> None:
+        if training.iteration == self.iteration:
+            training.save()
+            raise KeyboardInterrupt
 
 
 def test_a_lost_worker_costs_no_result(tmp_path: Path, port: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import own_networks
 import pytest
 
 from hwkit import data, runs
@@ -34,6 +35,23 @@ def test_options_change_the_experiment(own_store: Path) -> None:
     (found,), _ = runs.read_store()
     experiment = found.experiment
     assert (experiment.train_size, experiment.l2, experiment.epochs, experiment.kernel_size) == (300, 0.5, 0.5, 3)
+
+
+def test_a_network_in_a_file_is_trained_loaded_and_shown(
+    own_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = f"{tmp_path / 'mynets.py'}:ResidualNet"
+    (tmp_path / "mynets.py").write_text(Path(own_networks.__file__).read_text())
+    small = ["--train-size", "300", "--test-size", "100", "--epochs", "0.5"]
+    for _ in range(2):
+        assert main([*TRAIN, *small, "--model", model]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second
+    assert "ResidualNet" in first
+    (run,) = runs.list_runs()
+    assert main(["show", run.folder.name, "--model", model]) == 0
+    assert main(["train", "mnist", "--model", f"{tmp_path}/no.py:Net"]) == 2
+    assert f"there is no file {tmp_path}/no.py" in capsys.readouterr().err
 
 
 def test_an_empty_store_says_how_to_fill_it(own_store: Path, capsys: pytest.CaptureFixture[str]) -> None:

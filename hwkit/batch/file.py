@@ -23,7 +23,8 @@ from hwkit.export import safeyaml
 from hwkit.paths import store_root
 from hwkit.report.plainyaml import Loader
 
-KEYS = ("experiments", "notebooks", "profile", "seeds", "set", "grid", "rows", "resources", "limits", "store", "kernel")
+KEYS = ("experiments", "notebooks", "profile", "model", "seeds", "set", "grid", "rows")
+KEYS += ("resources", "limits", "store", "kernel")
 LARGEST_SEED = 2**32 - 1
 LARGEST_FILE = 2**20  # bytes; a row takes about 40
 MOST_TASKS = 1_000_000
@@ -56,7 +57,7 @@ class Batch:
     subjects : names of experiments, or paths of notebooks, relative ones from the file's folder.
     profile : how long to train; None leaves it to the notebooks.
     seeds : None where the file gives none.
-    common : options or parameters of every task.
+    common : options or parameters of every task, the network that `model` names among them.
     grid : options or parameters, each with its values; every combination is run.
     rows : further combinations, which may say otherwise than `common`.
     lines : line numbers by key path, such as ("grid", "l2", 1).
@@ -101,6 +102,8 @@ class Batch:
 
     def error(self, key: tuple[Any, ...], message: str) -> BatchError:
         """An error that names file, line and key; of a key that the file does not hold, the line of what holds it."""
+        if key == ("set", "model") and ("model",) in self.lines:
+            key = ("model",)
         held = next(key[:end] for end in range(len(key), -1, -1) if key[:end] in self.lines)
         return _error(self.path, self.lines[held], key, message)
 
@@ -187,7 +190,7 @@ class _Reader:
         profile = content.get("profile", "quick" if kind == "experiments" else None)
         if profile is not None and profile not in PROFILES:
             raise self.error(("profile",), f"unknown profile {profile!r}; {did_you_mean(profile, PROFILES)}")
-        common = self._options(("set",), content.get("set", {}))
+        common = {**self._model(kind, content), **self._options(("set",), content.get("set", {}))}
         grid = self._grid(content.get("grid", {}))
         rows = content.get("rows", [])
         if not isinstance(rows, list) or ("rows" in content and not rows):
@@ -227,6 +230,19 @@ class _Reader:
         if kind == "notebooks":
             names = [os.path.abspath(self.path.parent / Path(name).expanduser()) for name in names]
         return tuple(dict.fromkeys(names))
+
+    def _model(self, kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
+        """`model: mynets.py:Net` as an option of all tasks."""
+        if "model" not in content:
+            return {}
+        if kind != "experiments" or not isinstance(content["model"], str):
+            wanted = (
+                "a class in a file, such as mynets.py:Net" if kind == "experiments" else "left out: notebooks have none"
+            )
+            raise self.error(("model",), f"has to be {wanted}, not {content['model']!r}")
+        if "model" in content.get("set", {}):
+            raise self.error(("model",), "is in `set` already; leave one of the two out")
+        return {"model": content["model"]}
 
     def _options(self, key: tuple[Any, ...], value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):

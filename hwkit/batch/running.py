@@ -25,6 +25,7 @@ from hwkit.batch.state import Failure, StateFile, now, only_driver, state_of
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task, tasks_of
 from hwkit.batch.working import GRACE_SECONDS, Ending, Order, perform, stop
+from hwkit.engine import code
 from hwkit.errors import BatchError
 from hwkit.experiment import Experiment
 
@@ -113,7 +114,10 @@ def run_tasks(
 ) -> None:
     """Run tasks on the workers of a scheduler; see `run_batch` for the errors. `function` is what a worker does."""
     store = Store(batch.store, batch.name)
-    order = Order(store, batch.limits, batch.resources.cores, batch.kernel, uuid.uuid4().hex)
+    works = (task.variant.work for task in tasks)
+    identities = {identity for work in works if isinstance(work, Experiment) for identity in work.own_code}
+    packed = code.pack(sorted(identities)) if identities else b""
+    order = Order(store, batch.limits, batch.resources.cores, batch.kernel, uuid.uuid4().hex, packed)
     driver = _Driver(tasks, batch, order, address, progress, shown, function)
     with _polite_kill_as_interrupt(), contextlib.closing(StateFile(store, progress.state)) as driver.file:
         driver.run()

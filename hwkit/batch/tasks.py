@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from hwkit.batch.file import Batch
 from hwkit.datasets import sources
 from hwkit.errors import ExperimentError, HwkitError, ParameterError, did_you_mean
-from hwkit.experiment import Experiment, named_experiment, option_names
+from hwkit.experiment import Experiment, named_experiment, option_names, read_code
 from hwkit.report.execute import read_notebook
 from hwkit.report.parameters import Signature, signature_of
 from hwkit.report.values import canonical, show_value
@@ -131,27 +131,48 @@ def _trainings(batch: Batch, resolve: Callable[[str, str], str]) -> Iterator[Var
     for key in (key for key, section in batch.sections() for key in ((*key, name) for name in section)):
         if key[-1] not in known:
             raise batch.error(key, f"experiments have no such option; {did_you_mean(key[-1], known)}")
+    build = _Builder(batch)
     for subject in batch.subjects:
         for key, point in batch.points():
-            options = {**batch.common, **point}
             try:
-                experiment = named_experiment(subject, batch.profile or "quick", **options)
+                experiment = build(subject, {**batch.common, **point})
             except ExperimentError as error:
-                raise batch.error(*_blamed(batch, subject, key, point, error)) from None
+                raise batch.error(*_blamed(build, subject, key, point, error)) from None
             source = resolve(experiment.dataset, experiment.data)
             if source != experiment.data:
                 experiment = experiment.replace(data=source)
             yield Variant(subject, point, key == ("grid",), experiment)
 
 
+class _Builder:
+    """Makes experiments of options; a network of the user's own is loaded once, and tried on each data set."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.load = functools.cache(functools.partial(read_code, folder=batch.path.parent))
+        self.tried: set[tuple[str, str]] = set()
+
+    def __call__(self, subject: str, options: Mapping[str, Any]) -> Experiment:
+        loaded = {name: self.load(name, one) if isinstance(one, str) else one for name, one in options.items()}
+        experiment = named_experiment(subject, self.batch.profile or "quick", **loaded)
+        network = experiment.model, experiment.dataset
+        if experiment.model and network not in self.tried:
+            from hwkit import models  # imports torch, without which other batches are read
+
+            models.check(experiment)
+            self.tried.add(network)
+        return experiment
+
+
 def _blamed(
-    batch: Batch, subject: str, key: tuple[Any, ...], point: Mapping[str, Any], error: ExperimentError
+    build: _Builder, subject: str, key: tuple[Any, ...], point: Mapping[str, Any], error: ExperimentError
 ) -> tuple[tuple[Any, ...], str]:
     """The key path that an error comes from and its message: one value where one is enough, else the whole point."""
+    batch = build.batch
     for section, options in ((("set",), batch.common), (key, point)):
         for name, value in options.items():
             try:
-                named_experiment(subject, batch.profile or "quick", **{name: value})
+                build(subject, {name: value})
             except ExperimentError as alone:
                 if str(alone) != str(error):
                     continue

@@ -44,6 +44,7 @@ class Order:
     cores : how many threads a task computes with.
     kernel : the name of a Jupyter kernel in place of those that notebooks name.
     session : names one call of `hwkit batch run`: what it may stop, and where it hears of events.
+    code : the user's own networks and augmentations, as `hwkit.engine.code.pack` packs them.
     """
 
     store: Store
@@ -51,6 +52,7 @@ class Order:
     cores: int
     kernel: str | None
     session: str
+    code: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ class _Training(_Work):
         self.uploaded_at = self.checkpoint_time()
 
     def job(self) -> Job:
-        return Job(_train, (self.experiment, str(self.home), self.order.cores, str(self.log)))
+        return Job(_train, (self.experiment, str(self.home), self.order.cores, str(self.log), self.order.code))
 
     def finish(self, outcome: Outcome) -> Ending:
         if outcome.error:
@@ -273,12 +275,14 @@ class _Execution(_Work):
         return Ending("done", message=outcome.value.warning)
 
 
-def _train(tell: Callable[[float], None], experiment: Experiment, home: str, cores: int, log: str) -> str:
+def _train(
+    tell: Callable[[float], None], experiment: Experiment, home: str, cores: int, log: str, packed: bytes
+) -> str:
     """Train, in a process of its own; returns what came out."""
     _settle(home, cores, log)
     from hwkit import parallel
 
-    reached = parallel.train_in_process(tell, experiment, "auto", cores)  # "NAME: test accuracy 0.9, 20 s"
+    reached = parallel.train_in_process(tell, experiment, "auto", cores, packed)  # "NAME: test accuracy 0.9, 20 s"
     return reached.partition(": ")[2].partition(",")[0]
 
 

@@ -85,8 +85,11 @@ def pack(identities: list[str]) -> bytes:
     import cloudpickle
 
     wanted = [_known[identity] for identity in identities if identity in _known]
-    # Whoever unpacks them may not be able to import the user's module.
-    own = {sys.modules[name] for name in {_target(code.object).__module__ for code in wanted} - {"__main__"}}
+    # Whoever unpacks them may not be able to import the user's modules.
+    names = {_target(code.object).__module__ for code in wanted} - {"__main__"}
+    folders = {Path(file).resolve().parent for name in names if (file := getattr(sys.modules[name], "__file__", None))}
+    beside = {module for module in list(sys.modules.values()) if _lies_in(module, folders)}
+    own = {sys.modules[name] for name in names} | beside
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -245,30 +248,44 @@ def _without_docstrings(tree: ast.AST) -> ast.AST:
     return tree
 
 
-def from_file(reference: str) -> Callable[..., Any]:
-    """The class or function that "mynets.py:Net" names; runs the file.
+def _lies_in(module: ModuleType, folders: set[Path]) -> bool:
+    file = getattr(module, "__file__", None)
+    return bool(folders) and isinstance(file, str) and module.__name__ != "__main__" and Path(file).parent in folders
+
+
+def from_file(reference: str, folder: Path | None = None) -> Callable[..., Any]:
+    """The class or function that "mynets.py:Net" names; runs the file, which may import those beside it.
+
+    Parameters
+    ----------
+    folder : where a relative path begins; None is the current directory.
 
     Raises
     ------
     ExperimentError
         If there is no such file, or it fails or has no such name.
     """
-    path, _, name = reference.rpartition(":")
-    file = Path(path)
-    if not name.isidentifier() or not file.is_file():
-        raise ExperimentError(f"{reference!r} names no class in a file; write it as mynets.py:Net")
+    path, colon, name = reference.rpartition(":")
+    if not colon or not path or not name.isidentifier():
+        raise ExperimentError(f"{reference!r} does not name a class in a file; write it as mynets.py:Net")
+    file = ((folder or Path()) / Path(path).expanduser()).absolute()
+    if not file.is_file():
+        raise ExperimentError(f"there is no file {file}; name the class or function as mynets.py:{name}")
     spec = importlib.util.spec_from_file_location(f"hwkit_own_{file.stem}", file)
-    assert spec is not None
-    assert spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise ExperimentError(f"{file} does not end in .py; name a Python file as in mynets.py:{name}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where a class looks its module up
+    sys.path.insert(0, str(file.parent))
     try:
         spec.loader.exec_module(module)
-        return getattr(module, name)
-    except AttributeError:
-        raise ExperimentError(f"{path} has no {name}; it has: {', '.join(_public(module))}") from None
     except Exception as error:
-        raise ExperimentError(f"{path} fails: {type(error).__name__}: {error}") from error
+        raise ExperimentError(f"{file} fails: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(file.parent))
+    if not hasattr(module, name):
+        raise ExperimentError(f"{file} has no {name}; it has: {', '.join(_public(module)) or 'no class or function'}")
+    return getattr(module, name)
 
 
 def _public(module: ModuleType) -> list[str]:
