@@ -283,7 +283,7 @@ def test_the_gallery_names_true_and_predicted_class(cifar_run: Run) -> None:
 
 def test_images_are_drawn_pixel_by_pixel(figures: dict[str, Callable[[], Figure]]) -> None:
     for name in ("pair", "misclassified", "samples"):
-        assert {picture.get_interpolation() for picture in pictures(figures[name]())} == {"nearest"}
+        assert {picture.get_interpolation() for picture in pictures(figures[name]())} == {"none"}
 
 
 # --- Data -------------------------------------------------------------------------------------------------------
