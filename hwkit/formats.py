@@ -60,3 +60,20 @@ def probability(value: float) -> str:
     if value < 0.001:
         return f"{value:.0e}".replace("e-0", "e-") if value > 1e-12 else "<1e-12"
     return f"{value:.3f}" if value <= 0.999 else f"{value:.{math.ceil(-math.log10(1 - value))}f}"
+
+
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+def in_words(count: int) -> str:
+    """A count as text writes it: in words up to twelve."""
+    return NUMBERS[count] if 0 <= count < len(NUMBERS) else f"{count:,}"
+
+
+def enumerated(parts: Sequence[str]) -> str:
+    """A list in a sentence.
+
+    >>> enumerated(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))

@@ -9,9 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hwkit.errors import ReportError, RunError
+from hwkit.errors import ReportError
 from hwkit.experiment import named_experiment
-from hwkit.findings import figures
 from hwkit.findings import reference as results
 from hwkit.findings.reference import RESULTS_MIME
 from hwkit.runs import Run
@@ -40,22 +39,10 @@ def test_a_difference_to_the_seed_report_has_the_errors_of_both(trained_run: Run
     metrics = {**trained_run.metrics, "test_accuracy": 0.99, "test_images": 10000}
     run = dataclasses.replace(trained_run, experiment=named_experiment("mnist-l2", data="real"), metrics=metrics)
     row = results.compare_with_seed(run).frame.iloc[0]
-    assert (row["seed report"], row["difference (points)"]) == ("99.27 %", "−0.27")
+    assert (row["reference report"], row["difference (points)"]) == ("99.3 %", "−0.27")
     low, high = (float(end.replace("−", "-")) for end in row["95 % interval"].split(" to "))
     assert (high - low) / 2 == pytest.approx(0.26, abs=0.01)
     assert results.seed_difference("mnist-3x3", "mnist-l2") == "−0.25 points"
-
-
-def test_the_accuracies_are_drawn_seed_by_seed_beside_the_seed_report(trained_run: Run, cifar_run: Run) -> None:
-    rows = [results.result_row(run) for run in (trained_run, with_seed(trained_run, 1), cifar_run)]
-    figure = figures.accuracies([{**row, "seed_accuracy": 0.9} for row in rows])
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["MNIST", "CIFAR-10"]
-    seeds, means, published = figure.axes[0].get_lines()
-    assert list(seeds.get_xdata()) == [trained_run.test_accuracy] * 2
-    assert list(means.get_xdata()) == [trained_run.test_accuracy]
-    assert list(published.get_xdata()) == [0.9]
-    with pytest.raises(RunError, match="no run to show"):
-        figures.accuracies([])
 
 
 def test_a_results_file_comes_back_as_the_table_it_was_made_of(trained_run: Run, tmp_path: Path) -> None:

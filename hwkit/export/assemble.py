@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hwkit.export import ast
 from hwkit.export.citations import load_bibliography, with_citations
 from hwkit.export.document import Document, DocumentBuilder, Part
@@ -13,12 +15,17 @@ from hwkit.export.words import words_of
 
 
 def build_document(
-    parts: list[Part], settings: ReportSettings, images: ImageStore, *, take_title: bool = False
+    parts: list[Part],
+    settings: ReportSettings,
+    images: ImageStore,
+    *,
+    take_title: bool = False,
+    absent: Mapping[str, str] | None = None,
 ) -> Document:
     """The document that the parts' Markdown makes together, with its citations.
 
     Its title is the text of its first heading. With `take_title`, a heading that stands above all others becomes
-    the title of the document and is no heading any more.
+    the title of the document and is no heading any more. `absent` says what references to parts that were left out say.
     """
     bibliography, warnings = load_bibliography(settings.bibliography)
     builder = DocumentBuilder(
@@ -29,6 +36,7 @@ def build_document(
         take_title=take_title,
     )
     builder.warnings += warnings
+    builder.absent = dict(absent or {})
     texts = [part.markdown for part in parts]
     if settings.abstract:
         texts[0] = division(chunk(settings.abstract), "hwkit-abstract") + texts[0]

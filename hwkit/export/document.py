@@ -93,6 +93,8 @@ class DocumentBuilder:
         self.formulas: dict[str, str] = {}
         # What can be referred to: id -> (what the reference says, the id it ended up with).
         self.targets: dict[str, tuple[str, str]] = {}
+        # What references to parts that were left out say, by label.
+        self.absent: dict[str, str] = {}
         self.identifiers: set[str] = set()
         self.counts = {"fig": 0, "tbl": 0, "eq": 0, "lst": 0}
         self.section = [0] * 6
@@ -477,6 +479,8 @@ class DocumentBuilder:
         # A full stop or colon after a reference is punctuation, though pandoc may take it for a part of it.
         bare = label.rstrip(".:")
         rest = label[len(bare) :]
+        if bare not in self.targets and bare in self.absent:
+            return [ast.string(self.absent[bare] + rest)]
         if bare not in self.targets:
             self.warnings.append(f"the reference @{bare} has no target: no cell or heading is labelled {bare!r}")
             return [ast.span([ast.string(f"?{bare}?")], ast.attr("", ("hwkit-missing",))), ast.string(rest)]

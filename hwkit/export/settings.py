@@ -29,7 +29,7 @@ PDF_STANDARDS = ("ua-1", "a-2b", "a-2a", "a-3b", "a-4")
 
 _TEXTS = ("title", "subtitle", "course", "language", "paper", "font", "theme", "abstract", "csl", "nocite")
 _TEXTS += ("pdf_standard", "header")
-_LISTS = ("author", "affiliation", "bibliography")
+_LISTS = ("author", "affiliation", "bibliography", "chapters", "without")
 
 SMALLEST_FONT, LARGEST_FONT = 8.0, 14.0
 
@@ -42,7 +42,9 @@ class ReportSettings:
     `theme` is one of `THEMES` or the path of a Typst file. `date` is a date, or any text; left out, it is today.
     `abstract` is Markdown. `bibliography` are paths of BibTeX, CSL-JSON, CSL-YAML or RIS files, `csl` that of a
     citation style, `nocite` keys that the bibliography lists uncited ("@*" for all). `pdf_standard` is one of
-    `PDF_STANDARDS`. `header` is a line above each page, unless the theme has one of its own.
+    `PDF_STANDARDS`. `header` is a line above each page, unless the theme has one of its own. Of a report of several
+    notebooks, `chapters` are the names of those it has, in this order, all of them where there are none; `without` are
+    names of those that it leaves out, and with `reference = false` it compares nothing with the reference report.
 
     Raises
     ------
@@ -69,13 +71,22 @@ class ReportSettings:
     nocite: str = ""
     pdf_standard: str = ""
     header: str = ""
+    chapters: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    reference: bool = True
 
     def __post_init__(self) -> None:
         for key in _TEXTS:
             _require(isinstance(getattr(self, key), str), key, getattr(self, key), "a text in quotes")
-        for key in ("contents", "number_sections"):
+        for key in ("contents", "number_sections", "reference"):
             _require(isinstance(getattr(self, key), bool), key, getattr(self, key), "true or false")
-        for key, what in (("author", "name"), ("affiliation", "affiliation"), ("bibliography", "path")):
+        names_of = {
+            "chapters": "notebook's name",
+            "without": "notebook's name",
+            "author": "name",
+            "bibliography": "path",
+        }
+        for key, what in (*names_of.items(), ("affiliation", "affiliation")):
             names = getattr(self, key)
             _require(
                 isinstance(names, tuple) and all(isinstance(name, str) for name in names),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -20,9 +21,9 @@ _WIDE, _CAPITAL, _DIGIT, _LETTER, _NARROW = 1.0, 0.72, 0.52, 0.5, 0.3
 _SMALLEST_SCALE = 0.66
 # What two cells keep between them, in ems of the table's own type.
 _GAP = 1.1
-# Tables up to this many rows are kept on one page; the larger of these may move to where there is room.
-ROWS_KEPT_TOGETHER = 16
-ROWS_KEPT_IN_PLACE = 6
+# Tables up to this many lines are kept on one page; the larger of these may move to where there is room.
+LINES_KEPT_TOGETHER = 40
+LINES_KEPT_IN_PLACE = 6
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class TableLayout:
     """A table ready to be set: `head` and `body` are rows of cells, `alignments` "left" or "right" by column.
 
     `scale` is the type size as a share of the table's normal size. `wrapped` marks columns whose text takes
-    the width that is left; the others are as wide as their content.
+    the width that is left; the others are as wide as their content. `lines` are about as many as it has on the page.
     """
 
     head: list[list[Cell]]
@@ -47,16 +48,17 @@ class TableLayout:
     alignments: list[str]
     scale: float
     wrapped: list[bool]
+    lines: int
 
     @property
     def breakable(self) -> bool:
         """Whether the table may go on over several pages."""
-        return len(self.body) > ROWS_KEPT_TOGETHER
+        return self.lines > LINES_KEPT_TOGETHER
 
     @property
     def floating(self) -> bool:
         """Whether a captioned table may move to the top or bottom of a page."""
-        return ROWS_KEPT_IN_PLACE < len(self.body) <= ROWS_KEPT_TOGETHER
+        return LINES_KEPT_IN_PLACE < self.lines <= LINES_KEPT_TOGETHER
 
 
 def layouts(table: Element, width: float) -> list[TableLayout]:
@@ -81,7 +83,19 @@ def layouts(table: Element, width: float) -> list[TableLayout]:
         return _cut(head, body, alignments, needed, wanted, width)
     fits = sum(wanted) * scale <= width
     wrapped = [not fits and wanted[column] > needed[column] + 4 for column in range(count)]
-    return [TableLayout(head, body, alignments, max(scale, 0.4), wrapped)]
+    scale = max(scale, 0.4)
+    kept = sum(width for width, breaks in zip(wanted, wrapped, strict=True) if not breaks)
+    room = (width / scale - kept) / max(1, sum(wrapped)) - _GAP
+    lines = [
+        max((_lines(cell, room) for cell, breaks in zip(row, wrapped, strict=False) if breaks), default=1)
+        for row in body
+    ]
+    return [TableLayout(head, body, alignments, scale, wrapped, sum(lines))]
+
+
+def _lines(cell: Cell, room: float) -> int:
+    """About how many lines a cell's text takes in a column `room` ems wide."""
+    return max(1, math.ceil(_ems(ast.text_of(cell.blocks)) / max(room, 1.0)))
 
 
 def ground_of(cell: Cell) -> str:
@@ -156,6 +170,7 @@ def _cut(
                 [alignments[column] for column in columns],
                 max(0.4, min(0.8, width / total)),
                 [not fits and wanted[column] > needed[column] + 4 for column in columns],
+                len(body),
             )
         )
     return parts

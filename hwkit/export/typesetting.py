@@ -283,8 +283,8 @@ def _head(
         "margin": f"{SIDE_MARGIN_MM}mm",
         "tallest": f"{height - 25:.0f}mm",
         "contents": "true" if settings.contents else "false",
-        # Reports show little code, so that captioned figures may move to the top or bottom of a page.
-        "placement": "none",
+        # Reports show little code, so that captioned figures may move to the top of a page.
+        "placement": "top" if settings.theme == "report" else "none",
         "words-contents": typst_string(words_of(settings.language).contents),
         "words-abstract": typst_string(words_of(settings.language).abstract),
     }

@@ -1,18 +1,15 @@
-"""Figures of the report's summary: the primary claims, and the accuracies of all runs."""
+"""The figure of the report's summary: the primary claims."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hwkit import theme
-from hwkit.datasets.sources import DATASETS
 from hwkit.errors import RunError
+from hwkit.theme import ReportFigure
 
 VERDICT_COLOURS = {
     "supported": theme.RUN_COLOURS[0],
@@ -23,7 +20,7 @@ VERDICT_COLOURS = {
 }
 
 
-def forest(rows: Sequence[dict[str, Any]]) -> Figure:
+def forest(rows: Sequence[dict[str, Any]]) -> ReportFigure:
     """Differences with their intervals, a row per claim, from the rows of findings.
 
     Of one pair of networks the interval is that of the choice of images, drawn dotted around a hollow mark. The margin
@@ -37,7 +34,7 @@ def forest(rows: Sequence[dict[str, Any]]) -> Figure:
     if not rows:
         raise RunError("there is no claim to show; give the rows of findings")
     with theme.applied():
-        figure = theme.new_figure(height=2.2 + 0.85 * len(rows))
+        figure = theme.new_figure(height=1.8 + 0.75 * len(rows))
         ax = figure.add_subplot()
         ax.axvline(0, color="#444444", linewidth=0.8)
         for place, row in enumerate(rows):
@@ -64,62 +61,20 @@ def forest(rows: Sequence[dict[str, Any]]) -> Figure:
             for verdict in shown
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    figure.alt = " ".join(f"{row['claim']}: {_difference(row)}, {row['verdict']}." for row in rows)
     return figure
+
+
+def _difference(row: dict[str, Any]) -> str:
+    low, value, high = (f"{(100 if row['unit'] else 1) * row[name]:.3g}" for name in ("low", "value", "high"))
+    unit = {"points": " points", "%": " %"}.get(row["unit"], "")
+    return f"{value}{unit} ({low} to {high})".replace("-", "−")
 
 
 def _claim(row: dict[str, Any]) -> str:
     words, lines = row["claim"].split(), [""]
     for word in words:
-        if len(lines[-1]) + len(word) > 44:
+        if len(lines[-1]) + len(word) > 58:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
     return "\n".join(lines) + (" (in %)" if row["unit"] == "%" else "")
-
-
-def accuracies(rows: Sequence[dict[str, Any]]) -> Figure:
-    """The test accuracies of result rows, all seeds as dots and their mean, beside the seed report's.
-
-    Raises
-    ------
-    RunError
-        If there are no rows.
-    """
-    if not rows:
-        raise RunError("there is no run to show; give the rows of results")
-    frame = pd.DataFrame(list(rows))
-    frame["title"] = frame["dataset"].map(lambda dataset: DATASETS[dataset].title)
-    parts = list(frame.groupby("title", sort=False))
-    counts = [len(set(part["name"])) for _, part in parts]
-    with theme.applied():
-        figure = theme.new_figure(height=2.2 + 0.65 * sum(counts) + 1.1 * len(parts))
-        panels = figure.subplots(
-            len(parts), 1, height_ratios=[count + 0.6 for count in counts], squeeze=False
-        ).flatten()
-        for ax, (title, part) in zip(panels, parts, strict=True):
-            names = list(dict.fromkeys(part["name"]))
-            places = part["name"].map(names.index)
-            of_name = part.groupby("name", sort=False)
-            ax.plot(part["test_accuracy"], places, ".", color=theme.NEUTRAL)
-            ax.plot(of_name["test_accuracy"].mean(), np.arange(len(names)), "k|", markersize=11, markeredgewidth=1.6)
-            published = of_name["seed_accuracy"].first().astype(float)
-            ax.plot(published, np.arange(len(names)), "D", color=theme.RUN_COLOURS[1], markerfacecolor="none")
-            ax.set_yticks(range(len(names)), names)
-            ax.set_ylim(len(names) - 0.4, -0.6)
-            ax.set_title(title, loc="left", fontweight="bold")
-            ax.tick_params(axis="y", length=0)
-        panels[-1].set_xlabel("accuracy over all test images")
-        handles = [
-            Line2D([], [], marker=".", linestyle="", color=theme.NEUTRAL, label="one seed"),
-            Line2D([], [], marker="|", linestyle="", color="black", markersize=9, label="mean over seeds"),
-            Line2D(
-                [],
-                [],
-                marker="D",
-                linestyle="",
-                color=theme.RUN_COLOURS[1],
-                markerfacecolor="none",
-                label="seed report",
-            ),
-        ]
-        figure.legend(handles=handles, loc="outside upper center", ncols=3)
-    return figure

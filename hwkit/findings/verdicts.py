@@ -367,7 +367,7 @@ def summary_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
                 "95 % interval": "exact" if low == high else f"{low} to {high}{of_images}",
                 "p (Holm)": "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
                 "verdict": row["verdict"] + alone,
-                "seed report": row["reference"] or "–",
+                "reference report": row["reference"] or "–",
             }
         )
     frame = pd.DataFrame(shown)

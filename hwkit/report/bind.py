@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from hwkit.export.markdown import chunk
 from hwkit.export.notebooks import part_of, read_nodes, to_markdown
 from hwkit.export.settings import ReportSettings
 from hwkit.export.typesetting import compile_pdf, page_count, typeset
+from hwkit.export.words import words_of
+from hwkit.report.selection import keep_selected
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ def build_book(
     settings: ReportSettings,
     facts: Mapping[str, str],
     opening: str = "",
+    absent: Mapping[str, str] | None = None,
     pdf: Path | None = None,
     html: Path | None = None,
     image_folders: Sequence[Path] = (),
@@ -58,6 +62,8 @@ def build_book(
         Rows of label and value for the title page.
     opening
         Markdown that goes before the first notebook, with its own level-1 heading.
+    absent
+        What a reference says that leads to a chapter that was left out, by its label.
     pdf, html
         Where to write; a file that is there is replaced only once the new one is complete.
     image_folders
@@ -77,9 +83,13 @@ def build_book(
     parts = [Part("opening", chunk(opening), list(image_folders))] if opening.strip() else []
     bibliography = list(settings.bibliography)
     for path in notebooks:
-        parts.append(_part(path, images, image_folders, bibliography, warnings))
+        part, closes = _part(path, images, image_folders, bibliography, warnings, reference=settings.reference)
+        if closes and _CITATION.search("".join(one.markdown for one in parts)) and bibliography:
+            title = words_of(settings.language).references
+            parts.append(Part("references", chunk(f"# {title} {{.unnumbered}}\n\n::: {{#refs}}\n:::\n")))
+        parts.append(part)
     settings = dataclasses.replace(settings, bibliography=tuple(bibliography))
-    document = build_document(parts, settings, images)
+    document = build_document(parts, settings, images, absent=absent)
     document.warnings[:0] = warnings
     pdf_content = html_content = b""
     warnings = document.warnings
@@ -100,18 +110,33 @@ def build_book(
     )
 
 
+_CITATION = re.compile(r"\[@(?!fig-|tbl-|sec-|eq-|lst-)\w")
+
+
 def _part(
-    path: Path, images: ImageStore, image_folders: Sequence[Path], bibliography: list[str], warnings: list[str]
-) -> Part:
-    """One notebook as a part of the book; its front matter may give a bibliography, a title and cell options."""
+    path: Path,
+    images: ImageStore,
+    image_folders: Sequence[Path],
+    bibliography: list[str],
+    warnings: list[str],
+    *,
+    reference: bool,
+) -> tuple[Part, bool]:
+    """One notebook as a part of the book, and whether it is an appendix, which stands behind the references.
+
+    Its front matter may give a bibliography, a title and cell options; its metadata, under hwkit.appendix, say the
+    latter.
+    """
     resources = {"hwkit_images": images, "hwkit_quiet_widgets": True, "metadata": {"path": str(path.parent)}}
     try:
         notebook = read_nodes(path)
     except ReportError as error:
         raise ReportError(f"notebook {path}: {error}") from None
+    closes = bool((notebook.metadata.get("hwkit") or {}).get("appendix"))
+    keep_selected(notebook, reference=reference)
     markdown = to_markdown(notebook, resources, echo=False, show_parameters=False)
     warnings += [f"{path.stem}, {warning}" for warning in resources["hwkit_warnings"]]
     given = resources["hwkit_front_matter"].settings
     bibliography += given.get("bibliography", [])
     title = str(given.get("title") or path.stem.replace("_", " "))
-    return part_of(path.stem, markdown, resources, folders=image_folders, chapter=title)
+    return part_of(path.stem, markdown, resources, folders=image_folders, chapter=title), closes

@@ -9,13 +9,12 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import importlib.util
-import io
 import json
 import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,15 +27,19 @@ from hwkit.paths import project_root
 from hwkit.report.execute import Execution, execute, outputs_of_kind, read_notebook
 from hwkit.report.parameters import Signature, signature_of
 from hwkit.report.planning import planned_trainings
+from hwkit.report.selection import chosen_chapters, labels_of
 from hwkit.report.values import canonical
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from hwkit.engine.processes import Outcome
+    from hwkit.findings.summary import Summary
     from hwkit.parallel import Training
+    from hwkit.theme import ReportFigure
 
 NOTEBOOK_SECONDS = 6.0  # one notebook of the report on one CPU core, runs loaded and figures drawn; for the forecast
+# What notebooks may take of the report: files with what the others found, and a switch of report.toml.
+GATHERED = ("results", "verdicts", "reference")
+BIBLIOGRAPHY = "references.bib"  # beside the notebooks
 # Packages whose version can change what a notebook shows.
 SHOWN_BY = ("torch", "torchvision", "matplotlib", "seaborn", "pandas")
 
@@ -78,8 +81,9 @@ def build_report(
     """Execute notebooks and export them as one report: report.pdf, report.html, results.csv, verdicts.csv, notebooks.
 
     What the notebooks are going to train is trained first, and then they are executed, as many at a time as the machine
-    takes. A notebook that was executed before with the same text, parameters, library and data is not executed again.
-    One that fails does not stop the others; it is named in the result, and the report shows how far it came.
+    takes. Those whose metadata say `"hwkit": {"closing": true}` come last: they may have parameters `results` and
+    `verdicts`, and get the paths of these files. A notebook that was executed before with the same text, parameters,
+    library and data is not executed again. One that fails does not stop the others; it is named in the result, and the report shows how far it came.
 
     Parameters
     ----------
@@ -101,13 +105,15 @@ def build_report(
     clock = _Clock()
     root = project_root()
     output = output or root / "build"
-    notebooks = list(notebooks or standard_notebooks(root / "notebooks"))
-    if not notebooks:
-        raise ReportError(f"there are no notebooks in {root / 'notebooks'}; run this in the project's folder")
-    require_distinct((notebook, _executed(notebook, output)) for notebook in notebooks)
     if settings and not settings.exists():
         raise ReportError(f"there is no settings file {settings}")
     report_settings = ReportSettings.load(settings or root / "report.toml")
+    standard = standard_notebooks(root / "notebooks") if not notebooks else []
+    if not notebooks and not standard:
+        raise ReportError(f"there are no notebooks in {root / 'notebooks'}; run this in the project's folder")
+    notebooks = list(notebooks or chosen_chapters(standard, report_settings))
+    absent = {label: says for path in standard if path not in notebooks for label, says in labels_of(path).items()}
+    require_distinct((notebook, _executed(notebook, output)) for notebook in notebooks)
     parameters = dict(parameters or {})
     device = str(parameters.get("device", "auto"))
     parameters |= {"profile": profile} if profile else {}
@@ -118,7 +124,13 @@ def build_report(
         if not any(name in signature.known for signature in signatures):
             signatures[0].require(name)
     around = _around_notebooks(kernel)
-    plans = [_plan(*one, profile, parameters, around) for one in zip(notebooks, contents, signatures, strict=True)]
+    files = _Files(output)
+
+    def planned() -> list[_Plan]:
+        of_each = zip(notebooks, contents, signatures, strict=True)
+        return [_plan(*one, profile, parameters, files.given(report_settings), around) for one in of_each]
+
+    plans = planned()
     if any(plan.parameters.get("seeds") == 2 for plan in plans):
         raise ParameterError("seeds=2 gives no verdict: take 3 or more, or 1 for statements on single networks")
     state = _State(output / "state.json")
@@ -143,9 +155,15 @@ def build_report(
     if todo:
         _train(missing, device, say)
         clock.lap("training")
-        executions = _execute(todo, output, state, device, kernel, say)
-        clock.lap("notebooks")
-    report = _export(plans, executions, report_settings, profile, output, state)
+        executions = _execute([plan for plan in todo if not plan.closes], output, state, device, kernel, say)
+    files.gather([plan.output(output) for plan in plans if not plan.closes])
+    plans = planned()
+    closing = [plan for plan in plans if plan.closes and (force or not state.is_current(plan, output))]
+    if closing:
+        _start_server(closing)
+        executions += _execute(closing, output, state, device, kernel, say)
+    clock.lap("notebooks")
+    report = _export(plans, executions, report_settings, files, absent, state)
     clock.lap("document")
     told = [f"{one.notebook.name}: {one.warning}" for one in executions if one.warning]
     if "profile" in parameters and not any("profile" in plan.parameters for plan in plans):
@@ -196,7 +214,8 @@ def standard_notebooks(folder: Path) -> list[Path]:
 class _Plan:
     """One notebook of a report with the parameters it gets.
 
-    `key` changes with everything that can change what the executed notebook shows.
+    `key` changes with everything that can change what the executed notebook shows. One that `closes` the report is
+    executed after the others, whose numbers it takes.
     """
 
     notebook: Path
@@ -204,6 +223,7 @@ class _Plan:
     datasets: tuple[str, ...]
     stand_ins: tuple[str, ...]
     key: str
+    closes: bool
 
     def output(self, folder: Path) -> Path:
         return _executed(self.notebook, folder)
@@ -220,17 +240,22 @@ def _plan(
     signature: Signature,
     profile: str,
     parameters: Mapping[str, Any],
+    gathered: Mapping[str, Any],
     around: bytes,
 ) -> _Plan:
     """The plan for a notebook, with a data source that is decided once, here, and not by each kernel on its own.
 
-    The notebook's metadata lists, under hwkit.datasets, the data sets that it needs. The default profile is only given
-    to notebooks that take it: in others the word means something else.
+    The notebook's metadata lists, under hwkit.datasets, the data sets that it needs, and says whether it is closing.
+    The default profile is only given to notebooks that take it, and what was gathered to those that say something of
+    hwkit: in others the words mean something else.
     """
     from hwkit.datasets import known_facts, resolve_source
 
-    given = {name: value for name, value in parameters.items() if name in signature.known}
-    datasets = content["metadata"].get("hwkit", {}).get("datasets", [])
+    told = content["metadata"].get("hwkit", {})
+    closes = told.get("closing") is True
+    offered = {name: one for name, one in gathered.items() if closes or (told and name == "reference")}
+    given = {name: value for name, value in {**offered, **parameters}.items() if name in signature.known}
+    datasets = told.get("datasets", [])
     stand_ins = []
     if datasets and "data" in signature.known:
         asked = signature.convert("data", given.get("data", "auto"))
@@ -243,8 +268,53 @@ def _plan(
         with contextlib.suppress(ParameterError):
             given = signature.convert_all({"profile": profile, **given})
     given = signature.convert_all(given)
-    key = _digest(notebook.read_bytes(), canonical(given).encode(), around)
-    return _Plan(notebook, given, tuple(datasets), tuple(stand_ins), key)
+    paths = [Path(given[name]) for name in ("results", "verdicts") if closes and name in given]
+    files = [path.read_bytes() if path.is_file() else b"" for path in paths]
+    key = _digest(notebook.read_bytes(), canonical(given).encode(), around, *files)
+    return _Plan(notebook, given, tuple(datasets), tuple(stand_ins), key, closes)
+
+
+class _Files:
+    """results.csv and verdicts.csv of a report: the rows that its notebooks show."""
+
+    def __init__(self, output: Path) -> None:
+        self.pdf, self.html = output / "report.pdf", output / "report.html"
+        self.results, self.verdicts = output / "results.csv", output / "verdicts.csv"
+        self.rows: list[dict[str, Any]] = []
+        self.found: list[dict[str, Any]] = []
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter((self.pdf, self.html, self.results, self.verdicts))
+
+    def given(self, settings: ReportSettings) -> dict[str, Any]:
+        """The parameters that notebooks get of it, those that they declare."""
+        paths = str(self.results.absolute()), str(self.verdicts.absolute())
+        return dict(zip(GATHERED, (*paths, settings.reference), strict=True))
+
+    def gather(self, executed: Sequence[Path]) -> None:
+        """Collect and write the rows of executed notebooks; nothing is written where nothing has changed."""
+        import pandas as pd
+
+        from hwkit.findings.reference import RESULTS_MIME, unique_rows
+        from hwkit.findings.verdicts import COLUMNS, VERDICTS_MIME, adjusted
+
+        there = [path for path in executed if path.exists()]
+        self.rows = unique_rows([table for path in there for table in outputs_of_kind(path, RESULTS_MIME)])
+        self.found = adjusted(
+            [
+                {"chapter": path.stem, **row}
+                for path in there
+                for of_finding in outputs_of_kind(path, VERDICTS_MIME)
+                for row in of_finding
+            ]
+        )
+        for path, frame in (
+            (self.results, pd.DataFrame(self.rows)),
+            (self.verdicts, pd.DataFrame(self.found, columns=COLUMNS)),
+        ):
+            content = frame.to_csv(index=False).encode()
+            if not path.is_file() or path.read_bytes() != content:
+                replace_file(path, content)
 
 
 def _around_notebooks(kernel: str | None) -> bytes:
@@ -309,7 +379,7 @@ def _execute(
     from hwkit.formats import duration
 
     plans = sorted(plans, key=lambda plan: (state.seconds(plan), plan.notebook.stat().st_size), reverse=True)
-    workers = min(parallel.places(device), len(plans))
+    workers = max(1, min(parallel.places(device), len(plans)))
     threads = parallel.threads_each(workers)
     executions: list[Execution] = []
 
@@ -393,85 +463,52 @@ def _export(
     plans: Sequence[_Plan],
     executions: Sequence[Execution],
     settings: ReportSettings,
-    profile: str,
-    output: Path,
+    files: _Files,
+    absent: Mapping[str, str],
     state: _State,
 ) -> Report:
-    """Write PDF, HTML and CSV from the executed notebooks, unless they are there and nothing has changed."""
-    pdf, html, csv = output / "report.pdf", output / "report.html", output / "results.csv"
-    verdicts_csv = output / "verdicts.csv"
+    """Write PDF and HTML from the executed notebooks, unless they are there and nothing has changed."""
+    output = files.pdf.parent
     executed = [plan.output(output) for plan in plans if plan.output(output).exists()]
     if not executed:
         failures = "; ".join(f"{e.notebook.name}: {e.failure}" for e in executions)
         raise ReportError(f"no notebook could be executed, so there is no report: {failures}")
+    beside = dict.fromkeys(plan.notebook.parent / BIBLIOGRAPHY for plan in plans)
+    found = [str(path) for path in beside if path.is_file()]
+    settings = dataclasses.replace(settings, bibliography=(*settings.bibliography, *found))
     key = _digest(
         repr(settings).encode(),
+        *(Path(path).read_bytes() for path in found),
         *(path.read_bytes() for path in executed),
         *(path.read_bytes() for path in _library_files(exporting=True)),
     )
     reused = tuple(plan.notebook.name for plan in plans if plan.notebook not in [e.notebook for e in executions])
     written = state.content.get("written")
-    files = pdf, html, csv, verdicts_csv
     if state.content.get("report") == key and written == [_sha256(path) for path in files]:
         return Report(*files, tuple(executions), reused, int(state.content.get("pages", 0)), ())
 
-    import pandas as pd
-
-    from hwkit.findings.reference import RESULTS_MIME, unique_rows
-    from hwkit.findings.verdicts import COLUMNS, VERDICTS_MIME, adjusted
-    from hwkit.formats import duration
+    from hwkit.findings.summary import Summary
     from hwkit.report.bind import build_book
 
-    rows = unique_rows([table for path in executed for table in outputs_of_kind(path, RESULTS_MIME)])
-    verdicts = adjusted(
-        [
-            {"chapter": path.stem, **row}
-            for path in executed
-            for of_finding in outputs_of_kind(path, VERDICTS_MIME)
-            for row in of_finding
-        ]
+    labels = frozenset(label for plan in plans for label in labels_of(plan.notebook))
+    summary = Summary(files.rows, files.found, settings.reference, labels)
+    if not settings.abstract:
+        settings = dataclasses.replace(settings, abstract=summary.abstract)
+    failed = [f"{e.notebook.stem} stopped at {e.failure}" for e in executions if e.failure]
+    facts = {"Incomplete": ", ".join(failed)} if failed else {}
+    info = build_book(
+        executed,
+        settings=settings,
+        facts=facts,
+        opening=_opening(summary),
+        absent=absent,
+        pdf=files.pdf,
+        html=files.html,
     )
-    failed = [execution for execution in executions if execution.failure]
-    facts = {
-        **({"Profile": profile} if any("profile" in plan.parameters for plan in plans) else {}),
-        **_facts(rows),
-        "Notebooks executed in": duration(sum(state.seconds(plan) for plan in plans)),
-    }
-    if failed:
-        facts["Incomplete"] = ", ".join(f"{e.notebook.stem} stopped at {e.failure}" for e in failed)
-    replace_file(csv, pd.DataFrame(rows).to_csv(index=False).encode())
-    replace_file(verdicts_csv, pd.DataFrame(verdicts, columns=COLUMNS).to_csv(index=False).encode())
-    opening = _opening(rows, [row for row in verdicts if row["primary"]])
-    info = build_book(executed, settings=settings, facts=facts, opening=opening, pdf=pdf, html=html)
-    written = [_sha256(path) for path in files]
-    state.content |= {"report": key, "pages": info.pages, "written": written}
+    state.content |= {"report": key, "pages": info.pages, "written": [_sha256(path) for path in files]}
     state.save()
-    warnings = (*_doubtful(verdicts), *info.warnings)
+    warnings = (*_doubtful(files.found), *info.warnings)
     return Report(*files, tuple(executions), reused, info.pages, warnings)
-
-
-def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What the title page says of the runs: data, device, training time."""
-    from hwkit.datasets import known_facts
-    from hwkit.formats import duration
-
-    if not rows:
-        return {}
-    sources = {known_facts(row["dataset"]).title: row["data"] for row in rows}
-    data = [
-        title if source == "real" else f"{title}: drawn stand-in, not the real data"
-        for title, source in sources.items()
-    ]
-    devices = {
-        f"{row['environment_device_name']} ({row['environment_device']}, {row['environment_precision']})"
-        for row in rows
-    }
-    return {
-        "Data": "; ".join(data) if any(s != "real" for s in sources.values()) else " and ".join(data),
-        "Trained on": "; ".join(sorted(devices)),
-        "Training time": f"{duration(sum(row['seconds'] for row in rows))} for {len(rows)} runs",
-        "Software": f"hwkit {rows[0]['environment_hwkit']}, PyTorch {rows[0]['environment_torch']}",
-    }
 
 
 def _doubtful(verdicts: Sequence[dict[str, Any]]) -> list[str]:
@@ -480,74 +517,42 @@ def _doubtful(verdicts: Sequence[dict[str, Any]]) -> list[str]:
     return [f"{chapter} has {count} primary claims; leave one" for chapter, count in counts.items() if count > 1]
 
 
-def _opening(rows: Sequence[dict[str, Any]], primary: Sequence[dict[str, Any]]) -> str:
-    """The summary at the front of the report, as Markdown: the primary claims, and all runs against the seed report."""
-    if not rows:
+def _opening(summary: Summary) -> str:
+    """The summary at the front of the report, as Markdown: the primary claims in a table and a figure, and words."""
+    if not summary.rows:
         return ""
     from hwkit.findings import figures
-    from hwkit.findings.reference import environment_note, pipe_table, seed_notes
+    from hwkit.findings.summary import verdict_table
 
-    has_seed = any(row["seed_accuracy"] is not None for row in rows)
-    against = ", beside what the seed report states" if has_seed else ""
-    why = (
-        "Runs may differ from the seed report because it does not state all of its settings, because schedules here "
-        "differ, and because weights and order are drawn anew. The interval is that of the difference: both numbers "
-        "were measured on a test set of this size, and with several seeds the spread over seeds is in it for both."
-    )
-    return "\n\n".join(
-        [
-            "# Summary {#sec-summary}",
-            *(_of_claims(primary) if primary else []),
-            f"@fig-summary and @tbl-summary set all runs of this report side by side{against}. "
-            f"{why if has_seed else ''}",
+    parts = ["# Summary {#sec-summary}", summary.intro]
+    if primary := summary.primary:
+        parts += [
+            verdict_table(primary, reference=summary.compares),
+            ": The primary claims: differences in percentage points unless another unit is given"
+            + ("" if summary.decided else "; intervals are of the choice of test images alone")
+            + ". {#tbl-verdicts}",
             _picture(
-                figures.accuracies(rows),
-                f"Test accuracy of each run, the mean over its seeds and each seed{against}.",
-                '#fig-summary fig-alt="Test accuracies of all runs as dots"',
+                figures.forest(primary),
+                "Differences of the primary claims"
+                + (
+                    " with their 95 % intervals"
+                    if summary.decided
+                    else ", dotted the sampling error of the images alone"
+                )
+                + "; a band is the margin within which two count as the same.",
+                "#fig-verdicts",
             ),
-            pipe_table(rows),
-            f": Test accuracy of all runs, mean ± standard deviation over seeds{against}. {{#tbl-summary}}",
-            seed_notes(rows),
-            environment_note(rows),
         ]
-    )
+    return "\n\n".join([*parts, summary.discussion])
 
 
-def _of_claims(primary: Sequence[dict[str, Any]]) -> list[str]:
-    """The part of the summary on the primary claims, which are decided where there are three seeds."""
-    from hwkit.findings import figures
-    from hwkit.findings.reference import markdown_table
-    from hwkit.findings.verdicts import summary_table
-
-    decided = any(row["p_value"] is not None for row in primary)
-    how = (
-        "A claim is about a recipe under the schedule that stands beside it; its interval is for other seeds and other "
-        "test images. p is adjusted for the number of these claims (Holm)."
-        if decided
-        else "Each network was trained once, so these are statements on pairs of networks and not verdicts: intervals "
-        "are those of the choice of test images alone, and another seed may give another sign."
-    )
-    return [
-        f"Each chapter of the discussion has one primary claim, which was fixed before its runs were read. {how} "
-        "@tbl-verdicts lists the claims, and @fig-verdicts draws their differences.",
-        markdown_table(summary_table(primary)),
-        ": The primary claims: differences in percentage points unless another unit is given; intervals with “images” "
-        "are of the choice of test images alone. {#tbl-verdicts}",
-        _picture(
-            figures.forest(primary),
-            "Differences of the primary claims with their 95 % intervals; of single pairs of networks, dotted, "
-            "intervals are of the choice of images alone. A band is the margin within which two count as the same.",
-            '#fig-verdicts fig-alt="Differences of the primary claims with intervals"',
-        ),
-    ]
-
-
-def _picture(figure: Figure, caption: str, attributes: str) -> str:
+def _picture(figure: ReportFigure, caption: str, attributes: str) -> str:
     """A figure as Markdown that holds it."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="svg")
-    picture = base64.b64encode(drawn.getvalue()).decode()
-    return f"![{caption}](data:image/svg+xml;base64,{picture}){{{attributes}}}"
+    from hwkit import theme
+
+    picture = base64.b64encode(theme.svg(figure).encode()).decode()
+    alt = (figure.alt or theme.description(figure)).replace('"', "'")
+    return f'![{caption}](data:image/svg+xml;base64,{picture}){{{attributes} fig-alt="{alt}"}}'
 
 
 def _library_files(*, exporting: bool) -> list[Path]:
