@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hwkit.export import ast, pandoc, tables, terminal
@@ -19,7 +21,23 @@ from hwkit.export.words import words_of
 
 # Tables without a longer text keep each cell on one line.
 _SHORT_CELL = 30
-_IMAGE_SOURCE = re.compile(r'(<img\b[^>]*?\bsrc=")([^"]*)(")')
+_IMAGE = re.compile(r"<img\b[^>]*>")
+_ATTRIBUTE = re.compile(r'\b(src|alt|style|width)="([^"]*)"')
+# Drawings of matplotlib stand in the page itself, where they have its typeface and its dark colours; others, which
+# might hold what acts, stay pictures.
+_DRAWING = re.compile(r"<svg\b.*</svg>", re.DOTALL)
+_ACTS = re.compile(r"\son\w+\s*=|<(?:script|foreignObject|style|a)\b(?! type=\"text/css\")|javascript:", re.IGNORECASE)
+_COLOURS = "ffffff|000000|444444|dddddd|9a9a9a|0077bb|cc3311|ee7733|009e73|e69f00|cc79a7"  # of report.css
+_COLOUR = re.compile(rf"(?<=: )#({_COLOURS})\b", re.IGNORECASE)
+_IDENTIFIER = re.compile(r'(\bid="|href="#|url\(#)')
+_PICTURES = ("<image", "QuadMesh")  # whose own colours need a light ground
+FONTS = TEMPLATES.parents[1] / "fonts"
+_FACES = {
+    "LibertinusSerif-Regular.otf": ("Libertinus Serif", "font-weight: normal"),
+    "LibertinusSerif-Bold.otf": ("Libertinus Serif", "font-weight: bold"),
+    "LibertinusSerif-Italic.otf": ("Libertinus Serif", "font-style: italic"),
+    "ReportMath.woff": ("Report Math", "font-weight: normal"),
+}
 
 
 def write_html(document: Document, settings: ReportSettings, facts: Mapping[str, str]) -> str:
@@ -33,19 +51,56 @@ def write_html(document: Document, settings: ReportSettings, facts: Mapping[str,
         *("--metadata", f"pagetitle={settings.title or document.title}", "--metadata", f"lang={settings.language}"),
         *("--variable", f"title-block={_title_block(settings, facts)}"),
         *("--variable", f"contents-title={html.escape(words_of(settings.language).contents)}"),
-        *("--variable", f"style={(TEMPLATES / 'html' / 'report.css').read_text(encoding='utf-8')}"),
+        *("--variable", f"style={_template('report.css')}"),
+        *("--variable", f"script={_template('report.js')}"),
     ]
     if settings.contents:
         options += ["--variable", "show-contents=true"]
     page, _ = pandoc.tree_to(pandoc.tree(blocks), options)
-    return _IMAGE_SOURCE.sub(lambda match: _embedded(match, document), page)
+    page = _IMAGE.sub(lambda match: _embedded(match[0], document), page)
+    return page.replace("<style>", f"<style>\n{_faces(settings, formulas='<math' in page)}", 1)
 
 
-def _embedded(match: re.Match[str], document: Document) -> str:
-    """The image's content in place of its name."""
-    name = html.unescape(match.group(2))
+def _template(name: str) -> str:
+    return (TEMPLATES / "html" / name).read_text(encoding="utf-8")
+
+
+def _faces(settings: ReportSettings, *, formulas: bool) -> str:
+    """Rules for the typefaces of the page, which it holds itself; for text only where the report has that face."""
+    wanted = {"Libertinus Serif"} & {settings.font} | ({"Report Math"} if formulas else set())
+    rules = []
+    for name, (family, style) in _FACES.items():
+        if family in wanted:
+            content = base64.b64encode((FONTS / name).read_bytes()).decode()
+            kind = f"font/{Path(name).suffix[1:]}"
+            rules.append(f'@font-face {{ font-family: "{family}"; {style}; src: url(data:{kind};base64,{content}); }}')
+    return "\n".join([*rules, ""])
+
+
+def _embedded(tag: str, document: Document) -> str:
+    """An image's content in place of its name: a drawing as it is, anything else as data."""
+    given = dict(_ATTRIBUTE.findall(tag))
+    name = html.unescape(given.get("src", ""))
     content = document.images.files.get(name)
-    return match.group(0) if content is None else match.group(1) + data_uri(name, content) + match.group(3)
+    if content is None:
+        return tag
+    if name.endswith(".svg") and (drawn := _drawing(name, content.decode("utf-8", "replace"), given)):
+        return drawn
+    return tag.replace(f'src="{given["src"]}"', f'src="{data_uri(name, content)}"')
+
+
+def _drawing(name: str, svg: str, given: Mapping[str, str]) -> str:
+    """A chart of matplotlib as a part of the page, in colours that report.css changes; empty for any other drawing."""
+    found = _DRAWING.search(svg)
+    if "matplotlib" not in svg.lower() or not found or _ACTS.search(svg):
+        return ""
+    text = re.sub(r"<(metadata|style)\b.*?</\1>|<!--.*?-->", "", found[0], flags=re.DOTALL)
+    text = _COLOUR.sub(lambda match: f"var(--c-{match[1].lower()}, {match[0]})", text)
+    text = _IDENTIFIER.sub(rf"\g<1>{Path(name).stem[:8]}-", text)
+    kind = "chart pictures" if any(part in svg for part in _PICTURES) else "chart"
+    width = given.get("style") or (f"width:{given['width']}" if "width" in given else "")
+    described = f'class="{kind}" role="img" aria-label="{given.get("alt", "")}" style="{width}"'
+    return text.replace("<svg ", f"<svg {described} ", 1)
 
 
 def _title_block(settings: ReportSettings, facts: Mapping[str, str]) -> str:
@@ -128,7 +183,9 @@ def _table(element: Element) -> Element:
     for cell in _cells(content):
         cell[1] = {"t": "AlignCenter" if cell in heads and cell[3] > 1 else "AlignDefault"}
     short = all(len(ast.text_of(cell[4])) <= _SHORT_CELL for cell in _cells(content))
-    return ast.division([{"t": "Table", "c": content}], ast.attr("", ("table", "short") if short else ("table",)))
+    classes = ("table", "short") if short else ("table",)
+    # In reach of the keyboard, which scrolls it.
+    return ast.division([{"t": "Table", "c": content}], ast.attr("", classes, tabindex="0"))
 
 
 def _cells(content: list[Any]) -> list[Any]:
