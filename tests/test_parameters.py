@@ -14,7 +14,9 @@ import papermill
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from IPython.core.interactiveshell import InteractiveShell
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from traitlets.config import Config
 
 from hwkit.batch.file import read_batch
 from hwkit.batch.tasks import tasks_of
@@ -379,3 +381,15 @@ def test_a_plan_is_made_of_parameters_with_magics() -> None:
     assert [one.seed for one in planned_trainings(notebook, {"seed": 3})] == [3]
     assert planned_trainings(notebook_of(("plan", "experiments = ['mnist', 3]")), {}) == []
     assert planned_trainings(notebook_of(("plan", "experiments = 3")), {}) == []
+
+
+def test_a_plan_may_define_an_augmentation_and_means_the_run_that_the_notebook_trains() -> None:
+    function = "import torch\n\ndef mirrored(images, generator):\n    return images.flip(-1)  # left to right\n"
+    plan = "experiments = [hwkit.named_experiment('cifar10', 'smoke', augment=mirrored)]"
+    [planned] = planned_trainings(notebook_of(("plan", function), ("plan", plan)), {})
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    for cell in ("import hwkit", function, plan):
+        assert shell.run_cell(cell).success
+    [trained] = shell.user_ns["experiments"]
+    assert planned.name == "cifar10[mirrored]"
+    assert planned.fingerprint == trained.fingerprint

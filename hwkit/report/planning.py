@@ -7,9 +7,11 @@ A notebook says so itself: its cell tagged "plan", which follows the one tagged 
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
+import linecache
 from collections.abc import Mapping
-from types import SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from hwkit.errors import HwkitError
@@ -35,12 +37,13 @@ def planned_trainings(notebook: Mapping[str, Any], parameters: Mapping[str, Any]
         return []
     shell = SimpleNamespace(**dict.fromkeys(MAGICS, lambda *_: None))  # magics do nothing here
     names: dict[str, Any] = {"hwkit": importlib.import_module("hwkit"), "get_ipython": lambda: shell}
+    names["__name__"] = "__main__"  # of what the cells define, as in a notebook
     try:
-        for tree in _tagged(notebook, TAG):
-            exec(compile(tree, TAG, "exec"), names)
+        for code in _tagged(notebook, TAG):
+            exec(code, names)
         names.update(parameters)
-        for tree in plan:
-            exec(compile(tree, "plan", "exec"), names)
+        for code in plan:
+            exec(code, names)
         # A notebook that is not of hwkit may mean something else by the tag.
         return [one for one in names.get("experiments", []) if hasattr(one, "fingerprint")]
     except HwkitError:
@@ -49,7 +52,15 @@ def planned_trainings(notebook: Mapping[str, Any], parameters: Mapping[str, Any]
         return []
 
 
-def _tagged(notebook: Mapping[str, Any], tag: str) -> list[ast.Module]:
-    """The code of all cells with a tag that is Python."""
-    trees = [tree_of(code_of(cell)) for cell in notebook["cells"] if tag in tags_of(cell)]
-    return [tree for tree in trees if tree is not None]
+def _tagged(notebook: Mapping[str, Any], tag: str) -> list[CodeType]:
+    """All cells with a tag that are Python, compiled."""
+    sources = [code_of(cell) for cell in notebook["cells"] if tag in tags_of(cell)]
+    return [_compiled(tree) for tree in map(tree_of, sources) if tree is not None]
+
+
+def _compiled(tree: ast.Module) -> CodeType:
+    """A cell's code, whose source `linecache` has: an experiment tells a function that a cell defines by its source."""
+    source = ast.unparse(tree)
+    name = f"<cell {hashlib.sha256(source.encode()).hexdigest()[:12]}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    return compile(source, name, "exec")
