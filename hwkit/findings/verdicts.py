@@ -438,7 +438,7 @@ def penalty_cost(claim: Claim, small: tuple[Runs, Runs], large: tuple[Runs, Runs
         f"The penalty costs {_name(small_plain)} {_mean(costs[0].mean(axis=1))} of test accuracy and "
         f"{_name(large_plain)} {_mean(costs[1].mean(axis=1))}"
     )
-    estimate = _of_images(costs[0] - costs[1], runs=4)
+    estimate = of_images(costs[0] - costs[1], runs=4)
     return finding(claim, estimate, "cost of the penalty in test accuracy", small_l2, large_l2, evidence)
 
 
@@ -452,7 +452,7 @@ def confusion(claim: Claim, a: Runs, b: Runs, classes: tuple[int, int]) -> Findi
         f"Of {len(mistaken[0][0])} test images of {first} and {second}, {_name(a)} takes {counts[0]} for the other "
         f"class and {_name(b)} {counts[1]}"
     )
-    estimate = _of_images(np.stack(mistaken[0]) - np.stack(mistaken[1]))
+    estimate = of_images(np.stack(mistaken[0]) - np.stack(mistaken[1]))
     return finding(claim, estimate, f"confusion of {first} and {second}", a, b, evidence)
 
 
@@ -496,7 +496,7 @@ def _on_images(
     """The difference of two fractions of images, given what each run classifies correctly."""
     means = [_mean([one.mean() for one in side], _percent) for side in right]
     evidence = f"{of_what} {_name(a)} classifies {means[0]} correctly and {_name(b)} {means[1]}"
-    estimate = _of_images(np.stack(right[0]) - np.stack(right[1]))
+    estimate = of_images(np.stack(right[0]) - np.stack(right[1]))
     return finding(claim, estimate, quantity, a, b, evidence)
 
 
@@ -515,7 +515,7 @@ def of_numbers(differences: Sequence[float]) -> Interval | OnePair:
     return OnePair(float(differences[0]), 0.0) if len(differences) == 1 else statistics.student_interval(differences)
 
 
-def _of_images(differences: np.ndarray, runs: int = 2) -> Interval | OnePair:
+def of_images(differences: np.ndarray, runs: int = 2) -> Interval | OnePair:
     """What differences (seeds, images) give."""
     if len(differences) == 1:
         return statistics.one_pair(differences[0], runs=runs)
