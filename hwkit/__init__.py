@@ -30,6 +30,7 @@ _MODULES = {name: f"hwkit.{name}" for name in ("analysis", "callbacks", "data", 
 _MODULES |= {name: f"hwkit.{name}" for name in ("models", "parallel", "plots", "runs", "training")}
 _MODULES |= {
     "ablation": "hwkit.chapters.negative_weights",
+    "augmentation": "hwkit.chapters.augmentation",
     "average_pooling": "hwkit.chapters.average_pooling",
     "capacity": "hwkit.chapters.capacity",
     "comparison": "hwkit.chapters.comparison",
@@ -40,6 +41,7 @@ _MODULES |= {
     "penalty_sentences": "hwkit.chapters.penalty_sentences",
     "prose": "hwkit.findings.sentences",
     "results": "hwkit.findings.reference",
+    "selu": "hwkit.chapters.selu",
     "smaller_filters": "hwkit.chapters.smaller_filters",
     "sources": "hwkit.datasets.sources",
     "summary": "hwkit.findings.summary",

@@ -244,7 +244,7 @@ def test_smoothness_is_one_number_for_each_network(trained_run: Run, trained_run
     shown = average_pooling.neighbour_correlation(
         analysis.activations(trained_run, analysis.test_images(trained_run))["conv1"]
     )
-    assert average_pooling.smoothness(trained_run, "conv1") == pytest.approx(shown.mean().item())
+    assert average_pooling.smoothness(trained_run)["conv1"] == pytest.approx(shown.mean().item())
     assert found.estimate.image_se == 0
     assert "interval" not in str(found)
 
