@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from made_up import made_up_run, right
 
 from hwkit import analysis, models
 from hwkit.chapters import average_pooling
@@ -33,18 +33,6 @@ SAME = Claim("both are alike", "same", 0.01, "it is a test")
 def _known_training_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Made-up runs say themselves which training images they classify correctly."""
     monkeypatch.setattr(analysis, "train_correct", lambda run: run.__dict__["made_up_train"])
-
-
-def made_up_run(correct: Tensor, *, train: Tensor | None = None, seed: int = 0, name: str = "mnist") -> Run:
-    """A run that is right where `correct`, bool (N,), says so, and takes the other images for the next class."""
-    labels = torch.arange(len(correct)) % 10
-    predicted = torch.where(correct, labels, (labels + 1) % 10)
-    metrics = {"test_accuracy": correct.double().mean().item(), "test_images": len(correct)}
-    run = Run(Path("nowhere"), named_experiment(name, "full", data="stand-in", seed=seed), metrics)
-    run.__dict__["_predictions"] = {"logits": 5.0 * torch.eye(10)[predicted], "labels": labels}
-    run.__dict__["environment"] = {}
-    run.__dict__["made_up_train"] = correct if train is None else train
-    return run
 
 
 def recipe(
@@ -70,11 +58,6 @@ def recipe(
         )
         runs.append(made_up_run(right, train=known, seed=seed, name=name))
     return runs
-
-
-def right(count: int, of: int = 10000) -> Tensor:
-    """The first `count` of so many images are right."""
-    return torch.arange(of) < count
 
 
 # --- Known truth ------------------------------------------------------------------------------------------------

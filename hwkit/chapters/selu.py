@@ -76,8 +76,8 @@ def course(a: Runs, b: Runs, label: str) -> Figure:
     first, last = table.iloc[0], table.iloc[-1]
     return comparison.described(
         figure,
-        f"{label} in test accuracy over training: {points(first['value'], sign=True)} after {first['epoch']:.2g} "
-        f"epochs, {points(last['value'], sign=True)} after {last['epoch']:.3g}.",
+        f"{label} in test accuracy over training: {points(first['value'], sign=True)} after {_epochs(first)}, "
+        f"{points(last['value'], sign=True)} after {last['epoch']:.3g}.",
     )
 
 
@@ -106,7 +106,7 @@ def course_summary(a: Runs, b: Runs, claimed: str, other: str) -> Markdown:
     first = table.iloc[0]
     change = "still" if np.sign(first["value"]) == np.sign(last["value"]) else "but"
     text = (
-        f"After {first['epoch']:.2g} epochs, {_leader(first, claimed, other)}; at the end, after {last['epoch']:.3g}, "
+        f"After {_epochs(first)}, {_leader(first, claimed, other)}; at the end, after {last['epoch']:.3g}, "
         f"{change} {_leader(last, claimed, other)}."
     )
     if len(as_list(a)) < MINIMUM_SEEDS:
@@ -117,6 +117,11 @@ def course_summary(a: Runs, b: Runs, claimed: str, other: str) -> Markdown:
         f"{text} Of the {len(table)} evaluations, the interval lies above zero at {ahead}, below it at {behind} and "
         f"across it at {unsettled}."
     )
+
+
+def _epochs(row: Any) -> str:
+    number = f"{row['epoch']:.2g}"
+    return f"{number} epoch{'' if number == '1' else 's'}"
 
 
 def _leader(row: Any, claimed: str, other: str) -> str:
@@ -209,10 +214,10 @@ def layers_summary(runs: Sequence[Runs], titles: Sequence[str]) -> Markdown:
     changed = ratio.map(np.log).abs().idxmax()
     direction = "farther" if ratio[changed] > 1 else "less far"
     first, *others = said
+    cosines = [comparison.mean_and_spread([table["cosine"]["conv1.weight"]]) for table in means]
     return Markdown(
         f"In units of the norm of the initial weights: {first}; {'; '.join(others)}. The activation matters most to "
         f"`{changed}`, which moves {direction} with {titles[1]}, {means[1]['distance'][changed]:.2f} against "
-        f"{means[0]['distance'][changed]:.2f}. The trained `conv1.weight` has a cosine of "
-        f"{means[0]['cosine']['conv1.weight']:.2f} with its initial values under {titles[0]} and of "
-        f"{means[1]['cosine']['conv1.weight']:.2f} under {titles[1]}."
+        f"{means[0]['distance'][changed]:.2f}. The trained `conv1.weight` has a cosine of {cosines[0]} with its "
+        f"initial values under {titles[0]} and of {cosines[1]} under {titles[1]}."
     )

@@ -185,11 +185,15 @@ def exchange_summary(a: Runs, b: Runs) -> Markdown:
     total = len(a[0].labels)
     seeds = " (means over the seeds)" if len(a) > 1 else ""
     return Markdown(
-        f"{_count(added)} images are misclassified by `{b[0].name}` alone and {_count(removed)} by `{a[0].name}` "
-        f"alone, against {_count(both)} that both miss{seeds}: the accuracies differ by the balance of the first two, "
+        f"`{b[0].name}` alone misclassifies {_images(added)} and `{a[0].name}` alone {_count(removed)}, against "
+        f"{_count(both)} that both miss{seeds}: the accuracies differ by the balance of the first two, "
         f"{points((removed - added) / total, sign=True)}, and the networks disagree about "
         f"{percent((added + removed) / total)} of the test set."
     )
+
+
+def _images(value: float) -> str:
+    return "1 image" if value == 1 else f"{_count(value)} images"
 
 
 def _count(value: float) -> str:
