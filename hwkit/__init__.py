@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _MODULES = {name: f"hwkit.{name}" for name in ("analysis", "callbacks", "data", "errors", "experiment", "explorer")}
 _MODULES |= {name: f"hwkit.{name}" for name in ("models", "parallel", "plots", "runs", "training")}
 _MODULES |= {
+    "accuracy_gap": "hwkit.chapters.accuracy_gap",
     "ablation": "hwkit.chapters.negative_weights",
     "augmentation": "hwkit.chapters.augmentation",
     "average_pooling": "hwkit.chapters.average_pooling",
@@ -38,6 +39,7 @@ _MODULES |= {
     "methods": "hwkit.chapters.methods",
     "notebook": "hwkit.report.notebook",
     "penalty": "hwkit.chapters.penalty_bug",
+    "penalty_steps": "hwkit.chapters.penalty_steps",
     "penalty_sentences": "hwkit.chapters.penalty_sentences",
     "prose": "hwkit.findings.sentences",
     "results": "hwkit.findings.reference",

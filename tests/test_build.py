@@ -270,3 +270,11 @@ def test_a_notebook_may_stay_out_of_the_report(tmp_path: Path) -> None:
     for name, metadata in (("01_in", {}), ("02_out", {"hwkit": {"report": False}})):
         nbformat.write(new_notebook(metadata=metadata), tmp_path / f"{name}.ipynb")
     assert [path.stem for path in standard_notebooks(tmp_path)] == ["01_in"]
+
+
+def test_a_notebook_may_be_in_the_reports_of_some_profiles_only(tmp_path: Path) -> None:
+    for name, metadata in (("01_any", {}), ("02_long", {"hwkit": {"profiles": ["full", "smoke"]}})):
+        nbformat.write(new_notebook(metadata=metadata), tmp_path / f"{name}.ipynb")
+    found = {profile: [path.stem for path in standard_notebooks(tmp_path, profile)] for profile in ("quick", "full")}
+    assert found == {"quick": ["01_any"], "full": ["01_any", "02_long"]}
+    assert [path.stem for path in standard_notebooks(tmp_path)] == ["01_any", "02_long"]

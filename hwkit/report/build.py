@@ -105,19 +105,21 @@ def build_report(
     clock = _Clock()
     root = project_root()
     output = output or root / "build"
+    device = str((parameters or {}).get("device", "auto"))
     if settings and not settings.exists():
         raise ReportError(f"there is no settings file {settings}")
     report_settings = ReportSettings.load(settings or root / "report.toml")
-    standard = standard_notebooks(root / "notebooks") if not notebooks else []
+    of_profile = profile or _default_profile(device)
+    folder = root / "notebooks"
+    standard = standard_notebooks(folder) if not notebooks else []
     if not notebooks and not standard:
-        raise ReportError(f"there are no notebooks in {root / 'notebooks'}; run this in the project's folder")
-    notebooks = list(notebooks or chosen_chapters(standard, report_settings))
+        raise ReportError(f"there are no notebooks in {folder}; run this in the project's folder")
+    notebooks = list(notebooks or chosen_chapters(standard_notebooks(folder, of_profile), report_settings))
     absent = {label: says for path in standard if path not in notebooks for label, says in labels_of(path).items()}
     require_distinct((notebook, _executed(notebook, output)) for notebook in notebooks)
     parameters = dict(parameters or {})
-    device = str(parameters.get("device", "auto"))
     parameters |= {"profile": profile} if profile else {}
-    profile = profile or _default_profile(device)
+    profile = of_profile
     contents = [read_notebook(notebook) for notebook in notebooks]
     signatures = [signature_of(one, f"notebook {path.name}") for one, path in zip(contents, notebooks, strict=True)]
     for name in parameters.keys() - {"profile"}:
@@ -204,10 +206,21 @@ def _has_cuda_driver() -> bool:
     return True
 
 
-def standard_notebooks(folder: Path) -> list[Path]:
-    """The notebooks of a folder by name, but for those whose metadata say `"hwkit": {"report": false}`."""
-    found = sorted(folder.glob("*.ipynb"))
-    return [path for path in found if read_notebook(path)["metadata"].get("hwkit", {}).get("report", True)]
+def standard_notebooks(folder: Path, profile: str | None = None) -> list[Path]:
+    """The notebooks of a folder by name, but for those whose metadata leave them out.
+
+    These say `"hwkit": {"report": false}`, or `"hwkit": {"profiles": ["full"]}`, to be in the reports of some profiles.
+
+    Parameters
+    ----------
+    profile : of the report; None is any.
+    """
+    wanted = []
+    for path in sorted(folder.glob("*.ipynb")):
+        facts = read_notebook(path)["metadata"].get("hwkit", {})
+        if facts.get("report", True) and profile in (None, *facts.get("profiles", [profile])):
+            wanted.append(path)
+    return wanted
 
 
 @dataclass(frozen=True)
