@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
 from drawn import pictures, texts, titles
@@ -10,7 +9,6 @@ from matplotlib.colors import to_hex
 
 from hwkit import analysis, theme
 from hwkit.chapters import capacity, comparison, smaller_filters
-from hwkit.chapters import negative_weights as ablation
 from hwkit.errors import RunError
 from hwkit.runs import Run
 
@@ -46,32 +44,6 @@ def test_runs_that_do_not_differ_have_no_changes_to_show(trained_run: Run) -> No
     figure = comparison.misclassified_by_one(trained_run, trained_run)
     figure._repr_png_()
     assert pictures(figure) == []
-
-
-def test_ablation_curves_are_the_means_of_the_draws(trained_run: Run) -> None:
-    ablated = ablation.ablate(trained_run, "fc2", shares=(0.0, 0.5), draws=3, images=50)
-    table = ablated.table
-    lines = [line for line in ablation.curves([ablated]).axes[0].get_lines() if len(line.get_xdata())]
-    for choice, line in zip(ablation.CHOICES, lines, strict=True):
-        drawn = table[(table["choice"] == choice) & (table["share"] == 0.5)]
-        assert line.get_ydata()[-1] == pytest.approx(drawn["accuracy"].mean())
-        assert to_hex(line.get_color()) == to_hex(ablation.STYLES["palette"][choice])
-    with pytest.raises(RunError, match="no ablation to show"):
-        ablation.curves([])
-
-
-def test_class_effects_are_bars_in_points() -> None:
-    effects = pd.DataFrame(
-        {
-            "class": ["cat", "dog"] * 3,
-            "choice": np.repeat(ablation.CHOICES, 2),
-            "recall": [0.1, 0.2, -0.1, -0.2, 0.0, 0.0],
-            "false_alarms": [0.01, 0.02, -0.01, -0.02, 0.0, 0.0],
-        }
-    )
-    left, right = ablation.class_effects_figure(effects).axes
-    for ax, expected in ((left, [10, 20, -10, -20, 0, 0]), (right, [1, 2, -1, -2, 0, 0])):
-        assert [bar.get_width() for bars in ax.containers for bar in bars] == pytest.approx(expected)
 
 
 def test_capacity_maps_show_every_number_in_its_place() -> None:

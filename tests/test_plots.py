@@ -28,8 +28,8 @@ def figures(trained_run: Run, trained_run_l2: Run, cifar_run: Run) -> dict[str, 
     pair = analysis.pairs(trained_run, 1)[0]
     cifar_pair = analysis.pairs(cifar_run, 1)[0]
     digits, colours = analysis.test_set(trained_run), analysis.test_set(cifar_run)
-    ablated = ablation.ablate(trained_run, "fc2", shares=(0.0, 0.1), draws=2, images=50)
-    effects = ablation.class_effects([cifar_run], draws=1)
+    ablated = ablation.ablate(trained_run, "fc2", parts=(0.0, 1.0), draws=2, images=50)
+    margins = ablation.margins([cifar_run])
     return {
         "learning_curve": lambda: plots.learning_curve([trained_run, trained_run_l2]),
         "accuracy_curves": lambda: plots.accuracy_curves(trained_run),
@@ -51,7 +51,7 @@ def figures(trained_run: Run, trained_run_l2: Run, cifar_run: Run) -> dict[str, 
         "class_accuracies": lambda: plots.class_accuracies([trained_run, trained_run_l2]),
         "reliability": lambda: plots.reliability([trained_run, trained_run_l2]),
         "ablation_curves": lambda: ablation.curves([ablated]),
-        "class_effects": lambda: ablation.class_effects_figure(effects),
+        "margins": lambda: ablation.margin_figure(margins),
         "capacity_maps": lambda: capacity.maps(GRID),
         "capacity_lines": lambda: capacity.lines(GRID),
     }

@@ -92,8 +92,8 @@ def bias_and_variance(groups: Sequence[Runs]) -> Markdown:
     headline = f"With λ = {l2} the network underfits" if underfits else f"With λ = {l2} the fit is hardly worse"
     return Markdown(
         f"{headline}: it classifies {percent(train)} of the very images it was trained on, against "
-        f"{percent(weak_train)} with λ = {weak[0].experiment.l2:g}. Of its test error {_whole(of_strong)} is bias, against "
-        f"{_whole(of_weak)} without so strong a penalty; only the rest is variance, which is all that a penalty can "
+        f"{percent(weak_train)} with λ = {weak[0].experiment.l2:g}. Of its test error {_whole(of_strong)} is bias, "
+        f"against {_whole(of_weak)} without so strong a penalty. The rest is variance, which is all that a penalty can "
         "lower."
     )
 

@@ -1,12 +1,14 @@
-"""What a layer's weights are good for: set some of them to zero and see what the network still gets right.
+"""What a layer's negative weights are good for: take weights away by their sign and see what the network still knows.
 
-A layer's weights can go by their sign and size, the most negative or the most positive ones first, or at random. The
-trained run itself is never changed.
+Two things would mislead. Weights of one sign also shift the outputs of a layer, so the shift can be compensated: each
+unit keeps its mean output. And there may be more of one sign, so the choices are compared where the weights that they
+took away have the same sum of absolute values. The trained run itself is never changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +17,7 @@ import pandas as pd
 import seaborn as sns
 import torch
 import torch.nn.functional as F
-from matplotlib.axes import Axes
+from IPython.display import Markdown
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from torch import Tensor, nn
@@ -30,8 +32,7 @@ from hwkit.runs import Run
 from hwkit.statistics import OnePair
 
 CHOICES = ("most negative", "most positive", "random")
-SHARES = (0.0, 0.02, 0.05, 0.1, 0.2)
-REFERENCE_SHARE = 0.1  # at which the choices are compared; one of SHARES
+PARTS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of what can be taken away of either sign
 DRAWS = 10  # of random weights: their spread is part of a comparison's error
 # Outputs of all ablated copies of a layer for so many images are held at once: 23 MB for CIFAR-10's first layer.
 BATCH_SIZE = 10
@@ -45,8 +46,8 @@ class Ablation:
     Attributes
     ----------
     layer : its name, "fc3" for instance.
-    variants : a row per ablated copy of the layer: `choice`, `share` zeroed, `draw` (0 but for the random choice), and
-        `magnitude`, the mean absolute value of the weights that were zeroed (0 where none was).
+    variants : a row per ablated copy of the layer: `choice`, `part` (the zeroed sum of absolute weights, relative to
+        that of the sign with less of it), `compensated` and `draw` (0 but for the random choice).
     predicted : the class that each copy predicts for each image, int64 (variants, N).
     labels : int64 (N,).
     """
@@ -62,103 +63,121 @@ class Ablation:
         accuracies = (self.predicted == self.labels).double().mean(dim=1)
         return self.variants.assign(accuracy=accuracies.numpy())
 
-    def correct(self, choice: str, share: float) -> Tensor:
+    def correct(self, choice: str, part: float = 1.0, *, compensated: bool = True) -> Tensor:
         """What each draw of a choice classifies correctly, float64 (draws, N).
 
         Raises
         ------
         RunError
-            If the choice or the share was not tried.
+            If the choice or the part was not tried.
         """
-        rows = self.variants[(self.variants["choice"] == choice) & (self.variants["share"] == share)].index
+        v = self.variants
+        rows = v[(v["choice"] == choice) & (v["part"] == part) & (v["compensated"] == compensated)].index
         if rows.empty:
-            tried = sorted(set(self.variants["share"]))
-            raise RunError(f"{choice!r} at share {share!r} was not tried; tried: {', '.join(CHOICES)} at {tried}")
+            raise RunError(
+                f"{choice!r} at part {part!r} was not tried; tried: {', '.join(CHOICES)} at {sorted(set(v['part']))}"
+            )
         return (self.predicted[list(rows)] == self.labels).double()
 
 
-def zeroed(weights: Tensor, share: float, choice: str, *, generator: torch.Generator | None = None) -> Tensor:
-    """A copy of weights, float (any shape), with a share of them set to zero.
+def zeroed(weights: Tensor, total: float, choice: str, *, generator: torch.Generator | None = None) -> Tensor:
+    """A copy of weights, float (any shape), with weights zeroed whose absolute values add up to `total` at most.
 
     Parameters
     ----------
-    share : from 0 to 1, of all weights of the tensor. "most negative" takes them from the lower end on, "most positive"
-        from the upper end; neither goes on to weights of the other sign, even if the share is not used up.
+    total : "most negative" takes weights from the lower end on, "most positive" from the upper end; neither goes on to
+        weights of the other sign.
     choice : one of `CHOICES`.
     generator : of the random choice.
 
     Raises
     ------
     RunError
-        If the choice is unknown or the share is not between 0 and 1.
+        If the choice is unknown or the total negative.
     """
     if choice not in CHOICES:
         raise RunError(f"unknown choice {choice!r}; {did_you_mean(choice, CHOICES)}")
-    if not 0 <= share <= 1:
-        raise RunError(f"share must be between 0 and 1, not {share!r}")
+    if not total >= 0:
+        raise RunError(f"total must be 0 or more, not {total!r}")
     flat = weights.detach().clone().flatten()
-    count = round(share * flat.numel())
     if choice == "random":
-        flat[torch.randperm(flat.numel(), generator=generator)[:count]] = 0
+        order = torch.randperm(flat.numel(), generator=generator)
     else:
         signed = flat if choice == "most negative" else -flat
-        chosen = signed.topk(count, largest=False).indices
-        flat[chosen[signed[chosen] < 0]] = 0
+        order = signed.argsort()[: int((signed < 0).sum())]
+    sums = flat[order].abs().double().cumsum(dim=0)
+    flat[order[sums <= total * (1 + 1e-6)]] = 0  # a sum over all of them is rounded, too
     return flat.view_as(weights)
 
 
+def both_signs(weights: Tensor) -> float:
+    """The sum of absolute values that can be taken away of either sign: that of the sign with less of it."""
+    weights = weights.double()
+    return min(weights.clamp_min(0).sum().item(), -weights.clamp_max(0).sum().item())
+
+
 def ablate(
-    run: Run,
-    layer: str,
-    *,
-    shares: Sequence[float] = SHARES,
-    draws: int = DRAWS,
-    images: int | None = None,
+    run: Run, layer: str, *, parts: Sequence[float] = PARTS, draws: int = DRAWS, images: int | None = None
 ) -> Ablation:
-    """Zero growing shares of a layer's weights by each choice, and predict the test images with each copy.
+    """Zero growing parts of a layer's weights by each choice, without and with compensation, and predict with each.
 
     Parameters
     ----------
+    parts : of `both_signs`, from 0 to 1.
     draws : how often the random choice is drawn.
-    images : use the first so many test images; None is all.
+    images : use the first n test images; None is all.
 
     Raises
     ------
     RunError
-        If the run has no such layer, or draws, images or shares are out of range.
+        If the run has no such layer, or draws, images or parts are out of range.
     """
     weights = layer_weights(run, layer)
     if draws < 1:
         raise RunError(f"draws must be 1 or more, not {draws}")
+    if not all(0 <= part <= 1 for part in parts):
+        raise RunError(f"parts must be between 0 and 1, not {list(parts)}")
     generator = torch.Generator().manual_seed(run.experiment.seed)  # so that the draws of other seeds are others
-    rows, copies, positions = [], [weights], []
+    keys, copies = [], []
     for choice in CHOICES:
-        for share in shares:
-            for draw in range(draws if choice == "random" and share else 1):
-                copy = zeroed(weights, share, choice, generator=generator)
-                gone = weights[copy != weights]
-                magnitude = gone.abs().mean().item() if gone.numel() else 0.0
-                rows.append({"choice": choice, "share": share, "draw": draw, "magnitude": magnitude})
-                # Where nothing is zeroed, all choices are one and the same network.
-                positions.append(len(copies) if share else 0)
-                copies += [copy] if share else []
+        for part in parts:
+            for draw in range(draws if choice == "random" and part else 1):
+                keys.append({"choice": choice, "part": part, "draw": draw})
+                copies.append(zeroed(weights, part * both_signs(weights), choice, generator=generator))
     logits, labels = predict_with(run, layer, torch.stack(copies), images=images)
-    return Ablation(layer, pd.DataFrame(rows), logits.argmax(dim=2)[positions], labels)
+    variants = pd.DataFrame([{**key, "compensated": compensated} for compensated in (False, True) for key in keys])
+    return Ablation(layer, variants, logits.argmax(dim=3).flatten(0, 1), labels)
 
 
-def together(ablations: Sequence[Ablation]) -> Ablation:
-    """The ablations of one layer in networks of several seeds as one, whose variants are those of all."""
-    variants = pd.concat([one.variants for one in ablations], ignore_index=True)
-    return Ablation(ablations[0].layer, variants, torch.cat([one.predicted for one in ablations]), ablations[0].labels)
+def without_sign(run: Run, layer: str, *, images: int | None = None) -> dict[str, float]:
+    """Accuracy with all weights of a layer, and without those of either sign, as they are and compensated."""
+    weights = layer_weights(run, layer)
+    copies = torch.stack([weights, weights.clamp_min(0), weights.clamp_max(0)])
+    logits, labels = predict_with(run, layer, copies, images=images)
+    right = (logits.argmax(dim=3) == labels).double().mean(dim=2)
+    names = ("no negative weights", "no positive weights")
+    return {
+        "all weights": right[0, 0].item(),
+        **{name: right[0, number].item() for number, name in enumerate(names, start=1)},
+        **{f"{name}, compensated": right[1, number].item() for number, name in enumerate(names, start=1)},
+    }
 
 
 def layer_weights(run: Run, layer: str) -> Tensor:
     """The weights of a layer of the trained network, float32 in the layer's own shape."""
-    names = (name for name, tensor in analysis.parameters(run).items() if tensor.ndim > 1)
-    layers = [name.removesuffix(".weight") for name in names]
-    if layer not in layers:
-        raise RunError(f"{run.name} has no layer {layer!r}; {did_you_mean(layer, layers)}")
+    if layer not in layer_names(run):
+        raise RunError(f"{run.name} has no layer {layer!r}; {did_you_mean(layer, layer_names(run))}")
     return run.final_weights[f"{layer}.weight"]
+
+
+def layer_names(run: Run) -> list[str]:
+    """The layers with weights."""
+    return [name.removesuffix(".weight") for name, tensor in analysis.parameters(run).items() if tensor.ndim > 1]
+
+
+def last_layer(run: Run) -> str:
+    """The name of the layer that gives the logits."""
+    return next(analysis.layers(run, analysis.test_images(run)[:1]))[-1].name
 
 
 @torch.inference_mode()
@@ -171,62 +190,109 @@ def predict_with(run: Run, layer: str, weights: Tensor, *, images: int | None = 
 
     Parameters
     ----------
-    weights : float32 (variants, *shape of the layer's weights).
-    images : use the first so many test images; None is all.
+    weights : float32 (copies, *shape of the layer's weights).
+    images : use the first n test images; None is all.
 
     Returns
     -------
-    (logits, labels) : float32 (variants, N, 10) and int64 (N,).
+    (logits, labels) : float32 (2, copies, N, classes), with the weights as they are and with compensated shifts, such
+        that every unit keeps its mean output over these images; and int64 (N,).
     """
     dataset = analysis.test_set(run)
     count = len(dataset.test_labels)
     images = count if images is None else images
     if not 1 <= images <= count:
         raise RunError(f"images must be 1 to {count}, the test images there are, not {images}")
+    shown = dataset.test_images[:images].cpu()
     model = run.model().to(memory_format=torch.channels_last)
     module = model.get_submodule(layer)
-
-    def all_copies(module: nn.Module, inputs: tuple[Tensor], _: Tensor) -> Tensor:
-        (x,) = inputs
-        if isinstance(module, nn.Conv2d):
-            return torch.cat([module._conv_forward(x, copy, module.bias) for copy in weights])
-        assert isinstance(module, nn.Linear)
-        return torch.cat([F.linear(x, copy, module.bias) for copy in weights])
-
-    module.register_forward_hook(all_copies)
     # The first layers see each image once; only the last ones, which are cheap, see it once per copy.
-    batch_size = BATCH_SIZE if isinstance(module, nn.Conv2d) else 50 * BATCH_SIZE
-    chunks = []
+    chunks = shown.split(BATCH_SIZE if isinstance(module, nn.Conv2d) else 50 * BATCH_SIZE)
+
+    def inputs(chunk: Tensor) -> Tensor:
+        return data.normalise(chunk, dataset).contiguous(memory_format=torch.channels_last)
+
     with autocast(CPU, resolve_precision("auto", CPU)):
-        for chunk in dataset.test_images[:images].cpu().split(batch_size):
-            logits = model(data.normalise(chunk, dataset).contiguous(memory_format=torch.channels_last))
-            chunks.append(logits.float().unflatten(0, (len(weights), -1)))
-    return torch.cat(chunks, dim=1), dataset.test_labels[:images].cpu()
+        mean = _mean_input(model, module, map(inputs, chunks))
+        biases = _biases(module, mean, weights)
+
+        def all_copies(module: nn.Module, given: tuple[Tensor], _: Tensor) -> Tensor:
+            (x,) = given
+            return torch.cat([_apply(module, x, copy, bias) for of in biases for copy, bias in zip(weights, of)])  # noqa: B905
+
+        module.register_forward_hook(all_copies)
+        parts = [model(inputs(chunk)).float().unflatten(0, (2, len(weights), -1)) for chunk in chunks]
+    return torch.cat(parts, dim=2), dataset.test_labels[:images].cpu()
+
+
+def _mean_input(model: nn.Module, module: nn.Module, batches: Iterator[Tensor]) -> Tensor:
+    """The mean of what a layer is given, over all images: float32 in the shape of one image's."""
+    sums, count = [], 0
+
+    def add(_: nn.Module, given: tuple[Tensor]) -> None:
+        sums[:] = [given[0].double().sum(dim=0) + (sums[0] if sums else 0)]
+
+    with contextlib.closing(_Hook(module.register_forward_pre_hook(add))):
+        for batch in batches:
+            model(batch)
+            count += len(batch)
+    return (sums[0] / count).float()
+
+
+class _Hook:
+    """A hook that can be closed."""
+
+    def __init__(self, handle: Any) -> None:
+        self.close = handle.remove
+
+
+def _biases(module: nn.Module, mean: Tensor, weights: Tensor) -> tuple[list[Tensor | None], list[Tensor]]:
+    """For each copy the layer's own bias, and the one with which its units keep their mean output."""
+    own: Any = module.bias
+    before = _unit_means(module, mean, module.weight)  # type: ignore[arg-type]
+    shifts = [before - _unit_means(module, mean, copy) for copy in weights]
+    return [own] * len(weights), [shift if own is None else own + shift for shift in shifts]
+
+
+def _unit_means(module: nn.Module, mean: Tensor, weight: Tensor) -> Tensor:
+    """The mean output of each unit without its bias, float32 (units,): both are linear, and a mean is, too."""
+    with torch.autocast("cpu", enabled=False):
+        found = _apply(module, mean.unsqueeze(0), weight, None)
+    return found.flatten(2).mean(dim=2)[0] if found.ndim == 4 else found[0]
+
+
+def _apply(module: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if isinstance(module, nn.Conv2d):
+        return module._conv_forward(x, weight, bias)
+    assert isinstance(module, nn.Linear)
+    return F.linear(x, weight, bias)
 
 
 # --- Does the idea hold? ----------------------------------------------------------------------------------------
 
 
-def finding(
-    claim: Claim, ablations: Sequence[Ablation], runs: Sequence[Run], against: str, share: float = REFERENCE_SHARE
-) -> Finding:
-    """By how much more accuracy it costs to zero a layer's most negative weights than as many of another choice.
+def finding(claim: Claim, ablations: Sequence[Ablation], runs: Sequence[Run], against: str) -> Finding:
+    """Accuracy without a layer's negative weights less that without as much of another choice, shifts compensated.
 
     Parameters
     ----------
     ablations : of one layer, for each of the runs, which differ in their seed.
-    against : "most positive" or "random".
+    against : "nothing", "most positive" or "random".
 
     Raises
     ------
     RunError
         If there are fewer than `DRAWS` random draws to compare with.
     """
-    right = [[one.correct(choice, share) for one in ablations] for choice in ("most negative", against)]
-    if against == "random" and len(right[1][0]) < DRAWS:
-        raise RunError(f"{len(right[1][0])} random draws are too few to compare with; take at least {DRAWS}")
+    own = [one.correct("most negative") for one in ablations]
+    others = [
+        one.correct("most negative", 0.0, compensated=False) if against == "nothing" else one.correct(against)
+        for one in ablations
+    ]
+    if against == "random" and len(others[0]) < DRAWS:
+        raise RunError(f"{len(others[0])} random draws are too few to compare with; take at least {DRAWS}")
     # Of one network the draws vary beside the images; over seeds, they are part of what makes networks differ.
-    differences = [(others - own).numpy() for own, others in zip(*right, strict=True)]
+    differences = [(a - b).numpy() for a, b in zip(own, others, strict=True)]
     if len(differences) > 1:
         estimate = statistics.crossed_interval(np.stack([one.mean(axis=0) for one in differences]))
     elif against == "random":
@@ -234,71 +300,115 @@ def finding(
         estimate = OnePair(crossed.value, crossed.se, runs=1)
     else:
         estimate = statistics.one_pair(differences[0][0], runs=1)
-    means = [percent(torch.stack([one.mean() for one in side]).mean().item(), 2) for side in right]
-    what = "as many random ones" if against == "random" else f"the {against}"
+    means = [percent(torch.stack([one.mean() for one in side]).mean().item(), 2) for side in (own, others)]
+    what = {
+        "nothing": "with all of its weights",
+        "most positive": "without its largest positive weights of the same total size",
+        "random": "without random weights of the same total size",
+    }[against]
     evidence = (
-        f"Without the {100 * share:g} % most negative weights of `{ablations[0].layer}`, {means[0]} of the test images "
-        f"are classified correctly, and without {what} {means[1]}"
+        f"Without the negative weights of `{ablations[0].layer}`, shifts compensated, {means[0]} of the test images "
+        f"are classified correctly, and {what} {means[1]}"
     )
-    quantity = f"accuracy lost with the most negative weights beyond that lost with {what}"
-    return verdicts.finding(claim, estimate, quantity, runs, runs, evidence)
+    return verdicts.finding(claim, estimate, f"accuracy without negative weights and {what}", runs, runs, evidence)
 
 
-def effect_table(by_layer: Sequence[Ablation], share: float = REFERENCE_SHARE) -> pd.DataFrame:
-    """Accuracy with nothing and with a share of weights zeroed by each choice, means of all draws; a row per layer."""
+def sign_table(runs: Sequence[Run], images: int) -> pd.DataFrame:
+    """For each layer the fraction of weights that are negative, and accuracies as `without_sign` has them.
+
+    Means over the seeds, over the first n test images.
+    """
     rows = {}
-    for ablation in by_layer:
-        table = ablation.table
-        means: Any = table[table["share"] == share].groupby("choice")[["accuracy", "magnitude"]].mean()
-        row = {"nothing zeroed": percent(table.loc[table["share"] == 0, "accuracy"].mean())}
-        for choice in CHOICES:
-            row[choice] = f"{percent(means.loc[choice, 'accuracy'])} ({means.loc[choice, 'magnitude']:.3f})"
-        rows[ablation.layer] = row
+    for layer in layer_names(runs[0]):
+        negative = np.mean([(layer_weights(run, layer) < 0).double().mean().item() for run in runs])
+        found = pd.DataFrame([without_sign(run, layer, images=images) for run in runs]).mean()
+        accuracies = {str(name): percent(value) for name, value in found.items() if name != "all weights"}
+        rows[layer] = {"negative": percent(float(negative)), **accuracies}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
 
 
-# --- Class by class ---------------------------------------------------------------------------------------------
+def reading(ablations: Sequence[Ablation]) -> Markdown:
+    """What the figure of one layer's ablations shows, in words."""
+    table = pd.concat([one.table for one in ablations])
+    ends: Any = table[table["part"] == 1].groupby(["compensated", "choice"])["accuracy"].mean()
+    intact = table.loc[table["part"] == 0, "accuracy"].mean()
+    shifted = abs(ends[True, "most negative"] - ends[False, "most negative"])
+    negative, positive, random = (percent(ends[True, choice]) for choice in CHOICES)
+    of_shift = (
+        "the shift alone is a large part of the harm"
+        if shifted > 0.1 * intact
+        else "the shift does little harm of its own"
+    )
+    return Markdown(
+        f"With everything in place {percent(intact)} are classified correctly. At the right end of the left panel, "
+        f"without negative weights, {percent(ends[False, 'most negative'])} are; once each class has its mean output "
+        f"back (right panel), {negative}: {of_shift}. Without positive weights of the same total size {positive} are "
+        f"left, and without random ones {random}, on average over all draws."
+    )
 
 
-def class_effects(runs: Sequence[Run], *, share: float = REFERENCE_SHARE, draws: int = DRAWS) -> pd.DataFrame:
-    """The effect on each class of zeroing a share of the last layer's weights to that class alone.
+# --- Margins ----------------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def margins(runs: Sequence[Run]) -> pd.DataFrame:
+    """Which part of the margin of each class comes from negative weights of the last layer.
+
+    The margin of an image is the logit of its class less the largest other one. Softmax sees differences only, so the
+    weights are centred first: the mean over the classes is taken off, which changes no prediction. A term of the margin
+    is negative where the weight in it is: a negative weight of the rival speaks for the class, one of its own against.
 
     Returns
     -------
-    A row per run, class and choice: `seed`, `class`, `choice`, and the changes of `recall` (fraction of the class's
-    test images that are recognised) and of `false_alarms` (fraction of the other classes' that are taken for it),
-    means over the draws.
+    A row per run and class: `seed`, `class`, and `negative`, the part of the summed margins of the class's correctly
+    classified test images that negative weights contribute.
     """
-    return pd.concat([_class_effects(run, share, draws).assign(seed=run.experiment.seed) for run in runs])
-
-
-def _class_effects(run: Run, share: float, draws: int) -> pd.DataFrame:
-    layer = last_layer(run)
-    weights = layer_weights(run, layer)
-    generator = torch.Generator().manual_seed(run.experiment.seed)
-    names = analysis.class_names(run)
-    keys, copies = [], [weights]
-    for label, name in enumerate(names):
-        for choice in CHOICES:
-            for _ in range(draws if choice == "random" else 1):
-                copy = weights.clone()
-                copy[label] = zeroed(weights[label], share, choice, generator=generator)
-                keys.append((name, label, choice))
-                copies.append(copy)
-    logits, labels = predict_with(run, layer, torch.stack(copies))
-    found = logits.argmax(dim=2)
     rows = []
-    for (name, label, choice), one in zip(keys, found[1:], strict=True):
-        own = labels == label
-        change = (one == label).double() - (found[0] == label).double()
-        recall, false_alarms = change[own].mean().item(), change[~own].mean().item()
-        rows.append({"class": name, "choice": choice, "recall": recall, "false_alarms": false_alarms})
-    return pd.DataFrame(pd.DataFrame(rows).groupby(["class", "choice"], sort=False, as_index=False).mean())
+    for run in runs:
+        weights = _centred(layer_weights(run, last_layer(run)))
+        features = torch.cat([found[-1].inputs for found in analysis.layers(run, analysis.test_images(run))])
+        from_negative, from_positive = (features @ part.T for part in (weights.clamp_max(0), weights.clamp_min(0)))
+        rival = run.logits.scatter(1, run.labels[:, None], -torch.inf).argmax(dim=1)
+        sides = []
+        for part in (from_negative, from_positive):
+            own, other = (part.gather(1, label[:, None])[:, 0] for label in (run.labels, rival))
+            sides.append((own - other).double())
+        for label, name in enumerate(analysis.class_names(run)):
+            chosen = analysis.correct(run) & (run.labels == label)
+            negative, positive = (side[chosen].sum().item() for side in sides)
+            part = negative / (negative + positive) if chosen.any() else float("nan")
+            rows.append({"seed": run.experiment.seed, "class": name, "negative": part})
+    return pd.DataFrame(rows)
 
 
-def last_layer(run: Run) -> str:
-    """The name of the layer that gives the logits."""
-    return next(analysis.layers(run, analysis.test_images(run)[:1]))[-1].name
+def margin_summary(frame: pd.DataFrame) -> Markdown:
+    """The range of `margins` over the classes, means over seeds."""
+    by_class: Any = frame.groupby("class", sort=False)["negative"].mean().dropna()
+    least, most = by_class.idxmin(), by_class.idxmax()
+    half = "more than half" if by_class.mean() > 0.5 else "less than half"
+    return Markdown(
+        f"Negative terms carry {percent(float(by_class.mean()), 0)} of the margins on average over the classes, {half}, "
+        f"least for {least} ({percent(by_class[least], 0)}) and most for {most} ({percent(by_class[most], 0)})."
+    )
+
+
+def sign_is_a_convention(run: Run) -> Markdown:
+    """What the last layer predicts once the same vector is added to all classes, so that no weight is negative."""
+    layer = last_layer(run)
+    weights = layer_weights(run, layer).double()
+    bias = run.final_weights[f"{layer}.bias"].double()
+    features = torch.cat([found[-1].inputs for found in analysis.layers(run, analysis.test_images(run))]).double()
+    own, lifted = ((features @ one.T + bias).argmax(dim=1) for one in (weights, weights - weights.min(dim=0).values))
+    changed = int((own != lifted).sum())
+    return Markdown(
+        "Adding the same vector to the weights of every class, the smallest that leaves none of them negative, changes "
+        f"no difference of two logits. Of the {len(features)} predictions of one network for the test images, "
+        f"{'none changes' if not changed else f'{changed} change'}."
+    )
+
+
+def _centred(weights: Tensor) -> Tensor:
+    return weights - weights.mean(dim=0)
 
 
 # --- Figures ----------------------------------------------------------------------------------------------------
@@ -312,9 +422,10 @@ STYLES = {
 
 @plots.themed
 def curves(ablations: Sequence[Ablation]) -> Figure:
-    """Accuracy over the fraction of a layer's weights that is zeroed, a panel per layer and a line per choice.
+    """Accuracy over what is taken away of one layer's weights, as they are and compensated, a line per choice.
 
-    Lines are means over seeds and, of the random choice, draws; bands run from the worst of these to the best.
+    Lines are means over seeds and, of the random choice, draws; bands run from the worst of these to the best. The
+    dotted line is chance.
 
     Raises
     ------
@@ -323,47 +434,47 @@ def curves(ablations: Sequence[Ablation]) -> Figure:
     """
     if not ablations:
         raise RunError("there is no ablation to show; give at least one")
-    figure, axes = plots.panels(len(ablations), 3, height=3.7, sharex=True, sharey=True)
-    for ax, ablation in zip(axes, ablations, strict=True):
+    table = pd.concat([one.table for one in ablations], ignore_index=True)
+    chance = 1 / (int(ablations[0].labels.max()) + 1)
+    figure = theme.new_figure(height=6.4)
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, compensated in zip(axes, (False, True), strict=True):
         style = {"hue": "choice", "style": "choice", "dashes": False, "errorbar": ("pi", 100), "ax": ax, **STYLES}
-        sns.lineplot(ablation.table, x="share", y="accuracy", err_kws={"alpha": 0.25, "linewidth": 0}, **style)
-        ax.set(xlabel="", ylabel="")
-        ax.set_title(ablation.layer, loc="left", fontweight="bold")
+        shown = table[table["compensated"] == compensated]
+        sns.lineplot(shown, x="part", y="accuracy", err_kws={"alpha": 0.25, "linewidth": 0}, **style)
+        ax.axhline(chance, color="black", linewidth=0.9, linestyle=":")
+        ax.text(1, chance, "chance", ha="right", va="bottom")
+        ax.set(xlabel="", ylabel="test accuracy", ylim=(0, 1))
+        ax.set_title("shift compensated" if compensated else "as it is", loc="left", fontweight="bold")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    _legend_above(figure, axes)
-    figure.supxlabel("fraction of the layer's weights that is zeroed", fontsize=8)
-    figure.supylabel("test accuracy", fontsize=8)
+    handles, labels = axes[0].get_legend_handles_labels()
+    for ax in axes:
+        ax.legend([]).remove()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, title="weights zeroed", title_fontsize=8)
+    figure.supxlabel("sum of absolute weights zeroed, relative to that of the sign with less of it", fontsize=8)
     return figure
 
 
 @plots.themed
-def class_effects_figure(effects: pd.DataFrame) -> Figure:
-    """The effect on a class of zeroing its own weights in the last layer, in percentage points, means over seeds.
+def margin_figure(frame: pd.DataFrame) -> Figure:
+    """The part of each class's margin that comes from negative weights, a dot per seed and a line at their mean.
 
     Parameters
     ----------
-    effects : as `class_effects` returns them.
+    frame : as `margins` returns it.
     """
-    figure = theme.new_figure(height=2 + 0.42 * len(set(effects["class"])))
-    panels = figure.subplots(1, 2, sharey=True)
-    titles = {"recall": "its own images recognised", "false_alarms": "other images misclassified as it"}
-    for ax, (column, title) in zip(panels, titles.items(), strict=True):
-        in_points = effects.assign(points=100 * effects[column])
-        style = {"hue": "choice", "palette": STYLES["palette"], "saturation": 1, "errorbar": None}
-        sns.barplot(in_points, x="points", y="class", ax=ax, **style)
-        ax.axvline(0, color="black", linewidth=0.6)
-        ax.set_title(title, loc="left", fontweight="bold")
-        ax.set(xlabel="change in percentage points", ylabel="")
-        ax.tick_params(axis="y", length=0)
-        ax.grid(visible=False, axis="y")
-    _legend_above(figure, panels)
-    return figure
-
-
-def _legend_above(figure: Figure, axes: Iterable[Axes]) -> None:
-    """One legend for all panels in place of one in each."""
-    for ax in axes:
-        handles, labels = ax.get_legend_handles_labels()
-        ax.legend([]).remove()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, title="weights zeroed", title_fontsize=8)
+    ax = theme.new_axes(height=4.6)
+    names = list(dict.fromkeys(frame["class"]))
+    means = frame.groupby("class", sort=False)["negative"].mean()
+    ax.plot(frame["class"].map(names.index), frame["negative"], ".", color=theme.NEUTRAL, label="one seed")
+    ax.plot(
+        range(len(names)), means[names], "_", color=theme.RUN_COLOURS[4], markersize=16, markeredgewidth=2, label="mean"
+    )
+    ax.axhline(0.5, color="black", linewidth=0.9, linestyle=":")
+    ax.set_xticks(range(len(names)), names)
+    ax.set(ylabel="part of the margin", ylim=(0, 1))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    ax.grid(visible=False, axis="x")
+    ax.legend(loc="lower right", ncols=2)
+    return plots.figure_of(ax)
