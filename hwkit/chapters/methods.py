@@ -122,12 +122,12 @@ def optimizer_sentence(*experiments: Experiment) -> Markdown:
     if "muon" in by:
         text += (
             " Muon [@jordan2024muon] takes the momentum of each weight matrix, of a convolution the matrix of its "
-            "filters, and makes it orthogonal before it steps, so that no direction of the matrix dominates; biases and "
-            "the last layer are left to Adam. It is used where it reaches a given accuracy in far fewer epochs."
+            "filters, and makes it orthogonal before it steps, so that no direction of the matrix dominates; biases "
+            "and the last layer are left to Adam. It is used where it reaches a given accuracy in far fewer epochs."
         )
     if "adam" in by or "muon" in by:
         text += (
-            " Under Adam [@kingma2015] a penalty's gradient is divided by the size of the recent gradients like any "
+            " Under Adam [@kingma2015] a penalty's gradient is divided by the size of recent gradients like any "
             "other, so it is not the weight decay of that name [@loshchilov2019]."
         )
     return Markdown(text)
@@ -158,9 +158,9 @@ def reading_sentence(accuracies: Sequence[float]) -> Markdown:
     """How far a reading of test accuracy during training lies from the truth by chance, at some accuracies."""
     errors = [f"{100 * math.sqrt(p * (1 - p) / TEST_SAMPLE):.1f} points at {percent(p, 0)}" for p in accuracies]
     return Markdown(
-        f"A reading on {TEST_SAMPLE} images has a standard error of {enumerated(errors)}, which is the scatter of the "
-        "dots in the curves of the next chapters. No comparison rests on such readings: the accuracies that are compared "
-        "are taken over all test images once training has ended."
+        f"A reading on {TEST_SAMPLE} images has a standard error of {enumerated(errors)}, which is the scatter of "
+        "the dots in the curves of the next chapters. No comparison rests on such readings: the accuracies that are "
+        "compared are taken over all test images once training has ended."
     )
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 import pandas as pd
@@ -34,11 +34,14 @@ COMPARED = {
     ("mnist-3x3", "mnist-l2"): "3×3 in place of 5×5 kernels on MNIST",
     ("mnist-3x3-double", "mnist-l2"): "3×3 kernels and twice as many filters on MNIST",
 }
-MAIN = ("cifar10-l2", "cifar10")
+MAIN = COMPARED["cifar10-l2", "cifar10"]
+# What became of a difference of the reference report; the last two where a single pair of networks was trained.
+OUTCOMES = ("reproduced", "contradicted", "undecided", "same sign", "other sign")
 REFERENCE = (
     "The *reference report* is an earlier report for the same course. It trained these networks on the same data, most "
     "of them once, and drew its conclusions from single differences in accuracy."
 )
+RECIPE = "hold for a *recipe*, that is a network, its penalty, its data and its schedule"
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Compared:
 
     @property
     def outcome(self) -> str:
-        """ "reproduced", "contradicted", "undecided", or of single networks "same sign" or "other sign"."""
+        """One of `OUTCOMES`."""
         alike = self.theirs * self.value > 0
         if self.low is None or self.high is None:
             return "same sign" if alike else "other sign"
@@ -71,9 +74,14 @@ class Compared:
             return "undecided"
         return "reproduced" if alike else "contradicted"
 
+    @property
+    def interval(self) -> str:
+        """The interval as text; empty if there is none."""
+        return "" if self.low is None or self.high is None else _ends(self.low, self.high)
+
     def __str__(self) -> str:
-        ends = "" if self.low is None or self.high is None else f", {_ends(self.low, self.high)}"
-        return f"{self.what} ({points(self.theirs, sign=True)} there, {points(self.value, sign=True)} here{ends})"
+        here = ", ".join(filter(None, [f"{points(self.value, sign=True)} here", self.interval]))
+        return f"{self.what} ({points(self.theirs, sign=True)} there, {here})"
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ class Summary:
     rows : of results.csv, a row per run.
     verdicts : of verdicts.csv, a row per finding.
     reference : whether the report compares itself with the reference report.
-    labels : the labels of the report's sections, for references to those that are there.
+    labels : the labels of the report's sections and tables, for references to those that are there.
     """
 
     rows: Sequence[Row]
@@ -113,46 +121,67 @@ class Summary:
     @property
     def abstract(self) -> str:
         """What was asked, done and found, as Markdown; empty if there is nothing."""
-        if not self.rows:
-            return ""
-        return " ".join(filter(None, [self._asked(), self._done(), self._accuracies(), self._found()]))
+        return _joined(self._asked(), self._done(), self._accuracies(), self._found()) if self.rows else ""
+
+    @property
+    def intro(self) -> str:
+        """The text of the summary before its table: what the report asks, and how to read its verdicts."""
+        pair = ", and not just for one pair of trained networks."
+        if self.compares:
+            start = f"{REFERENCE} This report asks which of them {RECIPE}{pair}"
+        else:
+            start = f"This report asks what {RECIPE.replace('hold', 'holds', 1)}{pair}"
+        if not self.primary:
+            return start
+        where = (
+            "Each chapter of the discussion has one primary claim, which was fixed before its runs were read; "
+            "@tbl-verdicts lists them, and @fig-verdicts draws their differences."
+        )
+        if not self.decided:
+            return _joined(
+                start,
+                where,
+                "Each network was trained once, so these are statements on pairs of networks and no verdicts: "
+                "intervals are those of the choice of test images alone, and another seed may give another sign.",
+            )
+        return _joined(
+            start,
+            where,
+            "An interval covers what other random seeds and other test images would give, a verdict holds under the "
+            "schedule beside it, and p is adjusted for the number of claims (Holm).",
+        )
 
     @property
     def discussion(self) -> str:
-        """The text of the summary behind the table and the figure of the primary claims."""
+        """The text of the summary behind its table and figure."""
         return "\n\n".join(filter(None, [self.comparison(), self.limits()]))
 
     def _asked(self) -> str:
-        about = f"What do the penalty, the filters and the training of a small network do to what it learns from {_titles(self.rows)}?"
+        titles = _named(row["dataset"] for row in self.rows)
+        about = f"What do penalty, filters and schedule do to what a small convolutional network learns from {titles}?"
         if not self.primary:
             return about
-        claims = "one claim" if len(self.primary) == 1 else f"{in_words(len(self.primary))} claims"
         whose = " of an earlier course report, the reference report," if self.compares else ""
-        return (
-            f"{about} This report takes {claims}{whose} and tests {'it' if len(self.primary) == 1 else 'each of them'}."
-        )
+        each = "it" if len(self.primary) == 1 else "each of them"
+        return f"{about} We take {_count(self.primary, 'claim')}{whose} and test {each}."
 
     def _done(self) -> str:
-        recipes = {row["name"] for row in self.rows}
         counts = Counter(row["name"] for row in self.rows)
         seeds = max(counts.values())
-        how = f"from up to {in_words(seeds)} random seeds each" if seeds > 1 else "each once, from one random seed"
-        stand_in = sorted({row["dataset"] for row in self.rows if row["data"] != "real"})
-        note = f" Pictures of {_named(stand_in)} are a drawn stand-in, not the real data." if stand_in else ""
-        what = "one network" if len(recipes) == 1 else f"{in_words(len(recipes))} networks"
-        return f"We trained {what}, {how}; {schedules(self.rows)}.{note}"
+        upto = "up to " if min(counts.values()) < seeds else ""
+        how = f"each from {upto}{in_words(seeds)} random seeds" if seeds > 1 else "each once, from one random seed"
+        drawn = [row["dataset"] for row in self.rows if row["data"] != "real"]
+        note = f" The pictures of {_named(drawn)} are a drawn stand-in, not the real data." if drawn else ""
+        return f"We trained {_count(counts, 'network')}, {how}, {schedules(self.rows)}.{note}"
 
     def _accuracies(self) -> str:
         """The test accuracy of the plain networks."""
-        found = {}
+        found = []
         for name in ("mnist", "cifar10"):
             values = [row["test_accuracy"] for row in self.rows if row["name"] == name]
             if values:
-                found[known_facts(name).title] = percent(fmean(values))
-        if not found:
-            return ""
-        listed = enumerated([f"{value} of the test images of {title}" for title, value in found.items()])
-        return f"Without a penalty the networks classify {listed} correctly."
+                found.append(f"{percent(fmean(values))} of the test images of {known_facts(name).title}")
+        return f"Without a penalty they classify {enumerated(found)} correctly." if found else ""
 
     def _found(self) -> str:
         if not self.primary:
@@ -162,7 +191,7 @@ class Summary:
                 "With one seed no claim is decided: every difference is one between two trained networks, and is "
                 "reported with the sampling error of the test images alone."
             )
-        return f"{self._tally()} {self._main_finding(short=True)}".strip()
+        return _joined(self._tally(), self._main_finding(short=True))
 
     def _tally(self) -> str:
         """How many primary claims have which verdict, those that are decided in words."""
@@ -171,37 +200,12 @@ class Summary:
         left = [row for row in self.primary if row["verdict"] in ("open", "one pair")]
         parts = []
         if held:
-            parts.append(f"{in_words(len(held))} {_hold(held)} ({_claims(held)})")
+            parts.append(f"{in_words(len(held))} {'is' if len(held) == 1 else 'are'} supported ({_claims(held)})")
         if against:
-            parts.append(f"of {in_words(len(against))} the opposite holds ({_claims(against)})")
+            parts.append(f"the opposite holds of {in_words(len(against))} ({_claims(against)})")
         if left:
             parts.append(f"{in_words(len(left))} {'stays' if len(left) == 1 else 'stay'} open")
-        total = "claim" if len(self.primary) == 1 else f"{in_words(len(self.primary))} claims"
-        return f"Of the {total}, {enumerated(parts)}."
-
-    @property
-    def intro(self) -> str:
-        """The text of the summary before the table: what the report asks, and how to read its verdicts."""
-        opening = (
-            f"{REFERENCE} This report asks which of them hold for a *recipe*, that is a network, its penalty, its data "
-            "and its schedule, and not just for one pair of trained networks. "
-            if self.compares
-            else "This report asks what holds for a *recipe*, that is a network, its penalty, its data and its schedule, "
-            "and not just for one pair of trained networks. "
-        )
-        if not self.primary:
-            return opening
-        several = (
-            f"{self._tally()} An interval covers what other random seeds and other test images would give, a verdict "
-            "holds under the schedule beside it, and p is adjusted for the number of claims (Holm)."
-            if self.decided
-            else "Each network was trained once, so @tbl-verdicts has statements on pairs of networks and no verdicts: "
-            "intervals are those of the choice of test images alone, and another seed may give another sign."
-        )
-        return (
-            f"{opening}Each chapter of the discussion has one primary claim, which was fixed before its runs were read; "
-            f"@tbl-verdicts lists them, and @fig-verdicts draws their differences. {several}"
-        )
+        return f"Of {_count(self.primary, 'primary claim')}, {enumerated(parts)}."
 
     # --- The reference report ------------------------------------------------------------------------------------
 
@@ -211,9 +215,7 @@ class Summary:
         return [found for pair in COMPARED if (found := self._compare(pair))] if self.compares else []
 
     def _compare(self, pair: tuple[str, str]) -> Compared | None:
-        if any(row["data"] != "real" for row in self.rows if row["name"] in pair):
-            return None
-        mine = [[row for row in self.rows if row["name"] == name] for name in pair]
+        mine = [[row for row in self.rows if row["name"] == name and row["data"] == "real"] for name in pair]
         if not all(mine):
             return None
         a, b = (REFERENCE_RESULTS[name].accuracy for name in pair)
@@ -222,113 +224,87 @@ class Summary:
         for row in self.verdicts:
             if row["quantity"] == "test accuracy" and {row["a"], row["b"]} == set(pair):
                 sign = 1 if row["a"] == pair[0] else -1
-                ends = sorted((sign * row["low"], sign * row["high"])) if row["p_value"] is not None else (None, None)
+                low, high = sorted((sign * row["low"], sign * row["high"]))
+                ends = (low, high) if row["p_value"] is not None else (None, None)
                 return Compared(COMPARED[pair], a - b, error, sign * row["value"], *ends, row["schedule"])
-        value = fmean(row["test_accuracy"] for row in mine[0]) - fmean(row["test_accuracy"] for row in mine[1])
-        return Compared(COMPARED[pair], a - b, error, value, None, None, _schedule(mine[0][0]))
+        means = [fmean(row["test_accuracy"] for row in of_name) for of_name in mine]
+        return Compared(COMPARED[pair], a - b, error, means[0] - means[1], None, None, _schedule(mine[0][0]))
 
     def comparison(self) -> str:
         """What of the reference report was reproduced and what was not, two paragraphs; empty without it."""
         compared = self.compared
         if not compared:
             return ""
-        by = {
-            outcome: [one for one in compared if one.outcome == outcome]
-            for outcome in ("reproduced", "contradicted", "undecided", "same sign", "other sign")
-        }
-        level = self._level()
-        if not (by["reproduced"] or by["contradicted"] or by["undecided"]):
-            same = _listed("Here, too, the sign is the reference report's for", by["same sign"])
-            return "\n\n".join(
-                filter(
-                    None,
-                    [
-                        f"**Beside the reference report.** {level} {same}".strip(),
-                        f"{self._main_finding()} {_listed('The sign is another for', [one for one in by['other sign'] if one.what != COMPARED[MAIN]])}".strip(),
-                    ],
-                )
-            )
-        reproduced = _listed("Of its differences in test accuracy these have the same sign here:", by["reproduced"])
-        none = "" if by["reproduced"] else "None of its differences in test accuracy is reproduced with its sign."
-        contradicted = [one for one in by["contradicted"] if one.what != COMPARED[MAIN]]
-        undecided = [one for one in by["undecided"] if one.what != COMPARED[MAIN]]
+        others = [one for one in compared if one.what != MAIN]
+        of = {outcome: [one for one in others if one.outcome == outcome] for outcome in OUTCOMES}
+        main = next((one.outcome for one in compared if one.what == MAIN), "")
+        alike = [
+            _listed("These differences in test accuracy have its sign here, too:", of["reproduced"]),
+            _listed("The difference has the same sign here for", of["same sign"]),
+        ]
+        unlike = [
+            _listed("The sign is the opposite for", of["contradicted"]),
+            _listed("The sign is another for", of["other sign"]),
+            _listed("The interval includes zero for", of["undecided"]),
+        ]
+        (alike if main in ("reproduced", "same sign") else unlike).insert(0, self._main_finding())
         small = [one for one in compared if abs(one.theirs) < one.error]
-        error = (
-            f" {_sentence(in_words(len(small)))} of its {in_words(len(compared))} differences lie within the sampling "
-            "error of its own test images."
-            if len(small) > 1
-            else ""
-        )
-        main_first = self._main_finding()
-        return "\n\n".join(
-            [
-                f"**What was reproduced.** {' '.join(filter(None, [level, reproduced, none]))}",
-                "**What was not.** "
-                + " ".join(
-                    filter(
-                        None,
-                        [
-                            main_first,
-                            _listed("The sign is the opposite for", contradicted),
-                            _listed("The interval includes zero for", undecided),
-                        ],
-                    )
-                )
-                + error,
-            ]
-        )
+        if small:
+            lie = "lies" if len(small) == 1 else "lie"
+            unlike.append(
+                f"Of its {_count(compared, 'difference')}, {in_words(len(small))} {lie} within the sampling error "
+                "of its own test images."
+            )
+        several = any(one.interval for one in compared)
+        heads = ("What was reproduced", "What was not") if several else ("What has the same sign", "What has not")
+        paragraphs = zip(heads, (_joined(self._level(), *alike), _joined(*unlike)), strict=True)
+        return "\n\n".join(f"**{head}.** {text}" for head, text in paragraphs if text)
 
     def _level(self) -> str:
         """How many of its networks reach the reference report's accuracy here."""
         means: dict[str, list[float]] = {}
         for row in self.rows:
-            if row["seed_accuracy"] is not None:
+            if row["seed_accuracy"] is not None and row["name"] in REFERENCE_RESULTS:
                 means.setdefault(row["name"], []).append(row["test_accuracy"])
         if not means:
             return ""
         reached = [name for name, values in means.items() if fmean(values) >= REFERENCE_RESULTS[name].accuracy]
-        count = "all" if len(reached) == len(means) else "none" if not reached else in_words(len(reached))
+        every = "both" if len(means) == 2 else "all"
+        count = every if len(reached) == len(means) else "none" if not reached else in_words(len(reached))
+        where = " (@tbl-reference)" if "tbl-reference" in self.labels else ""
         return (
-            f"Of the {in_words(len(means))} networks that both reports trained, {count} "
-            f"{'reaches' if len(reached) == 1 else 'reach'} the reference report's test accuracy (@tbl-all-runs)."
-            if "tbl-all-runs" in self.labels
-            else f"Of the {in_words(len(means))} networks that both reports trained, {count} "
-            f"{'reaches' if len(reached) == 1 else 'reach'} the reference report's test accuracy."
+            f"Of {_count(means, 'network')} that both reports trained, {count} "
+            f"{'reaches' if len(reached) == 1 else 'reach'} the reference report's test accuracy here{where}."
         )
 
     def _main_finding(self, *, short: bool = False) -> str:
         """What became of the reference report's main finding; empty where it was not measured."""
-        found = next((one for one in self.compared if one.what == COMPARED[MAIN]), None)
+        found = next((one for one in self.compared if one.what == MAIN), None)
         if found is None:
             return ""
         what = "The reference report's main finding, that a penalty of 1e-3 costs test accuracy on CIFAR-10,"
-        here = f"{points(found.value, sign=True)} after {found.schedule}"
-        if found.low is not None and found.high is not None:
-            here += f" ({_ends(found.low, found.high)})"
+        interval = f" ({found.interval})" if found.interval else ""
+        here = f"{points(found.value, sign=True)} after {found.schedule}{interval}"
         says = {
             "reproduced": "is reproduced",
-            "contradicted": "is not reproduced: the penalty helps",
-            "undecided": "is not reproduced: whether the penalty costs or helps stays open",
+            "contradicted": "is not reproduced, for the penalty raises it",
+            "undecided": "is not reproduced, for the interval includes zero",
             "same sign": "has the same sign in this pair of networks",
             "other sign": "is not seen in this pair of networks, which differ the other way",
         }[found.outcome]
         if short:
-            return (
-                f"{what} {says}: {here}."
-                if ":" not in says
-                else f"{what} {says} ({here.replace(' (', ', ').rstrip(')')})."
-            )
-        text = f"{what} {says}. It measured {points(found.theirs, sign=True)}; here it is {here}."
+            return f"{what} {says}: {here}."
+        text = f"{what} {says}: it measured {points(found.theirs, sign=True)}, and here it is {here}."
         if "sec-length" in self.labels:
-            text += " @sec-length follows this difference over the length of training, under Adam and under Muon."
+            text += " @sec-length follows this difference over the length of training and the two optimisers."
         return text
 
     # --- Limits and conclusions ----------------------------------------------------------------------------------
 
     def limits(self) -> str:
         """What this report cannot say, a paragraph."""
-        seeds = max((len(str(row["seeds"]).split()) for row in self.verdicts), default=1)
         if self.decided:
+            seeds = max(len(str(row["seeds"]).split()) for row in self.verdicts)
             own = (
                 f"Intervals rest on {in_words(seeds)} seeds and cover other seeds and other test images, but no other "
                 "schedule, width or data set."
@@ -337,65 +313,78 @@ class Summary:
             if left:
                 most = max(max(abs(row["low"]), abs(row["high"])) for row in left)
                 own += (
-                    f" An open claim is not a refuted one: for {_claims(left)}, differences of up to "
-                    f"{points(most)} remain possible."
+                    f" An open claim is not a refuted one: differences of up to {points(most)} remain possible for "
+                    f"{_claims(left)}."
                 )
         else:
             own = (
                 "With one seed nothing is said of other seeds: two trainings of one recipe can differ as much as two "
                 "recipes do. A verdict takes three seeds or more."
             )
-        shared = (
-            "Step sizes and lengths were chosen for the plain networks, on training images held out for that, and kept "
-            "for their variants; a variant with a schedule of its own might do better. And a difference in accuracy does "
-            "not tell its cause: where a chapter offers a mechanism, it says what was measured of it."
+        return (
+            f"**What this report cannot say.** {own} Step sizes and lengths were chosen for the plain networks, on "
+            "training images held out for that, and kept for their variants; a variant with a schedule of its own "
+            "might do better. And a difference in accuracy does not tell its cause: where a chapter offers a "
+            "mechanism, it says what was measured of it."
         )
-        return f"**What this report cannot say.** {own} {shared}"
 
     def conclusions(self) -> Markdown:
-        """The report's verdicts in words, a paragraph for what is decided, what is not, and what they rest on."""
-        if not self.verdicts:
-            return Markdown(
-                "The conclusions are computed from the verdicts of the other chapters, of which there are none."
-            )
+        """The verdicts on the primary claims as a list, and whether they stand together."""
+        if not self.primary:
+            return Markdown("No chapter of this report has a primary claim, so there is no verdict to sum up.")
         if not self.decided:
-            held = [row for row in self.primary if abs(row["value"]) > 0 and (row["low"] > 0) == (row["high"] > 0)]
+            certain = [row for row in self.primary if row["low"] > 0 or row["high"] < 0]
+            count = _count(self.primary, "primary claim")
             return Markdown(
-                f"Nothing is decided: each network was trained once. Of the {in_words(len(self.primary))} primary "
-                f"claims, the sampling error of the test images leaves the sign of {in_words(len(held))} certain for "
-                "the networks that were trained; whether it is that of the recipes takes more seeds."
+                "Nothing is decided, for each network was trained once. The sampling error of the test images "
+                f"leaves the sign of the difference certain for {in_words(len(certain))} of {count}, as far as the "
+                "trained networks go; whether it is the sign for the recipes takes more seeds."
             )
-        parts = [self._tally()]
-        parts += [f"{_sentence(_result(row))}." for row in self.primary if row["verdict"] not in ("open", "one pair")]
-        weak = [
-            row for row in self.primary if row["verdict"] not in ("open", "one pair") and (row["p_holm"] or 0) > ALPHA
-        ]
+        done = [row for row in self.primary if row["verdict"] not in ("open", "one pair")]
+        weak = [row for row in done if (row["p_holm"] or 0) > ALPHA]
+        listed = "\n".join(f"- {_sentence(row['claim'])}: {_result(row)}." for row in self.primary)
+        together = ""
         if weak:
-            parts.append(
-                f"Of these, {_claims(weak)} would not stand among {in_words(len(self.primary))} claims that are tested "
-                "together (Holm)."
-            )
-        return Markdown("\n\n".join(filter(None, [" ".join(parts), self._main_finding()])))
+            together = f"Tested together with the other claims, {_claims(weak)} would not stand (Holm)."
+        elif done:
+            together = "All verdicts stand when the claims are tested together (Holm)."
+        return Markdown("\n\n".join(filter(None, [listed, together])))
 
 
 def read(results: str, verdicts: str, *, reference: bool = True) -> Summary:
-    """The summary of a report that was executed; of no rows where the paths are empty or there are no such files."""
+    """The summary of a report from its files; of no rows where the paths are empty or there are no such files."""
     rows = read_rows(Path(results)) if results and Path(results).exists() and Path(results).stat().st_size > 2 else []
     found: list[Row] = []
     if verdicts and Path(verdicts).exists():
         frame = pd.read_csv(verdicts, dtype={"seeds": str})
-        found = frame.astype(object).where(frame.notna(), None).to_dict("records")  # type: ignore[assignment]
+        found = [{str(k): v for k, v in row.items()} for row in _without_nan(frame).to_dict("records")]
     return Summary(rows, found, reference)
+
+
+def _without_nan(frame: pd.DataFrame) -> Any:
+    return frame.astype(object).where(frame.notna(), None)
+
+
+# --- Tables -----------------------------------------------------------------------------------------------------
 
 
 def verdict_table(primary: Sequence[Row], *, reference: bool = True) -> str:
     """The primary claims as a Markdown table."""
     frame = summary_table(primary)
-    return markdown_table(frame if reference else frame.drop(columns="reference report"))
+    table = markdown_table(frame if reference else frame.drop(columns="reference report"))
+    head, _, *rows = table.split("\n")
+    texts = ("claim", "scope", "verdict", "reference report")
+    sides = [":--" if name.strip() in texts else "--:" for name in head.strip("|").split("|")]
+    return "\n".join([head, f"|{'|'.join(sides)}|", *rows])
 
 
-def run_table(rows: Sequence[Row]) -> pd.DataFrame:
+NO_RUNS = "No chapter of this report shows a run."
+
+
+def run_table(rows: Sequence[Row]) -> pd.DataFrame | Markdown:
     """All runs, a row per recipe: what sets it apart, its seeds, accuracies and training time."""
+    if not rows:
+        return Markdown(NO_RUNS)
     shown = []
     for name in dict.fromkeys(row["name"] for row in rows):
         of_name = [row for row in rows if row["name"] == name]
@@ -407,50 +396,50 @@ def run_table(rows: Sequence[Row]) -> pd.DataFrame:
                 "schedule": _schedule(first),
                 "seeds": f"{len(of_name)}",
                 "training accuracy": percent(fmean(row["train_accuracy"] for row in of_name)),
-                "test accuracy": percent(fmean(row["test_accuracy"] for row in of_name)),
-                "lowest to highest": _range([row["test_accuracy"] for row in of_name]),
+                "test accuracy": _mean([row["test_accuracy"] for row in of_name]),
                 "time": duration(fmean(row["seconds"] for row in of_name)),
             }
         )
-    frame = pd.DataFrame(shown).set_index("run")
-    return (
-        frame.drop(columns="lowest to highest")
-        if all(len(str(one)) < 2 for one in frame["lowest to highest"])
-        else frame
-    )
+    return pd.DataFrame(shown).set_index("run")
 
 
 def reference_table(rows: Sequence[Row]) -> ResultTable | Markdown:
-    """The runs of the networks that the reference report trained, too, beside its numbers; a sentence if there are none."""
+    """The networks that the reference report trained, too, beside its numbers; a sentence if there are none."""
     found = tuple(row for row in rows if row["seed_accuracy"] is not None)
     return ResultTable(found) if found else Markdown("None of the runs can be compared with the reference report.")
 
 
-def machine_table(rows: Sequence[Row]) -> pd.DataFrame:
+def machine_table(rows: Sequence[Row]) -> pd.DataFrame | Markdown:
     """What the runs were trained on and with, and how long that took; a row per fact."""
-    devices = sorted({f"{row['environment_device_name']} ({row['environment_precision']})" for row in rows})
-    software = sorted({f"hwkit {row['environment_hwkit']}, PyTorch {row['environment_torch']}" for row in rows})
-    facts = {
-        "trained on": "; ".join(devices),
-        "software": "; ".join(software),
-        "python": "; ".join(sorted({str(row["environment_python"]) for row in rows})),
-        "training time": f"{duration(sum(row['seconds'] for row in rows))} for {len(rows)} runs",
+    if not rows:
+        return Markdown(NO_RUNS)
+    of_rows = {
+        "device": [f"{row['environment_device_name']} ({row['environment_precision']})" for row in rows],
+        "software": [f"hwkit {row['environment_hwkit']}, PyTorch {row['environment_torch']}" for row in rows],
+        "Python": [str(row["environment_python"]) for row in rows],
+        "system": [str(row["environment_platform"]) for row in rows],
+        "last training ended": [max(str(row["finished"]) for row in rows)[:10]],
+        "training time": [f"{duration(sum(row['seconds'] for row in rows))}, of {len(rows)} trainings"],
     }
-    return pd.DataFrame({"": list(facts.values())}, index=pd.Index(list(facts), name=""))
+    facts = {name: "; ".join(sorted(set(values))) for name, values in of_rows.items()}
+    return pd.DataFrame({"value": list(facts.values())}, index=pd.Index(list(facts), name="what"))
 
 
 def time_sentence(rows: Sequence[Row]) -> Markdown:
     """How many networks were trained, on what, and how long it took."""
     if not rows:
-        return Markdown("How long the trainings took stands here once the report is built.")
+        return Markdown(NO_RUNS)
     devices = enumerated(sorted({str(row["environment_device_name"]) for row in rows}))
     precisions = enumerated(sorted({str(row["environment_precision"]) for row in rows}))
     longest = max(rows, key=lambda row: row["seconds"])
     return Markdown(
         f"The {len(rows)} trainings of this report took {duration(sum(row['seconds'] for row in rows))} of training "
-        f"time on {devices} ({precisions}), evaluation aside; the longest, `{longest['name']}`, took "
-        f"{duration(longest['seconds'])}."
+        f"time on {devices} ({precisions}), with several at a time where there was room; the longest, "
+        f"`{longest['name']}`, took {duration(longest['seconds'])}."
     )
+
+
+# --- Words ------------------------------------------------------------------------------------------------------
 
 
 def schedules(rows: Sequence[Row]) -> str:
@@ -459,45 +448,36 @@ def schedules(rows: Sequence[Row]) -> str:
     for dataset in dict.fromkeys(row["dataset"] for row in rows):
         found = Counter(_schedule(row) for row in rows if row["dataset"] == dataset)
         most = found.most_common(1)[0][0]
-        parts.append(f"{known_facts(dataset).title} {'mostly ' if len(found) > 1 else ''}for {most}")
+        parts.append(f"{'mostly ' if len(found) > 1 else ''}for {most} on {known_facts(dataset).title}")
     return enumerated(parts)
 
 
-# --- Words ------------------------------------------------------------------------------------------------------
-
-
 def _schedule(row: Row) -> str:
-    epochs = float(row["epochs"])
-    length = "1 epoch" if epochs == 1 else f"{epochs:.3g} epochs" if epochs > 1 else f"{row['iterations']:.0f} steps"
-    optimizer = str(row.get("optimizer") or "adam")
-    part = f" on {int(row['train_images']):,} images" if row.get("train_size") else ""
+    epochs, optimizer = float(row["epochs"]), str(row.get("optimizer") or "adam")
+    length = "1 epoch" if epochs == 1 else f"{epochs:.3g} epochs" if epochs > 1 else f"{int(row['iterations'])} steps"
+    part = f" ({int(row['train_images']):,} images)" if row.get("train_size") else ""
     return f"{length} of {OPTIMIZERS.get(optimizer, optimizer)}{part}"
 
 
-def _titles(rows: Iterable[Row]) -> str:
-    return _named(dict.fromkeys(row["dataset"] for row in rows))
-
-
 def _named(datasets: Iterable[str]) -> str:
-    return enumerated([known_facts(name).title for name in datasets])
+    return enumerated([known_facts(name).title for name in dict.fromkeys(datasets)])
 
 
 def _claims(rows: Sequence[Row]) -> str:
     return "; ".join(f"“{row['claim']}”" for row in rows)
 
 
-def _hold(rows: Sequence[Row]) -> str:
-    return "is supported" if len(rows) == 1 else "are supported"
+def _count(things: Sized, noun: str) -> str:
+    return f"{in_words(len(things))} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def _result(row: Row) -> str:
-    """A decided claim with its number, as a clause."""
-    how = {"supported": "holds", "the same": "holds within its margin", "opposite": "does not hold, but the opposite"}
-    if row["unit"] == "points":
-        number = f": {points(row['value'], sign=True)} ({_ends(row['low'], row['high'])})"
-    else:
-        number = ""
-    return f"that {row['claim']} {how[row['verdict']]}{number}"
+    """The verdict on a claim with its number."""
+    said = {"the same": "the same within the margin", "opposite": "the opposite holds"}
+    verdict = said.get(row["verdict"], row["verdict"])
+    if row["unit"] != "points":
+        return verdict
+    return f"{verdict}, {points(row['value'], sign=True)} ({_ends(row['low'], row['high'])})"
 
 
 def _listed(start: str, compared: Sequence[Compared]) -> str:
@@ -505,13 +485,17 @@ def _listed(start: str, compared: Sequence[Compared]) -> str:
 
 
 def _ends(low: float, high: float) -> str:
-    """An interval as text: 95 % interval −0.10 to +1.80."""
+    """An interval in points: 95 % interval −0.10 to +1.80."""
     return f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}".replace("-", "−")
 
 
-def _range(values: Sequence[float]) -> str:
-    return "–" if len(values) < 2 else f"{percent(min(values), 2)} to {percent(max(values), 2)}"
+def _mean(accuracies: Sequence[float]) -> str:
+    return percent(fmean(accuracies)) + (f" ± {100 * stdev(accuracies):.2f}" if len(accuracies) > 1 else "")
 
 
 def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))

@@ -83,7 +83,8 @@ def build_report(
     What the notebooks are going to train is trained first, and then they are executed, as many at a time as the machine
     takes. Those whose metadata say `"hwkit": {"closing": true}` come last: they may have parameters `results` and
     `verdicts`, and get the paths of these files. A notebook that was executed before with the same text, parameters,
-    library and data is not executed again. One that fails does not stop the others; it is named in the result, and the report shows how far it came.
+    library and data is not executed again. One that fails does not stop the others; it is named in the result, and the
+    report shows how far it came.
 
     Parameters
     ----------
