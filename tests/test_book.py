@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import unicodedata
 
 import nbformat
@@ -11,9 +13,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 pypdf = pytest.importorskip("pypdf")
 pytest.importorskip("typst")
 
+from hwkit import theme  # noqa: E402
 from hwkit.errors import ReportError  # noqa: E402
 from hwkit.export.fonts import ALWAYS_THERE, font_set  # noqa: E402
 from hwkit.export.settings import ReportSettings  # noqa: E402
+from hwkit.findings.reference import ResultTable  # noqa: E402
 from hwkit.report.bind import build_book  # noqa: E402
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="200" height="100"><rect width="9" height="9"/></svg>'
@@ -64,16 +68,83 @@ def pages(folder):
     return [page.extract_text().replace("\u00a0", " ") for page in reader.pages]
 
 
-def test_a_book_has_title_page_contents_and_one_chapter_a_notebook(notebooks, tmp_path):
+def test_a_book_has_a_title_page_with_contents_and_chapters_that_run_on(notebooks, tmp_path):
     info = build(notebooks, tmp_path)
     found = pages(tmp_path)
-    assert info.pages == len(found) == 5
+    assert info.pages == len(found) == 2
     assert info.warnings == ()
     for text in ("Small CNNs", "Homework", "Ada Lovelace", "Deep Learning", "Profile", "smoke"):
         assert text in found[0]
     for text in ("Contents", "Summary", "First task", "Second task", "Part"):
+        assert text in found[0]
+    for text in ("1 Summary", "2 First task", "3 Second task"):
         assert text in found[1]
-    assert "3 Second task" in found[4]
+
+
+def test_what_report_toml_leaves_out_is_gone_and_what_leads_there_says_so(notebooks, tmp_path):
+    info = build(notebooks[:1], tmp_path, absent={"fig-b": "“Second task” (left out)"}, opening="# Summary")
+    assert info.warnings == ()
+    assert "See “Second task” (left out) in the other notebook." in "\n".join(pages(tmp_path))
+
+
+def test_cells_on_the_reference_report_and_empty_readings_are_left_out(tmp_path):
+    rows = [{"name": "mnist", "data": "real", "dataset": "mnist", "l2": 0.0, "epochs": 1.0, "test_accuracy": 0.9}]
+    rows[0] |= {"seed_accuracy": 0.99, "test_images": 10000}
+    table = ResultTable(tuple(rows))._repr_mimebundle_()
+    assert "reference report" in table["text/html"]
+    prompt, own = "*What do you see? Replace this text.*", "The *second* one leans to the left."
+    cells = [
+        new_markdown_cell("# One"),
+        new_markdown_cell("It is unlike the other one.", metadata={"tags": ["reference"]}),
+        new_code_cell("compare()", outputs=[new_output("display_data", table)]),
+        new_markdown_cell(prompt, metadata={"tags": ["your-reading"]}),
+        new_markdown_cell(own, metadata={"tags": ["your-reading"]}),
+    ]
+    path = write(tmp_path, "one", *cells)
+    for reference in (True, False):
+        build([path], tmp_path, settings=dataclasses.replace(SETTINGS, reference=reference), opening="")
+        text = "\n".join(pages(tmp_path)) + (tmp_path / "report.html").read_text()
+        assert ("unlike the other" in text) is reference
+        assert ("reference report" in text) is reference
+        assert "90.0 %" in text
+        assert "What do you see" not in text
+        assert "leans to the left" in text
+
+
+def test_the_list_of_references_stands_before_the_appendix(tmp_path):
+    (tmp_path / "a.bib").write_text("@book{a, author={Adams, Ann}, title={On A}, publisher={P}, year={2001}}")
+    first = write(tmp_path, "one", new_markdown_cell("# One\n\nSee [@a]."))
+    last = write(tmp_path, "two", new_markdown_cell("# Tables"))
+    content = nbformat.read(last, 4)
+    content.metadata["hwkit"] = {"appendix": True}
+    nbformat.write(content, last)
+    settings = ReportSettings(title="Book", bibliography=(str(tmp_path / "a.bib"),))
+    build([first, last], tmp_path, settings=settings, opening="")
+    titles = [entry.title for entry in pypdf.PdfReader(tmp_path / "report.pdf").outline]
+    assert titles == ["1 One", "References", "2 Tables"]
+    build([last], tmp_path, settings=settings, opening="")
+    assert [entry.title for entry in pypdf.PdfReader(tmp_path / "report.pdf").outline] == ["1 Tables"]
+
+
+def test_charts_are_part_of_the_page_in_colours_that_go_dark_and_other_drawings_are_not(tmp_path):
+    axes = theme.new_axes(4)
+    axes.plot([0, 1], [0.4, 0.8], label="test", **theme.TEST)
+    data, metadata = axes.figure._repr_svg_()
+    risky = data.replace("<g ", '<g onload="steal()" ', 1)
+    outputs = [
+        new_output("display_data", {"image/svg+xml": one}, metadata={"image/svg+xml": metadata})
+        for one in (data, risky)
+    ]
+    path = write(tmp_path, "one", new_markdown_cell("# One"), new_code_cell("plot()", outputs=outputs))
+    build([path], tmp_path, opening="")
+    html = (tmp_path / "report.html").read_text()
+    (chart,) = re.findall(r"<svg class=\"chart\".*?</svg>", html, re.DOTALL)
+    assert 'aria-label="' in chart
+    assert "test rises from 0.4 to 0.8" in chart
+    assert "var(--c-cc3311, #cc3311)" in chart
+    assert html.count("data:image/svg+xml;base64,") == 1
+    assert "onload" not in html
+    assert 'font-family: "Libertinus Serif"' in html
 
 
 def test_numbers_run_on_and_references_reach_across_notebooks(notebooks, tmp_path):

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pandas as pd
@@ -16,9 +17,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from hwkit.engine import processes
 from hwkit.engine.processes import Job
 from hwkit.errors import ExperimentError, ParameterError, ReportError
+from hwkit.export.settings import ReportSettings
 from hwkit.report.build import Report, build_report, standard_notebooks
 from hwkit.report.execute import read_notebook
 from hwkit.report.planning import planned_trainings
+from hwkit.report.selection import chosen_chapters, labels_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -61,10 +64,20 @@ def report(store: Path, notebooks: list[Path], tmp_path_factory: pytest.TempPath
     )
 
 
-def test_the_title_page_says_who_what_and_how(report: Report) -> None:
-    first = pypdf.PdfReader(report.pdf).pages[0].extract_text()
-    for text in ("A test report", "Ada Lovelace", "Testing", "31 January 2026", "smoke", "stand-in", "Training time"):
+def test_the_title_page_says_who_and_what_and_nothing_of_the_machine(report: Report) -> None:
+    first = " ".join(pypdf.PdfReader(report.pdf).pages[0].extract_text().split())
+    for text in (
+        "A test report",
+        "Ada Lovelace",
+        "Testing",
+        "31 January 2026",
+        "Abstract",
+        "stand-in",
+        "four networks",
+    ):
         assert text in first
+    for text in ("smoke", "Training time", "PyTorch"):
+        assert text not in first
 
 
 def test_every_section_of_the_notebooks_is_in_the_pdf_and_the_html(report: Report) -> None:
@@ -111,7 +124,14 @@ def test_all_that_the_notebooks_train_is_trained_first(report: Report, lines: li
         assert not any("it/s" in "".join(output.get("text", "")) for output in errors)  # a bar of a training
 
 
-@pytest.mark.parametrize("path", standard_notebooks(ROOT / "notebooks"), ids=lambda path: path.stem)
+TRAINING = [
+    path
+    for path in standard_notebooks(ROOT / "notebooks")
+    if not read_notebook(path)["metadata"]["hwkit"].get("closing")
+]
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.stem)
 def test_every_notebook_says_what_it_trains(path: Path) -> None:
     planned = planned_trainings(read_notebook(path), {"profile": "smoke", "data": "stand-in", "seed": 3})
     assert planned
@@ -174,6 +194,60 @@ display(Finding(claim, student_interval(VALUES), "accuracy", "a", "b", (0, 1, 2)
     assert "One is so 3 seeds, 9 epochs of Adam +1.20" in text
     assert "Table 1: The primary claims" in text
     assert not [warning for warning in report.warnings if "primary" in warning]
+
+
+def test_closing_notebooks_come_last_and_get_what_the_others_found(tmp_path: Path) -> None:
+    finding = """
+from hwkit.findings.verdicts import Claim, Finding
+from hwkit.statistics import OnePair
+
+claim = Claim("this is so", "higher", primary=True)
+display(Finding(claim, OnePair(VALUE, 0.001), "accuracy", "a", "b", (0,), "1 epoch of Adam", "It is measured"))
+"""
+    parameters = new_code_cell('verdicts = ""\nreference = True', metadata={"tags": ["parameters"]})
+    said = """
+import hwkit
+
+found = hwkit.summary.read("", verdicts).verdicts
+print(len(found), found[0]["value"], reference)
+"""
+    closing = new_notebook(cells=[new_markdown_cell("# End"), parameters, new_code_cell(said)])
+    closing.metadata["hwkit"] = {"closing": True}
+    nbformat.write(closing, tmp_path / "0_end.ipynb")
+    paths = [tmp_path / "0_end.ipynb", tmp_path / "1_start.ipynb"]
+    (tmp_path / "report.toml").write_text("reference = false")
+
+    def built(value: str) -> list[str]:
+        start = new_notebook(cells=[new_markdown_cell("# Start"), new_code_cell(finding.replace("VALUE", value))])
+        nbformat.write(start, paths[1])
+        settings = tmp_path / "report.toml"
+        report = build_report("smoke", notebooks=paths, settings=settings, output=tmp_path / "build")
+        assert f"1 {value} False" in text_of(report.pdf)
+        return [execution.notebook.stem for execution in report.executions]
+
+    assert built("0.25") == ["1_start", "0_end"]
+    assert built("0.5") == ["1_start", "0_end"]
+    again = build_report("smoke", notebooks=paths, settings=tmp_path / "report.toml", output=tmp_path / "build")
+    assert not again.executions
+
+
+def test_chapters_are_chosen_by_name_and_what_is_not_there_is_an_error(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.ipynb" for name in ("01_a", "02_b", "03_c")]
+    for path in paths:
+        cells = [new_markdown_cell(f"# The {path.stem}"), new_markdown_cell("## Part {#sec-part}")]
+        nbformat.write(new_notebook(cells=[*cells, new_code_cell("#| label: fig-x\n1")]), path)
+
+    def chosen(**options: Any) -> list[str]:
+        return [path.stem for path in chosen_chapters(paths, ReportSettings.from_mapping(options))]
+
+    assert chosen() == ["01_a", "02_b", "03_c"]
+    assert chosen(without="02_b") == ["01_a", "03_c"]
+    assert chosen(chapters=["03_c", "01_a"], without=["01_a"]) == ["03_c"]
+    assert labels_of(paths[1]) == dict.fromkeys(("sec-part", "fig-x"), "“The 02_b” (left out)")
+    with pytest.raises(ReportError, match=r"without names '02_a'.*02_b"):
+        chosen(without=["02_a"])
+    with pytest.raises(ReportError, match="leaves no chapter"):
+        chosen(chapters=["01_a"], without=["01_a"])
 
 
 def test_a_second_build_executes_only_what_failed(

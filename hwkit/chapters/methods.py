@@ -34,7 +34,7 @@ def data_table(*datasets: Dataset) -> pd.DataFrame:
             "training images": f"{len(dataset.train_labels):,}",
             "test images": f"{len(dataset.test_labels):,}",
             "size": f"{facts.shape[2]}×{facts.shape[1]}, {'gray' if facts.channels == 1 else 'RGB'}",
-            "classes": ", ".join(dataset.classes),
+            "classes": f"{len(dataset.classes)}: {', '.join(dataset.classes[:2])}, ..., {dataset.classes[-1]}",
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("data set")
 
@@ -93,11 +93,10 @@ def settings_table(*experiments: Experiment) -> pd.DataFrame:
     """How experiments are trained, a column per experiment's data set and a row per setting."""
     columns = {}
     for one in experiments:
-        shape = "one cycle: up to the peak and down to zero" if one.schedule == "one-cycle" else "constant"
         columns[known_facts(one.dataset).title] = {
             "optimiser": OPTIMIZERS[one.optimizer],
             "learning rate, peak": f"{one.learning_rate:g}",
-            "learning rate, course": shape,
+            "learning rate, course": one.schedule.replace("-", " "),
             "momentum": f"{one.momentum:g}, Nesterov"
             if one.optimizer in ("muon", "sgd")
             else "0.9 and 0.999 (Adam's β)",

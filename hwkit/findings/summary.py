@@ -274,7 +274,7 @@ class Summary:
         where = " (@tbl-reference)" if "tbl-reference" in self.labels else ""
         return (
             f"Of {_count(means, 'network')} that both reports trained, {count} "
-            f"{'reaches' if len(reached) == 1 else 'reach'} the reference report's test accuracy here{where}."
+            f"{'reaches' if len(reached) < 2 else 'reach'} the reference report's test accuracy here{where}."
         )
 
     def _main_finding(self, *, short: bool = False) -> str:
@@ -372,6 +372,8 @@ def verdict_table(primary: Sequence[Row], *, reference: bool = True) -> str:
     """The primary claims as a Markdown table."""
     frame = summary_table(primary)
     table = markdown_table(frame if reference else frame.drop(columns="reference report"))
+    if all(row["verdict"] == "one pair" for row in primary):
+        table = table.replace(" (images)", "")  # as the caption says of all
     head, _, *rows = table.split("\n")
     texts = ("claim", "scope", "verdict", "reference report")
     sides = [":--" if name.strip() in texts else "--:" for name in head.strip("|").split("|")]
