@@ -191,7 +191,7 @@ def test_the_distance_of_a_layer_is_in_norms_of_its_initial_weights() -> None:
     text = selu.layers_summary([kept, moved], ["ReLU", "SELU"]).data
     assert "with ReLU, `conv1.weight` moves least (0.00) and `fc3.weight` most (1.00)" in text
     assert "with SELU, `fc3.weight` moves least (1.00) and `conv1.weight` most (2.00)" in text
-    assert "cosine of 1.00 with its initial values under ReLU and of −1.00 under SELU" in text
+    assert "`conv1.weight` has turned by 0° under ReLU and by 180° under SELU" in text
 
 
 # --- Pooling and augmentation -----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pandas as pd
 from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
 
 from hwkit import analysis, plots, theme
@@ -88,7 +88,7 @@ def seed_dots(
     values : of each recipe, one per seed.
     label : of the axis. Percentages are drawn as such if it ends in "accuracy".
     """
-    ax = ax or theme.new_axes(height=1.3 + 0.65 * len(values))
+    ax = ax or theme.new_axes(height=1.3 + 0.65 * len(values), width=12)
     for row, (dots, colour, marker) in enumerate(zip(values, plots.colours(len(values)), MARKERS, strict=False)):
         ax.plot([np.mean(dots)] * 2, [row - 0.3, row + 0.3], color=colour, linewidth=1.6)
         ax.plot(dots, np.full(len(dots), row), marker, color=colour, markersize=4.5, alpha=0.75)
@@ -98,7 +98,8 @@ def seed_dots(
     ax.grid(visible=False, axis="y")
     ax.set_xlabel(label)
     if label.endswith("accuracy"):
-        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=" %"))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.margins(x=0.08)
     means = "; ".join(f"{title} {_shown(np.mean(dots), label)}" for title, dots in zip(titles, values, strict=True))
     return described(plots.figure_of(ax), f"{label[0].upper()}{label[1:]}, means over seeds: {means}.")

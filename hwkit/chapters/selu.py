@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,9 +52,9 @@ def difference_over_training(a: Runs, b: Runs) -> pd.DataFrame:
 def course(a: Runs, b: Runs, label: str) -> Figure:
     """Left, the test accuracy of two recipes over training; right, their difference at the moments of evaluation.
 
-    Left, readings on 200 random test images, smoothed, pale for each seed and strong for their mean. Right, over the
-    whole test set: dots are seeds, the line is their mean, and bars are 95 % intervals, dotted where they are of the
-    choice of images alone.
+    Left, readings on 200 random test images, smoothed, pale for each seed and strong for their mean. Right, the mean
+    difference of these readings, pale, and over the whole test set: dots are seeds, the marks on the line their mean,
+    and bars 95 % intervals, dotted where they are of the choice of images alone.
 
     Parameters
     ----------
@@ -70,6 +71,11 @@ def course(a: Runs, b: Runs, label: str) -> Figure:
         left.plot(epochs, 100 * smoothed.mean(axis=0), style, color=colour, label=plots.shortened(runs[0].name, 30))
     left.set(xlabel="epoch", ylabel="accuracy on 200 test images (%)", xlim=(0, None))
     left.legend(loc="lower right")
+    readings = [
+        plots.smooth(one.record["test_accuracy"] - other.record["test_accuracy"])
+        for one, other in zip(a, b, strict=True)
+    ]  # of one seed, both networks were tested on the same 200 images at a time
+    right.plot(a[0].record["epoch"], 100 * np.mean(readings, axis=0), color=theme.NEUTRAL, alpha=0.6, linewidth=1)
     table: Any = difference_over_training(a, b)
     _draw_difference(right, table, label, several=len(a) >= MINIMUM_SEEDS)
     right.set_xlim(0, 1.04 * table["epoch"].max())
@@ -214,10 +220,10 @@ def layers_summary(runs: Sequence[Runs], titles: Sequence[str]) -> Markdown:
     changed = ratio.map(np.log).abs().idxmax()
     direction = "farther" if ratio[changed] > 1 else "less far"
     first, *others = said
-    cosines = [comparison.mean_and_spread([table["cosine"]["conv1.weight"]]) for table in means]
+    turns = [f"{math.degrees(math.acos(min(1.0, table['cosine']['conv1.weight']))):.0f}°" for table in means]
     return Markdown(
         f"In units of the norm of the initial weights: {first}; {'; '.join(others)}. The activation matters most to "
         f"`{changed}`, which moves {direction} with {titles[1]}, {means[1]['distance'][changed]:.2f} against "
-        f"{means[0]['distance'][changed]:.2f}. The trained `conv1.weight` has a cosine of {cosines[0]} with its "
-        f"initial values under {titles[0]} and of {cosines[1]} under {titles[1]}."
+        f"{means[0]['distance'][changed]:.2f}. As a direction, `conv1.weight` has turned by "
+        f"{turns[0]} under {titles[0]} and by {turns[1]} under {titles[1]}."
     )
