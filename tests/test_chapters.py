@@ -8,7 +8,7 @@ from drawn import pictures, texts, titles
 from matplotlib.colors import to_hex
 
 from hwkit import analysis, theme
-from hwkit.chapters import capacity, comparison, smaller_filters
+from hwkit.chapters import capacity, comparison
 from hwkit.errors import RunError
 from hwkit.runs import Run
 
@@ -70,23 +70,3 @@ def test_capacity_lines_are_red_for_test_and_blue_for_train() -> None:
     for column, colour in colours.items():
         found = {tuple(line.get_ydata()) for line in lines if to_hex(line.get_color()).upper() == colour}
         assert found == {tuple(part[column]) for _, part in GRID.groupby("lambda")}
-
-
-def test_confusions_of_two_classes_go_either_way_round(trained_run: Run) -> None:
-    table = analysis.misclassified(trained_run)
-    first, second = table.value_counts(["label", "predicted"]).index[0]
-    found = smaller_filters.confusions(trained_run, int(first), int(second))
-    assert {*found["label"], *found["predicted"]} == {first, second}
-    assert found["predicted_probability"].is_monotonic_decreasing
-    counts = analysis.confusion(trained_run).to_numpy()
-    assert len(found) == counts[first, second] + counts[second, first]
-
-
-def test_the_pair_of_a_confusion_is_of_the_first_run_that_has_one(trained_run: Run, trained_run_l2: Run) -> None:
-    table = analysis.misclassified(trained_run)
-    first, second = map(int, table.value_counts(["label", "predicted"]).index[0])
-    run, pair = smaller_filters.confused_pair([trained_run, trained_run_l2], first, second)
-    assert run is trained_run
-    assert {pair.misclassified.label, pair.misclassified.predicted} == {first, second}
-    assert pair.counterpart.label == pair.misclassified.predicted
-    assert smaller_filters.confused_pair([trained_run], first, first) is None

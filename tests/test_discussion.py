@@ -95,9 +95,7 @@ def test_a_mistake_is_simple_if_most_jurors_make_none() -> None:
 def test_mistakes_are_exchanged_and_their_balance_is_the_difference() -> None:
     a, b = missing(0, 1, 2, name="mnist-l2"), missing(2, 3, name="mnist-3x3")
     text = smaller_filters.exchange_summary(a, b).data
-    assert (
-        "1 images are misclassified by `mnist-3x3` alone and 2 by `mnist-l2` alone, against 1 that both miss:" in text
-    )
+    assert "`mnist-3x3` alone misclassifies 1 image and `mnist-l2` alone 2, against 1 that both miss:" in text
     assert "+0.10 points" in text
     assert "0.3 %" in text
 
