@@ -193,6 +193,29 @@ def test_every_schedule_has_the_iterations_that_it_states(framework: str, profil
     assert none.experiment.iterations == schedule.get("iterations", schedule["penalty_iterations"])
 
 
+# --- The reference report's attempts ----------------------------------------------------------------------------
+
+
+def test_a_penalty_over_the_collection_has_no_gradient_either() -> None:
+    found = penalty.attempts(1e-3)
+    on_initial, over_collection, over_variables = (found[name] for name in penalty.ATTEMPTS)
+    assert on_initial[0] > 0
+    assert over_collection[0] > 0
+    assert on_initial[1] is over_collection[1] is None
+    assert over_variables[1] == pytest.approx((2 * 1e-3 * over_variables[0]) ** 0.5, rel=1e-5)
+    table = prose.attempts_table(1e-3, "off")
+    assert table["PyTorch", "gradient"].tolist()[:2] == ["none", "none"]
+    assert list(table.columns.get_level_values(0).unique()) == ["PyTorch"]
+
+
+def test_versions_are_shown_after_the_same_number_of_steps(three: list[PenaltyRun]) -> None:
+    none, faulty, repaired = three
+    longer = altered(none, record=pd.concat([none.record, none.record.iloc[[-1]].assign(iteration=40)]))
+    table = prose.penalty_result_table([[longer, faulty, repaired]])
+    assert table["steps"].tolist() == ["8"] * 3
+    assert table["‖w‖"].iloc[0] == table["‖w‖"].iloc[1]
+
+
 # --- Verdict and display ----------------------------------------------------------------------------------------
 
 
@@ -267,7 +290,7 @@ def test_tables_show_the_numbers_of_the_trainings(three: list[PenaltyRun]) -> No
     assert table["repaired", "gradient"].iloc[0] == f"{three[2].penalties['gradient'].iloc[0]:.5f}"
     ended = prose.penalty_result_table([three])
     assert ended["penalty"].tolist() == list(penalty.VERSIONS)
-    assert ended["test accuracy"].tolist() == [f"{run.test_accuracy:.4f}" for run in three]
+    assert ended["steps"].tolist() == ["8"] * 3
     assert "8 iterations" in prose.penalty_setup([three]).data
 
 
@@ -294,8 +317,8 @@ def test_only_the_unaltered_training_on_real_data_is_compared_with_the_seed(thre
 def test_without_tensorflow_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensorflow_graph, "available", lambda: False)
     assert not tensorflow_graph.wanted("auto")
-    assert "is not installed here" in prose.tensorflow_note("auto").data
-    assert "was not asked for" in prose.tensorflow_note("off").data
+    assert prose.tensorflow_note("auto").data == prose.tensorflow_note("off").data
+    assert "in PyTorch alone" in prose.tensorflow_note("auto").data
     assert "\n" not in prose.tensorflow_note("auto").data
 
 

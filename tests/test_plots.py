@@ -13,7 +13,7 @@ import torch
 from drawn import labelled, pictures, texts, titles
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from test_chapters import GRID
+from test_capacity import COSTS
 
 from hwkit import analysis, data, plots, theme
 from hwkit.chapters import capacity, comparison
@@ -52,8 +52,7 @@ def figures(trained_run: Run, trained_run_l2: Run, cifar_run: Run) -> dict[str, 
         "reliability": lambda: plots.reliability([trained_run, trained_run_l2]),
         "ablation_curves": lambda: ablation.curves([ablated]),
         "margins": lambda: ablation.margin_figure(margins),
-        "capacity_maps": lambda: capacity.maps(GRID),
-        "capacity_lines": lambda: capacity.lines(GRID),
+        "capacity_costs": lambda: capacity.cost_figure(COSTS),
     }
 
 

@@ -45,6 +45,14 @@ def test_tensorflow_finds_no_gradient_of_the_faulty_penalty(three: list[PenaltyR
     assert repaired["value"].tolist() == pytest.approx((1e-2 / 2 * repaired["norm"] ** 2).tolist(), rel=1e-4)
 
 
+def test_tensorflow_finds_no_gradient_of_a_penalty_over_the_collection() -> None:
+    found, in_torch = tensorflow_graph.attempts(1e-3), penalty.attempts(1e-3)
+    assert list(found) == list(in_torch)
+    assert [gradient is None for _, gradient in found.values()] == [True, True, False]
+    value, gradient = found["over the variables"]
+    assert gradient == pytest.approx((2 * 1e-3 * value) ** 0.5, rel=1e-4)
+
+
 def test_the_faulty_penalty_trains_nothing_and_the_repaired_one_shrinks(three: list[PenaltyRun]) -> None:
     found = penalty.judge(*three)
     assert found.outcome == "confirmed"
@@ -94,7 +102,8 @@ def test_a_finished_result_needs_no_tensorflow(three: list[PenaltyRun], monkeypa
 
 def test_the_report_shows_it(three: list[PenaltyRun]) -> None:
     assert "TensorFlow: the penalty was in the loss" in prose.penalty_verdict([three]).data
-    assert "12 iterations" in prose.tensorflow_summary(three[0]).data
+    assert "12 steps" in prose.tensorflow_summary(three[0]).data
+    assert set(prose.penalty_result_table([three])["steps"]) == {"8"}
     assert len(plots.training_curves(three[0]).axes) == 2
     assert penalty.effects_figure([three]).axes[1].get_xlim() == (0, 8)
 

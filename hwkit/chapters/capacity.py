@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
+from IPython.display import Markdown
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, PercentFormatter
+from matplotlib.ticker import NullLocator
+from torch.nn.functional import cross_entropy
 
-from hwkit import analysis, plots, theme
+from hwkit import analysis, plots, statistics, theme
 from hwkit.engine.devices import resolve_device
 from hwkit.errors import ExperimentError, did_you_mean
 from hwkit.experiment import EXPERIMENTS, Experiment, named_experiment
+from hwkit.findings import verdicts
+from hwkit.formats import percent, points
 from hwkit.parallel import train_all
 from hwkit.runs import Run
+from hwkit.statistics import MINIMUM_SEEDS, Interval, OnePair
 from hwkit.training import with_seeds
 
 
@@ -97,73 +102,186 @@ def train_grid(
     return {place: [next(trained) for _ in of_seeds] for place, of_seeds in by_place.items()}
 
 
-def table(runs: Mapping[tuple[float, float], Sequence[Run]]) -> pd.DataFrame:
-    """Accuracy on all training images and on all test images and their gap, a row per run with `lambda` and `width`."""
-    rows = []
+Runs = Mapping[tuple[float, float], Sequence[Run]]  # by (lambda, width), of each seed
+
+
+def accuracy_table(runs: Runs) -> pd.DataFrame:
+    """Accuracy on all training and on all test images, means over seeds: a row per lambda, two columns per width."""
+    cells: dict[str, dict[tuple[str, str], str]] = {}
     for (l2, width), of_seeds in runs.items():
-        for run in of_seeds:
-            train = analysis.train_correct(run).double().mean().item()
-            accuracies = {"train": train, "test": run.test_accuracy, "gap": train - run.test_accuracy}
-            rows.append({"lambda": l2, "width": width, "seed": run.experiment.seed, **accuracies})
+        train = np.mean([analysis.train_correct(run).double().mean().item() for run in of_seeds])
+        test = np.mean([run.test_accuracy for run in of_seeds])
+        row = cells.setdefault(f"{l2:g}", {})
+        for images, accuracy in (("training", train), ("test", test)):
+            row[f"width {width:g}", images] = percent(float(accuracy))
+    frame = pd.DataFrame(list(cells.values()), index=pd.Index(list(cells), name="λ"))
+    frame.columns = pd.MultiIndex.from_tuples(list(frame.columns))
+    return frame
+
+
+def costs(runs: Runs) -> pd.DataFrame:
+    """What each penalty costs each width, on test and on training images: accuracy without it less accuracy with it.
+
+    Returns
+    -------
+    A row per `lambda` above 0, `width` and `images` ("test" or "training"): `value`, and its interval `low` to `high`,
+    which with one seed is that of the choice of images alone.
+    """
+    rows = []
+    for (l2, width), with_penalty in runs.items():
+        if not l2:
+            continue
+        plain, penalised = verdicts.replicates(list(runs[0.0, width]), list(with_penalty))
+        for images, correct in (("test", analysis.correct), ("training", analysis.train_correct)):
+            right = [np.stack([correct(run).double().numpy() for run in side]) for side in (plain, penalised)]
+            found = _interval(right[0] - right[1])
+            ends = {"value": found.value, "low": found.low, "high": found.high}
+            rows.append({"lambda": l2, "width": width, "images": images, **ends})
     return pd.DataFrame(rows)
 
 
-# --- Figures ----------------------------------------------------------------------------------------------------
+def _interval(difference: np.ndarray) -> Interval | OnePair:
+    """What differences (seeds, images) give."""
+    if len(difference) < MINIMUM_SEEDS:
+        return statistics.one_pair(difference[0])
+    return statistics.crossed_interval(difference)
 
 
-@plots.themed
-def maps(table: pd.DataFrame) -> Figure:
-    """Train accuracy, test accuracy and their gap by lambda and width, means over seeds, as three maps with numbers.
+def cost_summary(frame: pd.DataFrame) -> Markdown:
+    """What `costs` shows of each penalty, in words."""
+    sentences = []
+    for l2, rows in frame[frame["images"] == "test"].groupby("lambda"):
+        rows = rows.sort_values("width")
+        narrow, wide = (rows.iloc[place] for place in (0, -1))
+        train = frame[(frame["images"] == "training") & (frame["lambda"] == l2)].sort_values("width")["value"]
+        falls = bool((np.diff(rows["value"]) < 0).all())
+        course = "falls" if falls else "rises" if bool((np.diff(rows["value"]) > 0).all()) else "goes"
+        apart = narrow["low"] > wide["high"] or wide["low"] > narrow["high"]
+        overlap = "" if apart else ", with intervals that overlap"
+        sentences.append(
+            f"For λ = {l2:g} the cost {course} from {points(narrow['value'])} at width {narrow['width']:g} to "
+            f"{points(wide['value'])} at width {wide['width']:g}{overlap}; on the training images it is "
+            f"{points(train.iloc[0])} and {points(train.iloc[-1])}."
+        )
+    return Markdown(" ".join(sentences))
 
-    Train and test share one colour scale, so that the same shade is the same accuracy.
+
+def question_after_the_result(frame: pd.DataFrame) -> Markdown:
+    """Whether the penalties cost the report's own network test accuracy at all, so that there is a cost to explain."""
+    width = 1.0 if (frame["width"] == 1).any() else frame["width"].max()
+    rows = frame[(frame["images"] == "test") & (frame["width"] == width)].sort_values("lambda")
+    parts = []
+    for row in rows.to_dict("records"):
+        ends = f"({points(row['low']).removesuffix(' points')} to {points(row['high'])})"
+        what = f"λ = {row['lambda']:g}"
+        if row["low"] > 0:
+            parts.append(f"{what} costs {points(row['value'])} {ends}")
+        elif row["high"] < 0:
+            parts.append(f"{what} gains {points(-row['value'])}, so there is no cost to explain")
+        else:
+            parts.append(f"for {what} a cost of {points(row['value'])} {ends} cannot be told from none")
+    return Markdown(f"At width {width:g}, {'; '.join(parts)}.")
+
+
+# --- Ensembles --------------------------------------------------------------------------------------------------
+
+
+def average(runs: Sequence[Run]) -> Run:
+    """The networks of several seeds as one, which gives the mean of their probabilities and has no weights."""
+    mean = sum(analysis.probabilities(run).double() for run in runs) / len(runs)
+    assert not isinstance(mean, float)
+    right = (mean.argmax(dim=1) == runs[0].labels).double().mean().item()
+    whole = dataclasses.replace(runs[0], metrics={**runs[0].metrics, "test_accuracy": right})
+    vars(whole)["_predictions"] = {"logits": mean.clamp_min(1e-300).log(), "labels": runs[0].labels}
+    return whole
+
+
+def ensembles(groups: Sequence[Sequence[Run]]) -> pd.DataFrame:
+    """Accuracy, negative log-likelihood and calibration error of the average over seeds, beside the single networks.
+
+    Returns
+    -------
+    A row per recipe: `recipe`, and with the suffix `one` (the mean over the single networks) and `all` (the average):
+    `accuracy`, `nll` and `ece`.
+    """
+    rows = []
+    for runs in groups:
+        row: dict[str, Any] = {"recipe": runs[0].name}
+        for suffix, members in (("one", runs), ("all", [average(runs)])):
+            row[f"accuracy {suffix}"] = np.mean([run.test_accuracy for run in members])
+            row[f"nll {suffix}"] = np.mean([cross_entropy(run.logits.double(), run.labels).item() for run in members])
+            row[f"ece {suffix}"] = np.mean([analysis.expected_calibration_error(run) for run in members])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def ensemble_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `ensembles` as texts."""
+    columns: dict[tuple[str, str], Any] = {}
+    for title, name, text in (
+        ("test accuracy", "accuracy", percent),
+        ("negative log-likelihood", "nll", "{:.3f}".format),
+        ("calibration error", "ece", percent),
+    ):
+        columns[title, "single"] = frame[f"{name} one"].map(text).tolist()
+        columns[title, "average"] = frame[f"{name} all"].map(text).tolist()
+    table = pd.DataFrame(columns, index=pd.Index(frame["recipe"], name="recipe"))
+    table.columns = pd.MultiIndex.from_tuples(list(columns))
+    return table
+
+
+def ensemble_summary(frame: pd.DataFrame, wide: Sequence[Run], narrow: Sequence[Run]) -> Markdown:
+    """What averaging gains, beside what width does.
 
     Parameters
     ----------
-    table : as `table` returns it.
+    frame : as `ensembles` returns it; its first row is the widest plain network.
+    wide, narrow : the plain networks of the largest and the smallest width.
     """
-    figure = theme.new_figure(height=2.8 + 1.0 * len(set(table["lambda"])))
-    axes = figure.subplots(1, 3, sharey=True)
-    percents = 100 * table.pivot_table(index="lambda", columns="width", values=["train", "test", "gap"])
-    percents.index = percents.index.map("{:g}".format)
-    accuracies, reach = percents[["train", "test"]].to_numpy(), percents["gap"].abs().to_numpy().max()
-    scale = {"cmap": "viridis", "vmin": accuracies.min(), "vmax": accuracies.max()}
-    styles = {
-        "train": {"title": "train accuracy (%)", **scale},
-        "test": {"title": "test accuracy (%)", **scale},
-        "gap": {"title": "gap, train − test (points)", "cmap": "PuOr", "vmin": -reach, "vmax": reach},
+    row = frame.iloc[0]
+    gained = row["accuracy all"] - row["accuracy one"]
+    by_width = np.mean([run.test_accuracy for run in wide]) - np.mean([run.test_accuracy for run in narrow])
+    better = {
+        "accuracy": int((frame["accuracy all"] > frame["accuracy one"]).sum()),
+        "likelihood": int((frame["nll all"] < frame["nll one"]).sum()),
+        "calibration": int((frame["ece all"] < frame["ece one"]).sum()),
     }
-    for ax, (column, style) in zip(axes, styles.items(), strict=True):
-        title = style.pop("title")
-        sns.heatmap(percents[column], annot=True, fmt=".1f", cbar_kws={"location": "bottom"}, ax=ax, **style)
-        ax.set_title(title, loc="left", fontweight="bold")
-        ax.set(xlabel="width of the network", ylabel="")
-        ax.set_xticklabels([f"{width:g}" for width in percents[column].columns])
-        ax.tick_params(length=0, labelrotation=0)
-        ax.grid(visible=False)
-    axes[0].set_ylabel("λ")
-    return figure
+    counted = ", ".join(f"in {what} for {count}" for what, count in better.items())
+    return Markdown(
+        f"Averaging the networks of {len(wide)} seeds is another way to more capacity, and costs no training here. It "
+        f"changes the accuracy of the widest plain network by {points(float(gained), sign=True)}; the step from the "
+        f"narrowest to the widest one is worth {points(float(by_width), sign=True)}. Among the {len(frame)} recipes of "
+        f"@tbl-capacity-ensembles the average is better than its members {counted}."
+    )
+
+
+# --- Figure -----------------------------------------------------------------------------------------------------
 
 
 @plots.themed
-def lines(table: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
-    """Accuracy over the width, red on test and blue on training images, with a marker for each lambda.
-
-    Lines are means over the seeds, and bands run from the worst seed to the best.
+def cost_figure(frame: pd.DataFrame) -> Figure:
+    """What each penalty costs, over the width of the network, on test and training images; bars are the intervals.
 
     Parameters
     ----------
-    table : as `table` returns it.
+    frame : as `costs` returns it.
     """
-    ax = ax or theme.new_axes(height=5.6)
-    long = table.melt(["lambda", "width"], ["train", "test"], "images", "accuracy")
-    long["λ"] = long["lambda"].map("{:g}".format)
-    style = {"palette": {"train": theme.TRAIN["color"], "test": theme.TEST["color"]}, "markers": True}
-    sns.lineplot(long, x="width", y="accuracy", hue="images", style="λ", errorbar=("pi", 100), ax=ax, **style)
-    widths = sorted(table["width"].unique())
-    ax.set_xscale("log")
-    ax.set_xticks(widths, [f"{width:g}" for width in widths])
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    ax.set_xlabel("width of the network")
-    sns.move_legend(ax, "center left", bbox_to_anchor=(1.01, 0.5))
-    return plots.figure_of(ax)
+    figure = theme.new_figure(height=6.4)
+    axes = figure.subplots(1, 2, sharey=True)
+    widths = sorted(frame["width"].unique())
+    lambdas = sorted(frame["lambda"].unique())
+    for ax, images in zip(axes, ("test", "training"), strict=True):
+        for place, (l2, colour) in enumerate(zip(lambdas, plots.colours(len(lambdas)), strict=True)):
+            rows = frame[(frame["lambda"] == l2) & (frame["images"] == images)].sort_values("width")
+            x = rows["width"] * 1.04 ** (place - (len(lambdas) - 1) / 2)  # beside each other, where bars would overlap
+            ends = np.abs(100 * (rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy()))
+            style = {"color": colour, "marker": "os^D"[place % 4], "label": f"λ = {l2:g}"}
+            ax.errorbar(x, 100 * rows["value"], ends, **style)
+        ax.axhline(0, color="black", linewidth=0.7)
+        ax.set_xscale("log")
+        ax.set_xticks(widths, [f"{width:g}" for width in widths])
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set(xlabel="width of the network", ylabel="cost of the penalty (points)")
+        ax.set_title(f"{images} images", loc="left", fontweight="bold")
+    axes[0].legend(loc="best")
+    return figure

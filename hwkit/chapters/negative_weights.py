@@ -387,13 +387,13 @@ def margin_summary(frame: pd.DataFrame) -> Markdown:
     least, most = by_class.idxmin(), by_class.idxmax()
     half = "more than half" if by_class.mean() > 0.5 else "less than half"
     return Markdown(
-        f"Negative terms carry {percent(float(by_class.mean()), 0)} of the margins on average over the classes, {half}, "
+        f"Negative terms carry {percent(float(by_class.mean()), 0)} of the margins in the mean of the classes, {half}; "
         f"least for {least} ({percent(by_class[least], 0)}) and most for {most} ({percent(by_class[most], 0)})."
     )
 
 
 def sign_is_a_convention(run: Run) -> Markdown:
-    """What the last layer predicts once the same vector is added to all classes, so that no weight is negative."""
+    """What the last layer predicts once the same vector is added to all classes and no weight is negative."""
     layer = last_layer(run)
     weights = layer_weights(run, layer).double()
     bias = run.final_weights[f"{layer}.bias"].double()

@@ -1,4 +1,4 @@
-"""The L2 penalty that did not train: the seed report's mistake, its repair, and short trainings with both.
+"""The L2 penalty that did not train: the reference report's mistake, its repair, and short trainings with both.
 
 The mistake was made in a TensorFlow graph, where a tensor is a node that is computed anew whenever it is needed. It is
 reproduced here in PyTorch, with functions in the place of nodes, and in `hwkit.chapters.tensorflow_graph` with real
@@ -56,10 +56,10 @@ TRAINING_IMAGES = sources.DATASETS["mnist"].train_size
 
 _PART = {"train_size": 2000, "test_size": 1000, "validation_size": 200}
 _ALL = {"train_size": 55000, "validation_size": 5000}  # the split of TensorFlow 1's MNIST reader
-_FAST = {"learning_rate": 1e-3}  # of Adam; ten times the seed report's, for schedules much shorter than its own
+_FAST = {"learning_rate": 1e-3}  # of Adam; ten times the reference's, for schedules much shorter than its own
 _SEED = {"learning_rate": 1e-4, "batch_size": 500, "record_every": 20}
 # How long each framework trains. What a penalty does shows within `penalty_iterations`. The TensorFlow run without one
-# is a result of its own, and goes on to `iterations`: 1650 batches of 100 are three epochs, the seed report's 8000 of
+# is a result of its own, and goes on to `iterations`: 1650 batches of 100 are three epochs, the reference's 8000 of
 # 500 are 73. The step sizes are constant, so that all versions are trained alike as far as they go.
 SCHEDULES: dict[str, dict[str, dict[str, Any]]] = {
     "pytorch": {
@@ -83,7 +83,7 @@ Node = Callable[[], Tensor]  # of a graph: computes its value anew whenever it i
 
 
 def faulty_weight(initial: Node, l2: float) -> tuple[nn.Parameter, Node]:
-    """A weight and its penalty as in the seed report's graph: the penalty is one on the node of the initial value."""
+    """A weight and its penalty as in the reference report: the penalty is one on the node of the initial value."""
 
     def penalty() -> Tensor:
         return l2 / 2 * initial().square().sum()  # of a new draw, not of the weight
@@ -108,6 +108,27 @@ def gradient_norm(penalty: Tensor, weight: Tensor) -> float | None:
         return None
     (gradient,) = torch.autograd.grad(penalty, [weight], allow_unused=True)
     return None if gradient is None else gradient.norm().item()
+
+
+# The reference report's two attempts, and what would have worked; a key of each for tables.
+ATTEMPTS = ("on the initial value", "over the collection `Ws`", "over the variables")
+
+
+def attempts(l2: float) -> dict[str, tuple[float, float | None]]:
+    """Value and gradient's norm of penalties on one weight: the reference report's attempts, and one that works.
+
+    Its collection of weights, `Ws`, is a list that holds what was put into it, which is the initial value's node.
+    """
+    initial = truncated_normal(torch.empty(32, 1, 5, 5), torch.Generator().manual_seed(0))
+    weight, on_initial = faulty_weight(initial, l2)
+    collection: list[Node] = [initial]
+    penalties = (
+        on_initial(),
+        l2 / 2 * torch.stack([node().square().sum() for node in collection]).sum(),
+        l2 / 2 * torch.stack([variable.square().sum() for variable in [weight]]).sum(),
+    )
+    measured = [(penalty.item(), gradient_norm(penalty, weight)) for penalty in penalties]
+    return dict(zip(ATTEMPTS, measured, strict=True))
 
 
 # --- What to train ----------------------------------------------------------------------------------------------

@@ -11,17 +11,49 @@ from IPython.display import Markdown
 from hwkit.chapters import penalty_bug as penalty
 from hwkit.chapters import tensorflow_graph
 from hwkit.chapters.penalty_bug import PenaltyRun
+from hwkit.datasets import known_facts
 from hwkit.findings.reference import result_row
 from hwkit.findings.verdicts import Claim, Conclusion, conclude, finding, of_numbers
-from hwkit.formats import duration, percent
+from hwkit.formats import percent, points
+from hwkit.statistics import published_difference
 
 
 def tensorflow_note(choice: str) -> Markdown:
     """One line on whether this chapter has a part in TensorFlow, for the notebook's parameter `tensorflow`."""
     if tensorflow_graph.wanted(choice):
-        return Markdown("TensorFlow is installed here, so the same is done in a TensorFlow graph, as the seed did it.")
-    reason = "was not asked for" if choice == "off" else "is not installed here (`pip install 'hwkit[tensorflow]'`)"
-    return Markdown(f"TensorFlow {reason}: what follows was computed in PyTorch only.")
+        return Markdown("The same is done in a TensorFlow graph, as the reference report did it.")
+    return Markdown(
+        "What follows was computed in PyTorch alone; the same in TensorFlow's own graph is part of the chapter where "
+        "TensorFlow is at hand (`pip install 'hwkit[tensorflow]'`)."
+    )
+
+
+def attempts_table(l2: float, choice: str) -> pd.DataFrame:
+    """The reference report's attempts at a penalty and one that works, a row each: value and gradient's norm.
+
+    Parameters
+    ----------
+    choice : the notebook's parameter `tensorflow`.
+    """
+    found = {"PyTorch": penalty.attempts(l2)}
+    if tensorflow_graph.wanted(choice):
+        found["TensorFlow"] = tensorflow_graph.attempts(l2)
+    columns = {
+        (framework, title): [text(of_one[name]) for name in penalty.ATTEMPTS]
+        for framework, of_one in found.items()
+        for title, text in (("value", _value), ("gradient", _gradient))
+    }
+    table = pd.DataFrame(columns, index=pd.Index(penalty.ATTEMPTS, name="penalty"))
+    table.columns = pd.MultiIndex.from_tuples(list(columns))
+    return table
+
+
+def _value(found: tuple[float, float | None]) -> str:
+    return f"{found[0]:.5f}"
+
+
+def _gradient(found: tuple[float, float | None]) -> str:
+    return "none" if found[1] is None else f"{found[1]:.5f}"
 
 
 def penalty_setup(groups: Sequence[Sequence[PenaltyRun]]) -> Markdown:
@@ -62,22 +94,24 @@ def penalty_table(groups: Sequence[Sequence[PenaltyRun]]) -> pd.DataFrame:
 
 
 def penalty_result_table(groups: Sequence[Sequence[PenaltyRun]]) -> pd.DataFrame:
-    """What each training ended with, a row per run: norm of all weights, penalty, cross-entropy, test accuracy."""
+    """What the trainings of a framework reached after the same number of steps, a row per run."""
     rows = []
-    for run in (run for runs in groups for run in runs):
-        last, row = run.record.iloc[-1], result_row(run)
-        rows.append(
-            {
-                "framework": run.framework,
-                "penalty": run.version,
-                "iterations": f"{run.metrics['iterations']}",
-                "‖w‖": f"{penalty.overall_norm(run.norms.iloc[-1]):.2f}",
-                "its value": f"{last['penalty']:.3f}",
-                "cross-entropy": f"{last['cross_entropy']:.3f}",
-                "test accuracy": f"{run.test_accuracy:.4f}",
-                "95 % interval": f"{row['test_accuracy_low']:.4f}–{row['test_accuracy_high']:.4f}",
-            }
-        )
+    for runs in groups:
+        steps = min(int(run.record["iteration"].max()) for run in runs)
+        for run in runs:
+            record = run.record.set_index("iteration")
+            moment = max(iteration for iteration in record.index if iteration <= steps)
+            row = record.loc[moment]
+            rows.append(
+                {
+                    "framework": run.framework,
+                    "penalty": run.version,
+                    "steps": f"{moment}",
+                    "‖w‖": f"{penalty.overall_norm(run.norms.loc[moment]):.2f}",
+                    "its value": f"{row['penalty']:.3f}",
+                    "cross-entropy": f"{row['cross_entropy']:.3f}",
+                }
+            )
     return pd.DataFrame(rows).set_index("framework")
 
 
@@ -131,14 +165,14 @@ def penalty_conclusion(claim: Claim, of_seeds: Sequence[Sequence[PenaltyRun]]) -
 
 
 def _consequence(outcomes: Sequence[str]) -> str:
-    """What the outcomes mean for the seed report's conclusion."""
-    seed = "The seed report concluded that its penalty was ignored, and changed the library."
+    """What the outcomes mean for the reference report's conclusion."""
+    reference = "The reference report concluded that its penalty was ignored, and changed the library."
     if "contradicted" in outcomes:
-        return f"{seed} The missing gradient does not explain that: here the faulty penalty is not ignored."
+        return f"{reference} The missing gradient does not explain that: here the faulty penalty is not ignored."
     if "not shown" in outcomes:
-        return f"{seed} These trainings cannot tell whether the missing gradient explains that."
+        return f"{reference} These trainings cannot tell whether the missing gradient explains that."
     return (
-        f"{seed} The penalty was ignored, but the library was not at fault: one line was, and it is as wrong in "
+        f"{reference} The penalty was ignored, but the library was not at fault: one line was, and it is as wrong in "
         "PyTorch. What misled was the loss, which showed a penalty of the right size all along. A look at the "
         "gradient, or at the norm of the weights, would have told."
     )
@@ -158,34 +192,35 @@ def _judgement_sentences(framework: str, found: penalty.Judgement) -> str:
         else f"another by up to {percent(found.faulty_change)}"
     )
     gradient = (
-        "it has no gradient with respect to the weights, for no path leads from it to them"
+        "has no gradient with respect to any weight"
         if found.gradient is None
-        else f"its gradient with respect to the weights has the norm {found.gradient:.4g}"
+        else f"has a gradient whose norm is {found.gradient:.4g}"
     )
     norms = found.norms
     return (
-        f"**{framework}: {headline}.** Before training the faulty penalty is {found.value:.2f}, beside a cross-entropy "
-        f"of {found.cross_entropy:.2f}, and {gradient}. The gradient of the repaired penalty has the norm "
-        f"{found.repaired_gradient:.4f}; λ‖w‖ is {found.expected_gradient:.4f}. In "
-        f"{found.iteration} iterations the norm of all weights goes from {norms['start']:.2f} to {norms['none']:.2f} "
-        f"without a penalty, to {norms['faulty']:.2f} with the faulty and to {norms['repaired']:.2f} with the repaired "
-        f"one. With the faulty penalty and without, the norm of each tensor is {alike} at every record."
+        f"**{framework}: {headline}.** Beside a cross-entropy of {found.cross_entropy:.2f} the faulty penalty adds "
+        f"{found.value:.2f} to the loss and {gradient}; the repaired one has {found.repaired_gradient:.4f}, where λ‖w‖ "
+        f"is {found.expected_gradient:.4f}. With the faulty penalty and without, the norm of each tensor is {alike} at "
+        f"every record. In {found.iteration} steps the norm of all weights goes from {norms['start']:.2f} to "
+        f"{norms['none']:.2f} without a penalty, and to {norms['repaired']:.2f} with the repaired one."
     )
 
 
 def tensorflow_summary(run: PenaltyRun) -> Markdown:
-    """What came of the TensorFlow network without a penalty, beside the seed report's accuracy where that compares."""
+    """What came of the TensorFlow network without a penalty, beside the reference's accuracy where that compares."""
     row, metrics = result_row(run), run.metrics
-    seed = row["seed_accuracy"]
+    count, reference = metrics["test_images"], row["seed_accuracy"]
     against = ""
-    if seed is not None:
-        low, high = row["test_accuracy_low"], row["test_accuracy_high"]
-        side = "inside" if low <= seed <= high else "above" if seed > high else "below"
-        against = f" The seed report has {percent(seed, 2)} ({row['seed_note']}), which is {side} this interval."
+    if reference is not None:
+        theirs = known_facts(run.experiment.dataset).test_size
+        found = published_difference([run.test_accuracy], count, reference, theirs)
+        low, high = (points(end, sign=True) for end in (found.low, found.high))
+        against = (
+            f" The reference report has {percent(reference, 2)} ({row['seed_note']}), a difference of "
+            f"{points(found.value, sign=True)} ({low.removesuffix(' points')} to {high})."
+        )
     return Markdown(
-        f"Without a penalty the TensorFlow network was trained for {metrics['iterations']} iterations in "
-        f"{duration(metrics['seconds'])} (TensorFlow {run.environment['tensorflow']}). Of the {metrics['test_images']} "
-        f"test images it classifies **{percent(run.test_accuracy, 2)}** correctly (95 % interval "
-        f"{percent(row['test_accuracy_low'], 2)} to {percent(row['test_accuracy_high'], 2)}), of the validation images "
-        f"{percent(metrics['validation_accuracy'], 2)}.{against}"
+        f"Without a penalty the TensorFlow network was trained further, for {metrics['iterations']} steps in all. It "
+        f"classifies **{percent(run.test_accuracy, 2)}** of the {count} test images correctly, and "
+        f"{percent(metrics['validation_accuracy'], 2)} of {run.training.validation_size} validation images.{against}"
     )

@@ -1,4 +1,4 @@
-"""The seed report's MNIST network as it was written: a TensorFlow graph and a session that runs it.
+"""The reference report's MNIST network as it was written: a TensorFlow graph and a session that runs it.
 
 TensorFlow 2 still has TensorFlow 1's interface under `tf.compat.v1`. Everything here happens in a graph and a session
 of its own, so that nothing changes for other users of TensorFlow in the process. It is imported only when a network is
@@ -97,7 +97,7 @@ def plain_weight(tf: ModuleType, shape: Shape, l2: float, seed: int) -> Weight:
 
 
 def faulty_weight(tf: ModuleType, shape: Shape, l2: float, seed: int) -> Weight:
-    """A weight and its penalty as in the seed report."""
+    """A weight and its penalty as in the reference report."""
     initial = tf.truncated_normal(shape, stddev=0.1, seed=seed)
     penalty = l2 * tf.nn.l2_loss(initial)  # of the node that draws initial values
     return tf.Variable(initial), penalty
@@ -108,6 +108,35 @@ def repaired_weight(tf: ModuleType, shape: Shape, l2: float, seed: int) -> Weigh
     initial = tf.truncated_normal(shape, stddev=0.1, seed=seed)
     weight = tf.Variable(initial)
     return weight, l2 * tf.nn.l2_loss(weight)
+
+
+def collected_penalty(tf: ModuleType, l2: float) -> Any:
+    """A penalty over what was put into the collection `Ws`: in the reference report, the initial values."""
+    return l2 * tf.add_n([tf.nn.l2_loss(value) for value in tf.get_collection("Ws")])
+
+
+def attempts(l2: float) -> dict[str, tuple[float, float | None]]:
+    """As `hwkit.chapters.penalty_bug.attempts`, in a graph of its own.
+
+    Raises
+    ------
+    ImportError
+        If TensorFlow is not installed; see `available`.
+    """
+    tf = _import_tensorflow().compat.v1
+    with tf.Graph().as_default() as graph:
+        initial = tf.truncated_normal(KERNELS["conv1"], stddev=0.1, seed=1)
+        tf.add_to_collection("Ws", initial)
+        weight = tf.Variable(initial)
+        over_variables = l2 * tf.add_n([tf.nn.l2_loss(variable) for variable in tf.trainable_variables()])
+        nodes = (l2 * tf.nn.l2_loss(initial), collected_penalty(tf, l2), over_variables)
+        gradients = [_norm_or_none(tf, tf.gradients(node, weight)[0]) for node in nodes]
+        start = tf.global_variables_initializer()
+    with tf.Session(graph=graph, config=_configuration(tf, torch.device("cpu"))) as session:
+        session.run(start)
+        values = [float(session.run(node)) for node in nodes]
+        norms = [None if gradient is None else float(session.run(gradient)) for gradient in gradients]
+    return dict(zip(penalty.ATTEMPTS, zip(values, norms, strict=True), strict=True))
 
 
 # --- The graph --------------------------------------------------------------------------------------------------
