@@ -49,10 +49,10 @@ def reading(groups: Sequence[Runs]) -> Markdown:
     ----------
     groups : runs of networks that differ in their penalty alone.
     """
-    groups = sorted(map(as_list, groups), key=lambda runs: -runs[0].experiment.l2)
-    train, test = (np.array([measure(runs) for runs in groups]) for measure in (_train_accuracy, _test_accuracy))
+    ordered = _strongest_first(groups)
+    train, test = (np.array([measure(runs) for runs in ordered]) for measure in (_train_accuracy, _test_accuracy))
     gaps = train - test
-    lambdas = [f"{runs[0].experiment.l2:g}" for runs in groups]
+    lambdas = [f"{runs[0].experiment.l2:g}" for runs in ordered]
     listed = _listed([f"{points(gap)} at λ = {l2}" for gap, l2 in zip(gaps, lambdas, strict=True)])
     wider = bool((np.diff(gaps) > 0).all())
     higher = bool((np.diff(train) > 0).all())
@@ -83,8 +83,8 @@ def bias_and_variance(groups: Sequence[Runs]) -> Markdown:
     ----------
     groups : runs of networks that differ in their penalty alone.
     """
-    groups = sorted(map(as_list, groups), key=lambda runs: -runs[0].experiment.l2)
-    strong, weak = groups[0], groups[-1]
+    ordered = _strongest_first(groups)
+    strong, weak = ordered[0], ordered[-1]
     train, weak_train = _train_accuracy(strong), _train_accuracy(weak)
     of_strong, of_weak = ((1 - t) / max(1e-9, 1 - _test_accuracy(r)) for t, r in ((train, strong), (weak_train, weak)))
     l2 = f"{strong[0].experiment.l2:g}"
@@ -96,6 +96,10 @@ def bias_and_variance(groups: Sequence[Runs]) -> Markdown:
         f"against {_whole(of_weak)} without so strong a penalty. The rest is variance, which is all that a penalty can "
         "lower."
     )
+
+
+def _strongest_first(groups: Sequence[Runs]) -> list[list[Run]]:
+    return sorted(map(as_list, groups), key=lambda runs: -runs[0].experiment.l2)
 
 
 def _whole(fraction: float) -> str:
@@ -145,7 +149,9 @@ def validation_curve(run: Run) -> Figure:
     epochs, found, ends = _evaluations(run)
     bars = np.abs(np.array(ends).T - np.array(found))
     ax.errorbar(epochs, found, bars, color="black", marker="D", label="all held-out images", linewidth=1.2)
-    ax.set(xlabel="epoch", ylabel="accuracy", xlim=(0, None), ylim=(plots.lowest_accuracy([run]), 1.005))
+    ax.set(
+        xlabel="epoch", ylabel="accuracy", xlim=(0, record["epoch"].max()), ylim=(plots.lowest_accuracy([run]), 1.005)
+    )
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.legend(loc="lower right")
     return plots.figure_of(ax)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
@@ -150,10 +151,11 @@ def _interval(difference: np.ndarray) -> Interval | OnePair:
 def cost_summary(frame: pd.DataFrame) -> Markdown:
     """What `costs` shows of each penalty, in words."""
     sentences = []
-    for l2, rows in frame[frame["images"] == "test"].groupby("lambda"):
+    table: Any = frame
+    for l2, rows in table[table["images"] == "test"].groupby("lambda"):
         rows = rows.sort_values("width")
         narrow, wide = (rows.iloc[place] for place in (0, -1))
-        train = frame[(frame["images"] == "training") & (frame["lambda"] == l2)].sort_values("width")["value"]
+        train = table[(table["images"] == "training") & (table["lambda"] == l2)].sort_values("width")["value"]
         falls = bool((np.diff(rows["value"]) < 0).all())
         course = "falls" if falls else "rises" if bool((np.diff(rows["value"]) > 0).all()) else "goes"
         apart = narrow["low"] > wide["high"] or wide["low"] > narrow["high"]
@@ -168,8 +170,9 @@ def cost_summary(frame: pd.DataFrame) -> Markdown:
 
 def question_after_the_result(frame: pd.DataFrame) -> Markdown:
     """Whether the penalties cost the report's own network test accuracy at all, so that there is a cost to explain."""
-    width = 1.0 if (frame["width"] == 1).any() else frame["width"].max()
-    rows = frame[(frame["images"] == "test") & (frame["width"] == width)].sort_values("lambda")
+    table: Any = frame
+    width = 1.0 if (table["width"] == 1).any() else table["width"].max()
+    rows = table[(table["images"] == "test") & (table["width"] == width)].sort_values("lambda")
     parts = []
     for row in rows.to_dict("records"):
         ends = f"({points(row['low']).removesuffix(' points')} to {points(row['high'])})"
@@ -188,8 +191,7 @@ def question_after_the_result(frame: pd.DataFrame) -> Markdown:
 
 def average(runs: Sequence[Run]) -> Run:
     """The networks of several seeds as one, which gives the mean of their probabilities and has no weights."""
-    mean = sum(analysis.probabilities(run).double() for run in runs) / len(runs)
-    assert not isinstance(mean, float)
+    mean = torch.stack([analysis.probabilities(run).double() for run in runs]).mean(dim=0)
     right = (mean.argmax(dim=1) == runs[0].labels).double().mean().item()
     whole = dataclasses.replace(runs[0], metrics={**runs[0].metrics, "test_accuracy": right})
     vars(whole)["_predictions"] = {"logits": mean.clamp_min(1e-300).log(), "labels": runs[0].labels}
@@ -241,10 +243,11 @@ def ensemble_summary(frame: pd.DataFrame, wide: Sequence[Run], narrow: Sequence[
     row = frame.iloc[0]
     gained = row["accuracy all"] - row["accuracy one"]
     by_width = np.mean([run.test_accuracy for run in wide]) - np.mean([run.test_accuracy for run in narrow])
+    found: Any = frame
     better = {
-        "accuracy": int((frame["accuracy all"] > frame["accuracy one"]).sum()),
-        "likelihood": int((frame["nll all"] < frame["nll one"]).sum()),
-        "calibration": int((frame["ece all"] < frame["ece one"]).sum()),
+        "accuracy": int((found["accuracy all"] > found["accuracy one"]).sum()),
+        "likelihood": int((found["nll all"] < found["nll one"]).sum()),
+        "calibration": int((found["ece all"] < found["ece one"]).sum()),
     }
     counted = ", ".join(f"in {what} for {count}" for what, count in better.items())
     return Markdown(
@@ -272,7 +275,8 @@ def cost_figure(frame: pd.DataFrame) -> Figure:
     lambdas = sorted(frame["lambda"].unique())
     for ax, images in zip(axes, ("test", "training"), strict=True):
         for place, (l2, colour) in enumerate(zip(lambdas, plots.colours(len(lambdas)), strict=True)):
-            rows = frame[(frame["lambda"] == l2) & (frame["images"] == images)].sort_values("width")
+            rows: Any = frame[(frame["lambda"] == l2) & (frame["images"] == images)]
+            rows = rows.sort_values("width")
             x = rows["width"] * 1.04 ** (place - (len(lambdas) - 1) / 2)  # beside each other, where bars would overlap
             ends = np.abs(100 * (rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy()))
             style = {"color": colour, "marker": "os^D"[place % 4], "label": f"λ = {l2:g}"}

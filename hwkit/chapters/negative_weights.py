@@ -360,8 +360,8 @@ def margins(runs: Sequence[Run]) -> pd.DataFrame:
 
     Returns
     -------
-    A row per run and class: `seed`, `class`, and `negative`, the part of the summed margins of the class's correctly
-    classified test images that negative weights contribute.
+    A row per run and class: `seed`, `class`, and what negative and positive weights contribute to the summed margins of
+    the class's correctly classified test images, `negative` and `positive`.
     """
     rows = []
     for run in runs:
@@ -376,18 +376,19 @@ def margins(runs: Sequence[Run]) -> pd.DataFrame:
         for label, name in enumerate(analysis.class_names(run)):
             chosen = analysis.correct(run) & (run.labels == label)
             negative, positive = (side[chosen].sum().item() for side in sides)
-            part = negative / (negative + positive) if chosen.any() else float("nan")
-            rows.append({"seed": run.experiment.seed, "class": name, "negative": part})
+            rows.append({"seed": run.experiment.seed, "class": name, "negative": negative, "positive": positive})
     return pd.DataFrame(rows)
 
 
 def margin_summary(frame: pd.DataFrame) -> Markdown:
-    """The range of `margins` over the classes, means over seeds."""
-    by_class: Any = frame.groupby("class", sort=False)["negative"].mean().dropna()
+    """The part of all margins, and its range over the classes, with the seeds taken together."""
+    sums: Any = frame.groupby("class", sort=False)[["negative", "positive"]].sum()
+    by_class = sums["negative"] / sums.sum(axis=1)
     least, most = by_class.idxmin(), by_class.idxmax()
-    half = "more than half" if by_class.mean() > 0.5 else "less than half"
+    part = float(sums["negative"].sum() / sums.to_numpy().sum())
+    half = "more than half" if part > 0.5 else "less than half"
     return Markdown(
-        f"Negative terms carry {percent(float(by_class.mean()), 0)} of the margins in the mean of the classes, {half}; "
+        f"Negative terms carry {percent(part, 0)} of all margins, {half}: "
         f"least for {least} ({percent(by_class[least], 0)}) and most for {most} ({percent(by_class[most], 0)})."
     )
 
@@ -440,7 +441,7 @@ def curves(ablations: Sequence[Ablation]) -> Figure:
     axes = figure.subplots(1, 2, sharey=True)
     for ax, compensated in zip(axes, (False, True), strict=True):
         style = {"hue": "choice", "style": "choice", "dashes": False, "errorbar": ("pi", 100), "ax": ax, **STYLES}
-        shown = table[table["compensated"] == compensated]
+        shown: Any = table[table["compensated"] == compensated]
         sns.lineplot(shown, x="part", y="accuracy", err_kws={"alpha": 0.25, "linewidth": 0}, **style)
         ax.axhline(chance, color="black", linewidth=0.9, linestyle=":")
         ax.text(1, chance, "chance", ha="right", va="bottom")
@@ -466,14 +467,15 @@ def margin_figure(frame: pd.DataFrame) -> Figure:
     """
     ax = theme.new_axes(height=4.6)
     names = list(dict.fromkeys(frame["class"]))
-    means = frame.groupby("class", sort=False)["negative"].mean()
-    ax.plot(frame["class"].map(names.index), frame["negative"], ".", color=theme.NEUTRAL, label="one seed")
+    parts = frame["negative"] / (frame["negative"] + frame["positive"])
+    means: Any = parts.groupby(frame["class"], sort=False).mean()
+    ax.plot(frame["class"].map(names.index), parts, ".", color=theme.NEUTRAL, label="one seed")
     ax.plot(
         range(len(names)), means[names], "_", color=theme.RUN_COLOURS[4], markersize=16, markeredgewidth=2, label="mean"
     )
     ax.axhline(0.5, color="black", linewidth=0.9, linestyle=":")
     ax.set_xticks(range(len(names)), names)
-    ax.set(ylabel="part of the margin", ylim=(0, 1))
+    ax.set(ylabel="part of the margin", ylim=(min(0, parts.min() - 0.05), max(1, parts.max() + 0.05)))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.grid(visible=False, axis="x")
     ax.legend(loc="lower right", ncols=2)

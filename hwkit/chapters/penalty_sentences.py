@@ -97,7 +97,7 @@ def penalty_result_table(groups: Sequence[Sequence[PenaltyRun]]) -> pd.DataFrame
     """What the trainings of a framework reached after the same number of steps, a row per run."""
     rows = []
     for runs in groups:
-        steps = min(int(run.record["iteration"].max()) for run in runs)
+        steps = min(run.metrics["iterations"] for run in runs)
         for run in runs:
             record = run.record.set_index("iteration")
             moment = max(iteration for iteration in record.index if iteration <= steps)

@@ -200,7 +200,7 @@ def reading_of_lengths(frame: pd.DataFrame) -> Markdown:
     ----------
     frame : as `differences` returns it.
     """
-    ends = frame[frame["end"]]
+    ends: Any = frame[frame["end"]]
     sentences = []
     for optimizer in OPTIMIZERS:
         clauses: dict[str, list[str]] = {}
@@ -214,16 +214,15 @@ def reading_of_lengths(frame: pd.DataFrame) -> Markdown:
 
 def _course(ends: pd.DataFrame) -> str:
     """What becomes of a difference from the shortest training to the longest: a clause with a place for its name."""
-    ends = ends.sort_values("length")
-    signs = np.where(ends["low"] > 0, 1, np.where(ends["high"] < 0, -1, 0))
-    signed = np.flatnonzero(signs)
-    if not len(signed):
+    rows = ends.sort_values("length").to_dict("records")
+    signs = [1 if row["low"] > 0 else -1 if row["high"] < 0 else 0 for row in rows]
+    signed = [number for number, sign in enumerate(signs) if sign]
+    if not signed:
         return "the difference that {0} make{s} cannot be told from zero at any length"
     first, last = signed[0], signed[-1]
     verbs = {1: "raise{s} accuracy", -1: "lower{s} accuracy"}
-    rows = ends.to_dict("records")
     if signs[first] != signs[last]:
-        turned = np.flatnonzero(signs == signs[last])[0]
+        turned = signs.index(signs[last])
         return f"{{0}} {verbs[signs[first]]} {_after(rows[first])} and {verbs[signs[last]]} {_after(rows[turned])}"
     if len(signed) == len(signs):
         return f"{{0}} {verbs[signs[first]]} at every length"
@@ -336,14 +335,14 @@ def figure(frame: pd.DataFrame) -> Figure:
     styles = dict(zip(found, [STYLES[number % len(STYLES)] for number in range(len(found))], strict=True))
     for row, one in zip(panels, DIFFERENCES, strict=True):
         for ax, optimizer in zip(row, OPTIMIZERS, strict=True):
-            chosen = frame[(frame["difference"] == one.name) & (frame["optimizer"] == optimizer)]
+            chosen: Any = frame[(frame["difference"] == one.name) & (frame["optimizer"] == optimizer)]
             for length, style in styles.items():
                 _draw_course(ax, chosen[chosen["length"] == length], COLOURS[optimizer], style)
             ax.axhline(0, color="black", linewidth=0.7)
         row[0].set_ylabel(f"{one.name}\n(points)")
     for ax, optimizer in zip(panels[0], OPTIMIZERS, strict=True):
         ax.set_title(verdicts.OPTIMIZERS[optimizer], loc="left", fontweight="bold")
-    _epoch_axis(panels[0][0], found, frame["epochs"].min())
+    _epoch_axis(panels[0][0], found, min(frame["epochs"]))
     drawn.supxlabel("epochs trained so far", fontsize=8)
     handles = [
         Line2D([], [], color="#444444", label=f"{length:.3g} epoch{'' if length == 1 else 's'} in all", **style)
@@ -359,7 +358,7 @@ def _draw_course(ax: Axes, rows: pd.DataFrame, colour: str, style: Mapping[str, 
     x = rows["epochs"]
     ax.fill_between(x, 100 * rows["low"], 100 * rows["high"], color=colour, alpha=0.18, linewidth=0)
     ax.plot(x, 100 * rows["value"], color=colour, markerfacecolor="white", markersize=3.5, **style)
-    end = rows[rows["end"]]
+    end: Any = rows[rows["end"]]
     errors = np.abs(100 * (end[["low", "high"]].to_numpy().T - end["value"].to_numpy()))
     ax.errorbar(
         end["epochs"], 100 * end["value"], errors, color=colour, marker=style["marker"], linestyle="", markersize=5
@@ -377,7 +376,7 @@ def _epoch_axis(ax: Axes, ends: Sequence[float], first: float) -> None:
 
 def alternative_text(frame: pd.DataFrame) -> str:
     """The figure for readers who do not see it: each difference at the end of each training."""
-    ends = frame[frame["end"]]
+    ends: Any = frame[frame["end"]]
     parts = []
     for one in DIFFERENCES:
         of_one = ends[ends["difference"] == one.name]
