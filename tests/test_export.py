@@ -103,7 +103,9 @@ def test_a_notebook_of_an_old_format_is_converted(tmp_path, capsys):
     [
         (lambda nb: nb["cells"][1].update(outputs=[5]), "cell 2"),
         (lambda nb: nb["cells"][1].update(source=5), "it cannot be read"),
-        (lambda nb: nb.pop("cells"), "it cannot be read"),
+        (lambda nb: nb.pop("cells"), "it is no notebook, as it has no cells"),
+        (lambda nb: nb.update(cells=None), "it is no notebook, as it has no cells"),
+        (lambda nb: (nb.pop("metadata"), nb["cells"][1].update(outputs=[5])), "cell 2"),
         (lambda nb: nb["cells"][1].update(cell_type="markdown", attachments={"a": 5}), "cell 2"),
     ],
 )
@@ -116,6 +118,11 @@ def test_a_notebook_that_breaks_the_format_is_named_with_its_cell(tmp_path, caps
 
 
 RECOVERABLE = [
+    lambda nb: nb["cells"][1]["outputs"][1]["data"].update({"image/png": None}),
+    lambda nb: nb["cells"][1]["outputs"][1]["data"].update({"image/png": {"a": 1}}),
+    lambda nb: nb["cells"][0].update(attachments={"a.png": None}),
+    lambda nb: nb["cells"][1]["metadata"].update(tags="one, two"),
+    lambda nb: nb.update(nbformat="4"),
     lambda nb: nb["cells"][1]["outputs"][3].update(traceback="as one text told"),
     lambda nb: nb["cells"][1]["outputs"][3].pop("traceback"),
     lambda nb: nb["cells"][0].update(source="written with a lone \ud83d surrogate"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 
 import pytest
 
@@ -94,8 +95,10 @@ def test_front_matter_stands_in_a_raw_or_a_markdown_cell_with_any_line_ends(fold
     assert nb.cells[0].source == ""
 
 
-def test_text_behind_front_matter_in_a_markdown_cell_is_text(folder):
-    nb = new_notebook(cells=[new_markdown_cell("---\ntitle: A study\n---\n\n# One\n\nText")])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("kind", [new_raw_cell, new_markdown_cell])
+def test_text_behind_front_matter_is_text(folder, kind, mark):
+    nb = new_notebook(cells=[kind(f"{mark}---\ntitle: A study\n---\n\n# One\n\nText")])
     assert take_front_matter(nb, folder).settings["title"] == "A study"
     assert nb.cells[0].source == "# One\n\nText"
 
@@ -106,6 +109,15 @@ def test_text_between_two_rules_is_no_front_matter(folder, text):
     found = take_front_matter(nb, folder)
     assert (found.settings, found.warnings) == ({}, [])
     assert text in nb.cells[0].source
+
+
+@pytest.mark.parametrize("value", ["title: Study: part 2", "author: [Ada", "date: @today"])
+def test_front_matter_of_a_markdown_cell_that_is_no_yaml_is_shown_and_named(folder, value):
+    nb = new_notebook(cells=[new_markdown_cell(f"---\n{value}\n---")])
+    found = take_front_matter(nb, folder)
+    assert value in nb.cells[0].source
+    assert len(found.warnings) == 1
+    assert "is shown as text" in found.warnings[0]
 
 
 @pytest.mark.parametrize("theme", ["article", "report", "handout"])
@@ -195,6 +207,31 @@ def test_citations_are_written_out_and_what_is_cited_is_listed(folder):
     assert "(here)" not in text
     assert "LeCun, Yann, and Léon Bottou. 1998." in text
     assert "Never Cited" not in text
+
+
+BEHIND_KEYS = [
+    "<br>Behind",
+    "</b> Behind",
+    "<b>Behind</b>",
+    "&nbsp;Behind",
+    "&Behind",
+    "--Behind",
+    "'s Behind",
+    ". Behind",
+]
+PLACES = ["{}", "- {}", "> {}", "## {}", "| a |\n|---|\n| {} |", "**{}**", "term\n: {}", "x[^1]\n\n[^1]: {}"]
+
+
+@pytest.mark.parametrize("key", ["@dl:2016/a", "[see @dl:2016/a, p. 3]", "@{dl:2016/a}"])
+def test_a_citation_ends_before_what_follows_it(folder, key):
+    behind = [text for text in BEHIND_KEYS if key[0] == "[" or not text.startswith("&B")]
+    cells = [new_markdown_cell(place.replace("{}", key + text)) for place in PLACES for text in behind]
+    reader, warnings = export(folder, new_raw_cell("---\nbibliography: refs.bib\n---"), *cells)
+    assert warnings == []
+    text = text_of(reader)
+    assert text.count("Goodfellow") == len(cells) + 1  # the entry itself
+    assert text.count("Behind") == len(cells)
+    assert not re.search("@|<|‘", text)
 
 
 def test_a_citation_without_entry_is_shown_and_warned_of(folder):

@@ -232,6 +232,15 @@ def test_what_follows_markup_is_text_wherever_it_stands(place):
     assert wrong(PLACES[place], {markup + in_markdown(text): MARKUP[markup] + text for markup, text in texts}) == []
 
 
+def test_an_apostrophe_behind_markup_is_no_opening_quote():
+    texts = [f"{markup}'s" for markup in MARKUP if not re.search("<br>|<input", markup)]
+    texts += ["(a)'s", "[b]'s", "1990's", "don't"]
+    for markup in texts:
+        resources = {"metadata": {"name": "words", "path": "."}}
+        source = typst_source(to_markdown(notebook(new_markdown_cell(markup)), resources), resources).text
+        assert re.search(r"’[st]", source), markup
+
+
 CAPTIONS = [
     "1. The loss",
     "# of epochs",

@@ -18,7 +18,7 @@ from hwkit.export.words import words_of
 
 FORMATS = {".bib": "biblatex", ".bibtex": "bibtex", ".json": "csljson", ".ris": "ris", ".yaml": "yaml", ".yml": "yaml"}
 _LARGEST_FILE = 20_000_000
-_KEY = re.compile(r"@\{?([\w:.#$%&+?<>~/*-]*[\w*])\}?")
+_KEY = re.compile(r"@\{?([\w:.#$%&+?~/*-]*[\w*])\}?")
 
 
 @dataclass

@@ -38,7 +38,8 @@ _ATTRIBUTE = re.compile(
 _DIVISION = re.compile(r":{3,}[ \t]*(\{.*\}|[\w-]+)[ \t]*([^\n]*?):*[ \t]*$")
 _DIVISION_END = re.compile(r":{3,}[ \t]*$")
 _DIRECTIVE = re.compile(r"\{([A-Za-z][\w:-]*)\}[ \t]*(.*)$")
-_KEY = r"@(?:\{(?P<braced>[^{}\s]+)\}|(?P<key>[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*[\w/])?))"
+# As pandoc's keys, but for < and >: `@key<br>` is a key and a tag.
+_KEY = r"@(?:\{(?P<braced>[^{}\s]+)\}|(?P<key>[A-Za-z0-9_](?:(?!&#?\w+;)[:.#$%&+?~/-]?\w)*))"
 _IN_TEXT = re.compile(rf"{_KEY}(?:\s?\[(?P<after>[^\[\]@]*)\])?(?!@)")
 _ONE_OF_GROUP = re.compile(rf"(?P<before>[^@]*?)(?P<suppress>-?)(?<![\w@]){_KEY}(?P<after>[^@]*)$", re.DOTALL)
 _TEX = re.compile(r"\\(?P<command>[A-Za-z]*cite[A-Za-z]*|ref|eqref)\*?\{(?P<keys>[^{}\n]*)\}")

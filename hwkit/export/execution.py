@@ -33,11 +33,13 @@ def executed(nb: NotebookNode, folder: Path, *, until: float) -> tuple[NotebookN
     spec = nb.metadata.get("kernelspec") or {}
     kernel, warnings = str(spec.get("name") or "python3"), []
     language = str(spec.get("language") or (nb.metadata.get("language_info") or {}).get("name") or "python")
+    in_python = language.lower() in ("python", "ipython")
     try:
         get_kernel_spec(kernel)
     except NoSuchKernel:
-        if language.lower() not in ("python", "ipython"):
-            raise ReportError(f"its kernel {kernel!r} is not installed, and it is not in Python") from None
+        if not in_python:
+            problem = f"its kernel {kernel!r} for {language} is not installed; install it, or export without --execute"
+            raise ReportError(problem) from None
         warnings.append(f"the kernel {kernel!r} is not installed; the notebook ran with 'python3'")
         kernel = "python3"
     client = NotebookClient(
@@ -45,6 +47,8 @@ def executed(nb: NotebookNode, folder: Path, *, until: float) -> tuple[NotebookN
         kernel_name=kernel,
         allow_errors=True,
         timeout_func=lambda cell: max(1, int(until - time.monotonic())),
+        # Or a kernel warns of its loopback connection, and now and then tells of the interrupt that ends it.
+        extra_arguments=["--IPKernelApp.log_level=CRITICAL"] if in_python else [],
         resources={"metadata": {"path": str(folder)}},
     )
     try:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 _FENCED = re.compile(r"\A\s*---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n(.*))?\Z", re.DOTALL)
+_KEY = re.compile(r"^([\w-]+)[ \t]*:(?=\s|$)", re.MULTILINE)
 # Keys of Quarto's and pandoc's front matter, and the settings that they are.
 _KEYS = {
     "title": "title",
@@ -60,14 +61,15 @@ class FrontMatter:
 def take_front_matter(nb: NotebookNode, folder: Path) -> FrontMatter:
     """The notebook's front matter, taken out of its first cell. Paths in it must lead into `folder`.
 
-    In a Markdown cell, text may follow it, and it is front matter only if it has one of its keys: what stands between
-    two rules may be a text as well. A value that is not accepted is left out with a warning, so that the notebook is
+    Text may follow it if it has one of its keys, which it needs in a Markdown cell: what stands between two rules may
+    be a text as well. A value that is not accepted is left out with a warning, so that the notebook is
     set all the same.
     """
     found = FrontMatter()
     values: dict[str, Any] = {key: nb.metadata[key] for key in ("title", "date", "authors") if nb.metadata.get(key)}
     cell = nb.cells[0] if nb.cells else None
-    if cell is not None and (fenced := _FENCED.match(cell.source.replace("\r\n", "\n"))):
+    start = cell.source.removeprefix("\ufeff").replace("\r\n", "\n") if cell is not None else ""
+    if cell is not None and (fenced := _FENCED.match(start)):
         values |= _taken(cell, fenced, found)
     options = values.pop("format", None)
     options = options if isinstance(options, dict) else {}
@@ -91,29 +93,26 @@ def take_front_matter(nb: NotebookNode, folder: Path) -> FrontMatter:
 def _taken(cell: NotebookNode, fenced: re.Match[str], found: FrontMatter) -> dict[str, Any]:
     """The values of a cell that begins with something fenced, which is taken out of it if it is front matter."""
     rest = (fenced[2] or "").strip("\n")
-    if cell.cell_type == "raw" and not rest.strip():
-        cell.source = ""
-        return _parsed(fenced[1], found)
-    if cell.cell_type != "markdown":
+    if cell.cell_type == "code":
         return {}
-    try:
-        values = safeyaml.parse(fenced[1])
-    except yaml.YAMLError:
+    alone = cell.cell_type == "raw" and not rest.strip()
+    keys = {*_KEYS, *_AUTHOR_KEYS, "format", "execute", "hwkit"}
+    if not alone and not keys.intersection(_KEY.findall(fenced[1])):
         return {}
-    if not isinstance(values, dict) or not {*_KEYS, *_AUTHOR_KEYS, "format", "execute", "hwkit"}.intersection(values):
-        return {}
-    cell.source = rest
-    return {str(key): value for key, value in values.items()}
+    values = _parsed(fenced[1], "was left out" if alone else "is shown as text", found)
+    if values or alone:
+        cell.source = rest
+    return values
 
 
-def _parsed(text: str, found: FrontMatter) -> dict[str, Any]:
+def _parsed(text: str, consequence: str, found: FrontMatter) -> dict[str, Any]:
     try:
         values = safeyaml.parse(text)
     except yaml.YAMLError as error:
         problem = str(getattr(error, "problem", None) or error)
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         where = f" in line {line + 2}" if line is not None else ""
-        found.warnings.append(f"cell 1: the front matter is no valid YAML{where} ({problem}) and was left out")
+        found.warnings.append(f"cell 1: the front matter is no valid YAML{where} ({problem}) and {consequence}")
         return {}
     if not isinstance(values, dict):
         return {}

@@ -152,6 +152,8 @@ def image_bytes(data: str | bytes, mime: str) -> bytes:
     """
     if isinstance(data, bytes):
         return data
+    if not isinstance(data, str):
+        raise ReportError(f"an output of type {mime} is damaged: it holds no text")
     if mime == "image/svg+xml":
         return data.encode()
     try:

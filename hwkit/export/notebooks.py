@@ -6,6 +6,7 @@ nbconvert, whose import takes longer than a conversion; nbformat is imported onl
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import re
@@ -55,6 +56,8 @@ def read_nodes(path: Path) -> NotebookNode:
         return parsed(read_bytes(path, LARGEST_NOTEBOOK))
     except json.JSONDecodeError as error:
         raise ReportError(f"it cannot be read: it is no notebook, as it is no JSON ({error})") from None
+    except ReportError as error:
+        raise ReportError(f"it cannot be read: it is no notebook, as {error}") from None
     except Exception as error:  # all that damaged files raise means the same here
         raise ReportError(f"it cannot be read: {type(error).__name__}: {error}") from error
 
@@ -62,11 +65,15 @@ def read_nodes(path: Path) -> NotebookNode:
 def parsed(content: bytes | str) -> NotebookNode:
     """The notebook that a file holds, in format 4; raises whatever JSON and nbformat raise of others."""
     nb: Any = json.loads(content, object_hook=Node)
-    if (nb.get("nbformat") or 4) != 4:
+    version = nb.get("nbformat") or 4
+    nb["nbformat"] = int(version) if str(version).isdecimal() else version
+    if nb["nbformat"] != 4:
         import nbformat
 
         text = content if isinstance(content, str) else content.decode()
         nb = nbformat.convert(nbformat.reader.reads(text), 4)
+    if not isinstance(nb.get("cells"), list):
+        raise ReportError("it has no cells")
     for cell in nb.cells:
         cell.source = "".join(cell.get("source") or "")  # a text, or its lines
     return nb
@@ -116,6 +123,8 @@ def repaired(nb: NotebookNode) -> NotebookNode:
                     output.traceback = output.traceback.split("\n")
             else:
                 _fill(output, {"data": {}, "metadata": {}})
+                for mime in [mime for mime, content in output.data.items() if content is None]:
+                    del output.data[mime]
     return nb
 
 
@@ -141,7 +150,8 @@ def keep_shown_cells(nb: NotebookNode, defaults: Mapping[str, Any], *, echo: boo
 
 def _is_shown(cell: NotebookNode, defaults: Mapping[str, Any], echo: bool, show_parameters: bool) -> bool:
     """Whether the cell is part of the document at all; sets what of a code cell is shown."""
-    tags = list(cell.metadata.get("tags") or [])
+    tags = cell.metadata.get("tags") or []
+    tags = tags.replace(",", " ").split() if isinstance(tags, str) else tags
     if cell.cell_type != "code":
         return not option_is_off(options_from_tags(tags), "include")
     options, source = split_options(cell.source)
@@ -191,6 +201,8 @@ def to_markdown(
     except ReportError:
         raise
     except Exception:  # most likely of a notebook that breaks the format, which takes longer to check than to convert
+        with contextlib.suppress(TypeError, AttributeError):  # what cannot be repaired is named as it is
+            nb = repaired(copy.deepcopy(nb))
         require_valid(nb)
         raise
 

@@ -85,7 +85,7 @@ def markdown_cell(cell: NotebookNode, resources: Mapping[str, Any]) -> str:
     """A Markdown cell as a chunk of its own; its attachments and TeX macros are remembered for the document."""
     number = cell.metadata.get("hwkit", {}).get("number")
     for name, bundle in (cell.get("attachments") or {}).items():
-        for mime, content in bundle.items():
+        for mime, content in (bundle or {}).items():
             if _is_image(mime):
                 body = "".join(content) if isinstance(content, list) else content
                 encoding = "" if mime == "image/svg+xml" else ";base64"

@@ -31,6 +31,8 @@ _LINE_ENDS = re.compile("[\n\r\x0b\x0c\x85\u2028\u2029]+")
 # Signs that mean something anywhere; those that do at the beginning of a line or beside others of their kind, which
 # are left as they are within words and numbers.
 _SIGNS = re.compile(r"[\\#$*_`<@\[\]~/=+]|(?<![^\W\d_])-|-(?![^\W\d_])|(?<![^\W\d_])\.(?!\w)|(?<=\.)\.|^[.:]")
+# What would become an opening quotation mark or a prime, and is neither: the one of "(x)'s" and "1990's".
+_APOSTROPHE = re.compile(r"(?<=[\w)\]])'(?=[^\W\d_])")
 _WRAPPERS = {
     "Emph": "emph",
     "Strong": "strong",
@@ -59,7 +61,8 @@ def typst_text(text: str) -> str:
     >>> typst_text("1. #let x = a-b -- 0.5")
     '1\\\\. \\\\#let x \\\\= a-b \\\\-\\\\- 0.5'
     """
-    return _SIGNS.sub(r"\\\g<0>", _CONTROLS.sub("", _LINE_ENDS.sub(" ", text)))
+    text = _APOSTROPHE.sub("’", _CONTROLS.sub("", _LINE_ENDS.sub(" ", text)))
+    return _SIGNS.sub(r"\\\g<0>", text)
 
 
 def typst_array(items: Iterable[str]) -> str:
@@ -103,7 +106,13 @@ class TypstWriter:
     # --- lines -----------------------------------------------------------------------------------------------
 
     def _inlines(self, inlines: list[Element]) -> str:
-        return "".join(self._inline(inline) for inline in inlines)
+        written = ""
+        for inline in inlines:
+            follows = written and inline["t"] == "Str" and not written[-1].isspace()
+            if follows and inline["c"].startswith("'") and inline["c"][1:2].isalpha():
+                inline = ast.string(f"’{inline['c'][1:]}")
+            written += self._inline(inline)
+        return written
 
     def _inline(self, inline: Element) -> str:
         kind, content = ast.parts(inline)
