@@ -105,7 +105,6 @@ def test_a_notebook_of_an_old_format_is_converted(tmp_path, capsys):
         (lambda nb: nb["cells"][1].update(source=5), "it cannot be read"),
         (lambda nb: nb.pop("cells"), "it is no notebook, as it has no cells"),
         (lambda nb: nb.update(cells=None), "it is no notebook, as it has no cells"),
-        (lambda nb: (nb.pop("metadata"), nb["cells"][1].update(outputs=[5])), "cell 2"),
         (lambda nb: nb["cells"][1].update(cell_type="markdown", attachments={"a": 5}), "cell 2"),
     ],
 )

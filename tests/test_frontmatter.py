@@ -210,6 +210,7 @@ def test_citations_are_written_out_and_what_is_cited_is_listed(folder):
 
 
 BEHIND_KEYS = [
+    "'s Behind",
     "<br>Behind",
     "</b> Behind",
     "<b>Behind</b>",
