@@ -20,12 +20,16 @@ A run folder holds
 Every file is written beside its place and moved there, so that a crash or a full disk leaves the old one whole. A
 checksum tells that a file is as it was written, not who wrote it: what a run says is also checked for being possible,
 and nothing that is read here can run code.
+
+`hwkit.runs()` lists the finished runs, `hwkit.load` gives one of them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import sys
+import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -304,14 +308,6 @@ def read_everything(run: Run, but: tuple[str, ...] = ()) -> None:
     _ = run.predicted_at
 
 
-def list_runs(root: Path | None = None) -> list[Run]:
-    """The finished runs of the store, newest first; each folder that cannot be read is a warning."""
-    found, problems = read_store(root)
-    for problem in problems:
-        warnings.warn(problem, stacklevel=2)
-    return found
-
-
 def read_store(root: Path | None = None) -> tuple[list[Run], list[str]]:
     """The finished runs of the store, newest first, and one line on each folder that cannot be read."""
     found, problems = [], []
@@ -475,6 +471,25 @@ def finish(
     run_files.write_json(folder / "metrics.json", {**metrics, "sha256": run_files.digest_of(metrics)})
     run_files.tidy(folder)
     return load_folder(folder)
+
+
+class _Runs(types.ModuleType):
+    """This module, which can be called: `hwkit.runs()` gives the finished runs."""
+
+    def __call__(self, root: Path | None = None) -> list[Run]:
+        """The finished runs of the store, newest first; each folder that cannot be read is a warning.
+
+        Examples
+        --------
+        >>> max(hwkit.runs(), key=lambda run: run.test_accuracy)  # doctest: +SKIP
+        """
+        found, problems = read_store(root)
+        for problem in problems:
+            warnings.warn(problem, stacklevel=2)
+        return found
+
+
+sys.modules[__name__].__class__ = _Runs
 
 
 def _parse_environment(content: bytes) -> dict[str, Any]:

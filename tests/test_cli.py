@@ -48,7 +48,7 @@ def test_a_network_in_a_file_is_trained_loaded_and_shown(
     first, second = capsys.readouterr().out.splitlines()
     assert first == second
     assert "ResidualNet" in first
-    (run,) = runs.list_runs()
+    (run,) = runs()
     assert main(["show", run.folder.name, "--model", model]) == 0
     assert main(["train", "mnist", "--model", f"{tmp_path}/no.py:Net"]) == 2
     assert f"there is no file {tmp_path}/no.py" in capsys.readouterr().err

@@ -114,8 +114,8 @@ def test_a_runtime_that_dies_is_continued_by_the_next(tmp_path: Path, drive: Pat
     store = drive / "hwkit"
     with runtime(tmp_path / "first", drive) as machine:
         machine.run_until(lambda: any(store.glob("*/checkpoint.safetensors")))
-    assert runs.list_runs(store) == []
+    assert runs(store) == []
     with runtime(tmp_path / "second", drive) as machine:
         printed = machine.run()
     assert "goes on from step" in printed
-    assert sorted(run.experiment.name for run in runs.list_runs(store)) == ["mnist", "mnist-l2"]
+    assert sorted(run.experiment.name for run in runs(store)) == ["mnist", "mnist-l2"]

@@ -290,7 +290,7 @@ def test_a_data_set_is_kept_once_and_is_no_run(own_store: Path, capsys: pytest.C
     before = kept.stat().st_mtime_ns
     train(Experiment(dataset=made, batch_size=20, seed=1), network)
     assert kept.stat().st_mtime_ns == before
-    assert len(runs.list_runs()) == len(runs.listing().runs) == 2
+    assert len(runs()) == len(runs.listing().runs) == 2
     assert not runs.listing().unfinished
     assert not [finding for finding in doctor.examine_store(own_store)]
     assert main(["runs"]) == 0

@@ -30,7 +30,7 @@ def dashboard(shown: Run | Sequence[Run]) -> Page:
 
     Examples
     --------
-    >>> hwkit.dashboard(hwkit.runs.list_runs())
+    >>> hwkit.dashboard(hwkit.runs())
     """
     shown = [shown] if isinstance(shown, Run) else list(shown)
     if not shown:

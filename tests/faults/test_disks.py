@@ -144,7 +144,7 @@ def test_a_read_only_store_gives_what_it_has_and_says_that_it_takes_nothing(
     assert train(small()) == undisturbed(small())
     run = runs.load(runs.folder_of(small()))
     assert len(run.logits) == len(run.labels)
-    assert len(runs.list_runs()) == 1
+    assert len(runs()) == 1
     for experiment in (small(seed=1), small(seed=2)):
         with pytest.raises(RunError, match=r"cannot write .*HWKIT_HOME"):
             train(experiment)

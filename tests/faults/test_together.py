@@ -47,7 +47,7 @@ def test_one_process_trains_and_the_others_wait_and_load(
         trained = (store / "trained").read_text().split()
         assert len(trained) == len(set(trained)) <= 1 + victim
         assert outcome_of(runs.load(runs.folder_of(experiment, store))) == undisturbed(experiment)
-        assert len(runs.list_runs(store)) == 1
+        assert len(runs(store)) == 1
     print(f"{number + 1} starts of 2 to 8 processes, {started} processes, one run each")
 
 
