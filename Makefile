@@ -76,7 +76,7 @@ lint: $(STAMP)  ## check style, imports and types of the code
 	$(PY) -m pyright --pythonpath $(PY)
 
 api: $(STAMP)  ## build build/api, the reference of the library from its docstrings
-	$(PY) -m pdoc --docformat numpy --output-directory build/api $(API)
+	$(PY) -W error::UserWarning -m pdoc --docformat numpy --output-directory build/api $(API)
 
 clean:  ## delete what was built; runs, data and .venv stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis

@@ -43,6 +43,11 @@ class Dataset:
     train_labels, test_labels : int64 (N,).
 
     The tensors may be shared with other experiments of the process: never change them in place.
+
+    Examples
+    --------
+    >>> own = hwkit.Dataset.from_folder("photos")  # a folder for each class  # doctest: +SKIP
+    >>> hwkit.train(hwkit.Experiment(dataset=own, epochs=3), model=Net)  # doctest: +SKIP
     """
 
     name: str

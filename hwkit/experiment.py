@@ -383,6 +383,13 @@ def named_experiment(name: str, profile: str = "quick", **overrides: Any) -> Exp
     ------
     ExperimentError
         For an unknown name, profile, option or value; the message lists what exists.
+
+    Examples
+    --------
+    >>> named_experiment("cifar10-l2", "full", seed=1).name
+    'cifar10-l2'
+    >>> named_experiment("mnist", width=2.0).name
+    'mnist[width=2]'
     """
     check_choice("experiment", name, EXPERIMENTS)
     check_choice("profile", profile, PROFILES)

@@ -96,6 +96,12 @@ def train_all(
         trained.
     KeyboardInterrupt
         On Ctrl-C, after every training has written its checkpoint: the same call continues from there.
+
+    Examples
+    --------
+    >>> plain, regularised = hwkit.train_all(
+    ...     [hwkit.named_experiment("mnist"), hwkit.named_experiment("mnist-l2")]
+    ... )  # doctest: +SKIP
     """
     if model is not None:
         trainings = [one.varied(model=model) for one in trainings if isinstance(one, Experiment)]
@@ -132,7 +138,13 @@ def train_seeds(
     device: str = "auto",
     progress: bool = True,
 ) -> list[Run]:
-    """Train an experiment with several seeds, from its own on upwards, side by side; see `training.with_seeds`."""
+    """Train an experiment with several seeds, from its own on upwards, side by side; see `training.with_seeds`.
+
+    Examples
+    --------
+    >>> runs = hwkit.train_seeds(hwkit.named_experiment("mnist"), 3)  # doctest: +SKIP
+    >>> [run.test_accuracy for run in runs]  # doctest: +SKIP
+    """
     return train_all(training.with_seeds([experiment], seeds, device), model, device=device, progress=progress)
 
 

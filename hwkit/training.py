@@ -328,7 +328,13 @@ def resolved(experiment: Experiment) -> Experiment:
 
 
 def with_seeds(experiments: Sequence[Experiment], seeds: int | None = None, device: str = "auto") -> list[Experiment]:
-    """Each experiment with several seeds, from its own on upwards; how many, see `seed_count`."""
+    """Each experiment with several seeds, from its own on upwards; how many, see `seed_count`.
+
+    Examples
+    --------
+    >>> [one.seed for one in hwkit.with_seeds([hwkit.named_experiment("mnist")], 3)]
+    [0, 1, 2]
+    """
     return [
         one.replace(seed=one.seed + step)
         for one in experiments

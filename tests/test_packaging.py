@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -46,6 +47,13 @@ def test_every_public_name_exists() -> None:
         assert getattr(hwkit, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = hwkit.nothing
+
+
+def test_every_public_class_and_function_has_an_example() -> None:
+    public = [getattr(hwkit, name) for name in hwkit.__all__ if callable(getattr(hwkit, name))]
+    documented = [inspect.getdoc(type(thing).__call__ if inspect.ismodule(thing) else thing) for thing in public]
+    assert len(public) > 15
+    assert [text for text in documented if "Examples\n--------\n>>> " not in (text or "")] == []
 
 
 def test_importing_hwkit_imports_nothing_heavy() -> None:

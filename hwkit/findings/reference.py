@@ -140,7 +140,12 @@ class ResultTable:
 
 
 def compare_with_seed(*runs: Trained | Sequence[Trained]) -> ResultTable:
-    """The closing table of a notebook: the reference report against these runs, each one run or a list of seeds."""
+    """The closing table of a notebook: the reference report against these runs, each one run or a list of seeds.
+
+    Examples
+    --------
+    >>> hwkit.compare_with_seed(run, hwkit.train_seeds(experiment, 3))  # doctest: +SKIP
+    """
     lists = [list(run) if isinstance(run, Sequence) else [run] for run in runs]
     return ResultTable(tuple(result_row(run) for of_seeds in lists for run in of_seeds))
 

@@ -32,6 +32,10 @@ def check_parameters() -> None:
     ------
     ParameterError
         Names the unknown parameter and the known ones, or the value and what is wanted.
+
+    Examples
+    --------
+    >>> hwkit.check_parameters()
     """
     from IPython import get_ipython
 
@@ -59,6 +63,10 @@ def use_store(folder: str) -> None:
     ------
     RunError, ParameterError
         If the folder cannot be made, or is no text.
+
+    Examples
+    --------
+    >>> hwkit.use_store("/content/drive/MyDrive/hwkit/runs")  # doctest: +SKIP
     """
     if not isinstance(folder, str):
         raise ParameterError(f"store must be a folder's name in quotes, not {folder!r}")
@@ -79,7 +87,12 @@ def use_store(folder: str) -> None:
 
 
 def show_source(*objects: Any) -> Markdown:
-    """The source code of classes or functions without their docstrings, for the notebook and the report."""
+    """The source code of classes or functions without their docstrings, for the notebook and the report.
+
+    Examples
+    --------
+    >>> hwkit.show_source(hwkit.models.MnistCNN)  # doctest: +SKIP
+    """
     from IPython.display import Markdown
 
     code = "\n\n".join(_without_docstrings(textwrap.dedent(inspect.getsource(item))).strip() for item in objects)
@@ -101,14 +114,24 @@ def _without_docstrings(source: str) -> str:
 
 
 def markdown(text: str) -> Markdown:
-    """Text as Markdown output, with the indentation of the code around it taken away."""
+    """Text as Markdown output, with the indentation of the code around it taken away.
+
+    Examples
+    --------
+    >>> hwkit.markdown(f"Test accuracy is **{run.test_accuracy:.3f}**.")  # doctest: +SKIP
+    """
     from IPython.display import Markdown
 
     return Markdown(inspect.cleandoc(text))
 
 
 def show_figure(figure: Figure, caption: str) -> None:
-    """Display a figure with a caption that is computed, as one of several of a cell; the report numbers it."""
+    """Display a figure with a caption that is computed, as one of several of a cell; the report numbers it.
+
+    Examples
+    --------
+    >>> hwkit.show_figure(hwkit.plots.accuracy_curves(run), f"Accuracy of {run.name}.")  # doctest: +SKIP
+    """
     from IPython.display import display
 
     display(figure, metadata={"hwkit": {"caption": caption}})
