@@ -346,6 +346,7 @@ def _batch_run(options: argparse.Namespace) -> int:
 
 
 def _batch_results(options: argparse.Namespace) -> int:
+    from hwkit.batch import verdicts
     from hwkit.batch.file import read_batch
     from hwkit.batch.planning import plan
     from hwkit.batch.results import gather
@@ -354,7 +355,15 @@ def _batch_results(options: argparse.Namespace) -> int:
     for problem in found.problems:
         print(f"hwkit: {problem}", file=sys.stderr)
     path = found.write(options.output)
-    print(f"{found.markdown()}\n\n{found.summary}\n{path}")
+    print(f"{found.markdown()}\n\n{found.summary}")
+    compared = verdicts.against_baseline(found)
+    if compared:
+        print(f"\n{verdicts.markdown(compared)}")
+    for line in verdicts.remarks(found, compared):
+        print(line)
+    print(path)
+    if compared:
+        print(verdicts.write(compared, path))
     return 1 if found.problems else 0
 
 
@@ -519,7 +528,11 @@ def _add_batch_commands(commands: argparse._SubParsersAction) -> None:
         running.add_argument("--workers", type=int, metavar="N", help="start n here (default: as many as fit)")
         running.add_argument("--kernel", metavar="NAME", help="a Jupyter kernel in place of those the notebooks name")
     add("status", _batch_status, "show how far it is, and what failed")
-    results = add("results", _batch_results, "write results.csv, and show mean and spread over seeds")
+    results = add(
+        "results",
+        _batch_results,
+        "write results.csv, and show mean and spread over seeds, and variants against the baseline",
+    )
     results.add_argument("--output", type=Path, help="default: build/batches/FILE/results.csv of the project")
     report = add("report", _batch_report, "set the comparison as a PDF")
     report.add_argument("--output", type=Path, help="default: build/batches/FILE/report.pdf of the project")

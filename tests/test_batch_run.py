@@ -45,6 +45,7 @@ CELLS = {
     ),
 }
 SHORT = "set: {data: stand-in, train_size: 300, test_size: 100, epochs: 0.5}\n"
+SEVERAL = SHORT.replace("0.5", "4")  # passes over the images, with a record after every second step
 LONG = "set: {data: stand-in, train_size: 300, test_size: 100, epochs: 40000, record_every: 1000000, width: 0.25}\n"
 
 
@@ -183,7 +184,9 @@ def test_a_network_of_ones_own_is_trained_by_workers_and_resumed(
 ) -> None:
     """One with residual blocks and batch normalisation in a file that the workers do not have, half trained before."""
     (tmp_path / "mynets.py").write_text(Path(own_networks.__file__).read_text())
-    path = write_batch(tmp_path, f"experiments: mnist\nprofile: smoke\nmodel: mynets.py:ResidualNet\nseeds: 2\n{SHORT}")
+    path = write_batch(
+        tmp_path, f"experiments: mnist\nprofile: smoke\nmodel: mynets.py:ResidualNet\nseeds: 2\n{SEVERAL}"
+    )
     monkeypatch.setenv("HWKIT_HOME", str(tmp_path / "store"))
     half = planned(path).tasks[0].experiment
     with pytest.raises(KeyboardInterrupt):

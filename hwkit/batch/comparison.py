@@ -15,8 +15,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hwkit import theme
-from hwkit.batch.planning import Plan
+from hwkit.batch import verdicts
 from hwkit.batch.results import NO_NUMBER, BatchResults, build_folder, gather, markdown_table
+from hwkit.batch.state import Plan
 from hwkit.errors import BatchError, ReportError
 from hwkit.export.settings import ReportSettings
 from hwkit.formats import duration
@@ -101,6 +102,16 @@ def opening(found: BatchResults) -> str:
             f"{title}, averaged over all others.",
             _picture(options_figure(found, varied), "options", f"{title.capitalize()} by the value of each option."),
         ]
+    compared = verdicts.against_baseline(found)
+    remarks = [_plain(line) for line in verdicts.remarks(found, compared)]
+    if compared:
+        parts += [
+            "## Against the baseline",
+            f"@tbl-baseline compares {title} with the baseline, paired by seed.",
+            verdicts.markdown(compared, _plain),
+            f": Differences in {title} to the baseline. {{#tbl-baseline}}",
+        ]
+    parts += ["\n".join(f"- {line}" for line in remarks)] * bool(remarks)
     failed = found.plan.failed
     if failed:
         state = found.plan.state.failed

@@ -24,10 +24,12 @@ from hwkit.paths import store_root
 from hwkit.report.plainyaml import Loader
 
 KEYS = ("experiments", "notebooks", "profile", "model", "seeds", "set", "grid", "rows")
-KEYS += ("resources", "limits", "store", "kernel")
+KEYS += ("baseline", "resources", "limits", "store", "kernel")
 LARGEST_SEED = 2**32 - 1
 LARGEST_FILE = 2**20  # bytes; a row takes about 40
 MOST_TASKS = 1_000_000
+UNTIL_DECIDED = {"from": 3, "step": 3, "at_most": 12}  # seeds, where the file says no more
+MOST_LOOKED_AT = 100
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Batch:
     subjects : names of experiments, or paths of notebooks, relative ones from the file's folder.
     profile : how long to train; None leaves it to the notebooks.
     seeds : None where the file gives none.
+    looks : after how many seeds results are compared with the baseline; several of seeds that are added until decided.
+    baseline : the label of a variant, or options or parameters that tell it from its subject's others.
     common : options or parameters of every task, the network that `model` names among them.
     grid : options or parameters, each with its values; every combination is run.
     rows : further combinations, which may say otherwise than `common`.
@@ -70,6 +74,8 @@ class Batch:
     subjects: tuple[str, ...]
     profile: str | None
     seeds: tuple[int, ...] | None
+    looks: tuple[int, ...]
+    baseline: str | dict[str, Any] | None
     common: dict[str, Any]
     grid: dict[str, list[Any]]
     rows: tuple[dict[str, Any], ...]
@@ -196,13 +202,20 @@ class _Reader:
         if not isinstance(rows, list) or ("rows" in content and not rows):
             raise self.error(("rows",), f"has to be a list such as [{{l2: 0.01}}, {{width: 2}}], not {rows!r}")
         rows = tuple(self._options(("rows", number), row) for number, row in enumerate(rows))
-        seeds = self._seeds(content.get("seeds"))
+        seeds, looks = self._seeds(content.get("seeds"))
+        baseline = content.get("baseline")
+        if baseline is not None and not isinstance(baseline, str):
+            baseline = self._options(("baseline",), baseline)
+        if len(looks) > 1 and baseline is None:
+            raise self.error(("seeds",), "until decided needs a `baseline`, against which it is decided")
         batch = Batch(
             path=self.path,
             kind=kind,
             subjects=subjects,
             profile=profile,
             seeds=seeds,
+            looks=looks,
+            baseline=baseline,
             common=common,
             grid=grid,
             rows=rows,
@@ -255,14 +268,30 @@ class _Reader:
                 raise self.error(("grid", name), f"has to be a list such as [0, 0.001], not {values!r}")
         return value
 
-    def _seeds(self, value: Any) -> tuple[int, ...] | None:
+    def _seeds(self, value: Any) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
+        """The seeds, and after how many of them one looks at the results."""
         if value is None:
-            return None
+            return None, (1,)
         if _is_whole(value) and 1 <= value <= MOST_TASKS:
-            return tuple(range(value))
+            return tuple(range(value)), (value,)
         if isinstance(value, list) and value and all(_is_whole(seed) and 0 <= seed <= LARGEST_SEED for seed in value):
-            return tuple(dict.fromkeys(value))
-        known = f"how many, such as 5 (up to {MOST_TASKS}), or a list of seeds from 0 to {LARGEST_SEED}"
+            seeds = tuple(dict.fromkeys(value))
+            return seeds, (len(seeds),)
+        if value == "until-decided" or isinstance(value, dict):
+            given = {"until": "decided", **UNTIL_DECIDED, **(value if isinstance(value, dict) else {})}
+            first, step, most = (given[name] for name in UNTIL_DECIDED)
+            valid = given["until"] == "decided" and len(given) == 4 and all(map(_is_whole, (first, step, most)))
+            # Looks at longer steps than the first one would be less alike than Pocock's bounds take them to be.
+            if valid and 3 <= first <= most <= MOST_LOOKED_AT and 1 <= step <= first:
+                looks = tuple(range(first, most + 1, step))
+                return tuple(range(looks[-1])), looks
+            shown = ", ".join(f"{name}: {number}" for name, number in UNTIL_DECIDED.items())
+            raise self.error(
+                ("seeds",),
+                f"has to be such as {{until: decided, {shown}}}, from 3 seeds or more in steps that are no longer, "
+                f"and {MOST_LOOKED_AT} at most, not {value!r}",
+            )
+        known = f"how many, such as 5 (up to {MOST_TASKS}), a list of seeds from 0 to {LARGEST_SEED}, or until-decided"
         raise self.error(("seeds",), f"has to be {known}, not {value!r}")
 
     def _numbers(self, section: str, content: Mapping[str, Any], kinds: Mapping[str, type]) -> dict[str, Any]:

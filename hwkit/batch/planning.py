@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from hwkit.batch import cluster
+from hwkit.batch import cluster, verdicts
 from hwkit.batch.file import Batch
-from hwkit.batch.state import State, state_of
+from hwkit.batch.results import gather
+from hwkit.batch.state import Plan, state_of
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task, Variant, tasks_of
 from hwkit.errors import HwkitError
@@ -23,32 +23,13 @@ NOTEBOOK_SECONDS = 5.0  # executing a notebook whose runs are there, before one 
 EXECUTED_BYTES = 1_000_000  # of a notebook with its figures
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A batch and how far it is."""
-
-    batch: Batch
-    store: Store
-    tasks: list[Task]
-    done: set[str]
-    state: State
-
-    @property
-    def failed(self) -> list[Task]:
-        """The tasks that failed and have not been run again."""
-        return [task for task in self.tasks if task.key in self.state.failed and task.key not in self.done]
-
-    @property
-    def missing(self) -> list[Task]:
-        """The tasks without a result that have not failed."""
-        return [task for task in self.tasks if task.key not in self.done and task.key not in self.state.failed]
-
-
 def plan(batch: Batch) -> Plan:
     """Look up what of a batch is done; see `tasks_of` for the errors."""
     store = Store(batch.store, batch.name)
     tasks = tasks_of(batch)
-    return Plan(batch, store, tasks, store.done(tasks), state_of(store, batch.path))
+    verdicts.baselines(batch, tasks)
+    found = Plan(batch, store, tasks, store.done(tasks), state_of(store, batch.path))
+    return found.of(verdicts.wanted_tasks(gather(found))) if len(batch.looks) > 1 else found
 
 
 def listing(found: Plan) -> list[str]:
@@ -64,6 +45,9 @@ def listing(found: Plan) -> list[str]:
         lines.append(f"  {variant.name:<48} {_seeds(tasks):<14} {counts}")
     if len(seeds) > LISTED:
         lines.append(f"  ... and {len(seeds) - LISTED} more variants")
+    if len(found.batch.looks) > 1:
+        *before, last = found.batch.looks
+        lines.append(f"seeds are added until it is decided: looks at {', '.join(map(str, before))} and {last} seeds")
     counts = f"{len(found.done)} done, {len(found.failed)} failed, {len(found.missing)} to run"
     return [*lines, f"{len(seeds)} variants, {len(found.tasks)} tasks: {counts}", f"store: {found.store.address}"]
 

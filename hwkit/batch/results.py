@@ -14,10 +14,10 @@ import pandas as pd
 
 from hwkit import runs
 from hwkit.batch.file import Batch
-from hwkit.batch.planning import Plan
+from hwkit.batch.state import Plan
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task
-from hwkit.errors import BatchError, HwkitError
+from hwkit.errors import BatchError, HwkitError, RunError
 from hwkit.experiment import option_names
 from hwkit.export.files import replace_file
 from hwkit.findings.reference import RESULTS_MIME, result_row, unique_rows
@@ -40,12 +40,14 @@ class BatchResults:
     Attributes
     ----------
     frame : one row for each finished task, or for each run that a notebook shows: what was run, then what came out.
+    folders : for each row the name of the run's folder in the store; "" where a notebook shows no run.
     metrics : the columns that say what came out.
     problems : a line on each result that cannot be read.
     """
 
     plan: Plan
     frame: pd.DataFrame
+    folders: list[str]
     metrics: list[str]
     problems: list[str]
 
@@ -65,6 +67,16 @@ class BatchResults:
         """What each row is a result of, apart from the seed: the variant, of notebooks with the run."""
         pairs = zip(self.frame["variant"], self.frame["run"], strict=True)
         return pd.Series([f"{variant}: {run}" if run else variant for variant, run in pairs], self.frame.index)
+
+    def run_of(self, row: int) -> runs.Run | None:
+        """The run that a row is the result of, if it is in a store on this machine."""
+        folder, name = self.plan.store.folder, self.folders[row]
+        if folder is None or Path(name).name != name or not name:
+            return None
+        try:
+            return runs.load_folder(folder / name)
+        except RunError:
+            return None
 
     @property
     def summary(self) -> str:
@@ -98,20 +110,22 @@ class BatchResults:
 def gather(plan: Plan) -> BatchResults:
     """Read the results of those tasks of a batch that are done."""
     rows: list[dict[str, Any]] = []
+    folders: list[str] = []
     results: dict[str, Any] = {}
     problems: list[str] = []
     for task in plan.tasks:
         if task.key in plan.done:
             try:
-                for what, found in _results(task, plan):
+                for what, found, folder in _results(task, plan):
                     rows.append({**what, **found})
+                    folders.append(folder)
                     results |= found
             except HwkitError as error:
                 problems.append(str(error))
     frame = pd.DataFrame(rows)
     wanted = MEASURED if plan.batch.kind == "experiments" else results
     metrics = [name for name in wanted if rows and _holds_numbers(pd.Series(frame[name]))]
-    return BatchResults(plan, frame.astype(dict.fromkeys(metrics, float)), metrics, problems)
+    return BatchResults(plan, frame.astype(dict.fromkeys(metrics, float)), folders, metrics, problems)
 
 
 def build_folder(batch: Batch) -> Path:
@@ -137,10 +151,15 @@ def markdown_table(
         count = max(int(row[metric, "count"]) for metric in metrics)
         shown = (_mean_and_spread(row[metric, "mean"], row[metric, "std"], metric) for metric in metrics)
         rows.append([str(variant), str(count), *shown])
-    rows = [[escaped(text) for text in row] for row in rows]
+    return markdown_rows([[escaped(text) for text in row] for row in rows])
+
+
+def markdown_rows(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
+    """Rows of texts, the first with the titles, as a Markdown table with aligned columns, some of them to the left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [" | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    rule = "|".join([f":{'-' * (widths[0] + 1)}", *(f"{'-' * (width + 1)}:" for width in widths[1:])])
+    columns = [(width, str.ljust if place in left else str.rjust) for place, width in enumerate(widths)]
+    lines = [" | ".join(just(text, w) for text, (w, just) in zip(row, columns, strict=True)) for row in rows]
+    rule = "|".join(f":{'-' * (w + 1)}" if just is str.ljust else f"{'-' * (w + 1)}:" for w, just in columns)
     return "\n".join([f"| {lines[0]} |", f"|{rule}|", *(f"| {line} |" for line in lines[1:])])
 
 
@@ -154,13 +173,13 @@ def _mean_and_spread(mean: float, spread: float, metric: str) -> str:
     return f"{mean:{layout}}" if math.isnan(spread) else f"{mean:{layout}} ± {spread:{layout}}"
 
 
-def _results(task: Task, plan: Plan) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """The results of a task: for each what was run, and what came out."""
+def _results(task: Task, plan: Plan) -> Iterator[tuple[dict[str, Any], dict[str, Any], str]]:
+    """The results of a task: for each what was run, what came out, and the name of the run's folder."""
     variant, store = task.variant, plan.store
     what = {"batch": store.batch, "subject": variant.subject, "variant": variant.name, "seed": task.seed, "run": ""}
     if task.notebook is None:
         row = result_row(_load(task, plan))  # pyright: ignore[reportArgumentType]  # a cached property is one
-        yield {**what, "key": task.key}, {name: row[name] for name in row if name not in what}
+        yield {**what, "key": task.key}, {name: row[name] for name in row if name not in what}, task.key
         return
     what |= {"key": task.key, "seed": task.parameters.get("seed")}
     given = {name: value for name, value in task.parameters.items() if name != "seed"}
@@ -172,14 +191,20 @@ def _results(task: Task, plan: Plan) -> Iterator[tuple[dict[str, Any], dict[str,
     scraps = {scrap["name"]: scrap["data"] for output in outputs for scrap in _scraps(output)}
     try:
         rows = unique_rows(tables)
-        found = [(_label(row, rows), {name: float(row[name]) for name in MEASURED}) for row in rows]
+        found = [(_label(row, rows), {name: float(row[name]) for name in MEASURED}, _folder(row)) for row in rows]
     except (KeyError, TypeError, ValueError, AttributeError):
         problem = "holds a table of results that is not one of hwkit's; delete it and run again"
         raise BatchError(f"{path} {problem}") from None
-    for label, measured in found or [("", {})]:
+    for label, measured, folder in found or [("", {}, "")]:
         taken = {*what, *measured}
         glued = {f"result {name}" if name in taken else name: value for name, value in scraps.items()}
-        yield {**what, "run": label}, {**measured, **glued}
+        yield {**what, "run": label}, {**measured, **glued}, folder
+
+
+def _folder(row: dict[str, Any]) -> str:
+    """The name of the folder of a run that a notebook shows, in the store that it trained in."""
+    dataset = str(row.get("dataset", "")).partition("@")[0]
+    return f"{dataset}-{row['fingerprint']}" if dataset else ""
 
 
 def _label(row: dict[str, Any], rows: Iterable[dict[str, Any]]) -> str:

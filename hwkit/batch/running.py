@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from hwkit.batch import cluster
 from hwkit.batch.file import Batch
+from hwkit.batch.planning import plan
 from hwkit.batch.progress import Lines, Progress, Table
-from hwkit.batch.state import Failure, StateFile, now, only_driver, state_of
+from hwkit.batch.state import Failure, StateFile, now, only_driver
 from hwkit.batch.storage import Store
-from hwkit.batch.tasks import Task, tasks_of
+from hwkit.batch.tasks import Task
 from hwkit.batch.working import GRACE_SECONDS, Ending, Order, perform, stop
 from hwkit.engine import code
 from hwkit.errors import BatchError
@@ -70,30 +71,37 @@ def run_batch(
         raise BatchError(f"--kernel {kernel} is for notebooks, and this is a batch of experiments")
     batch = replace(batch, kernel=kernel or batch.kernel)
     store = Store(batch.store, batch.name)
-    tasks = tasks_of(batch)
     with only_driver(store):
-        state = state_of(store, batch.path)
-        done = store.done(tasks)
-        dropped = done | {task.key for task in tasks if retry}
+        found = plan(batch)
+        state = found.state
+        dropped = found.done | {task.key for task in found.tasks if retry}
         state.failed = {key: failure for key, failure in state.failed.items() if key not in dropped}
-        failed = state.failures(tasks)
-        todo = [task for task in tasks if task.key not in done and task.key not in failed]
-        progress = Progress(batch.name, len(tasks), state, done=len(done), failed=len(failed))
+        todo = found.missing
+        progress = Progress(batch.name, len(found.tasks), state, done=len(found.done), failed=len(found.failed))
         if not todo:
             return progress
-        upload_sources(store, todo)
-        with show(progress) as shown:
-            if scheduler:
-                run_tasks(todo, batch, scheduler, progress, shown)
-            else:
-                if batch.kernel:
-                    from hwkit.report.kernels import require_kernel  # imports Jupyter's client
-
-                    require_kernel(batch.kernel)
-                environments = cluster.worker_environments(batch.resources, workers)[: len(todo)]
-                with cluster.local_cluster(environments) as address:
-                    run_tasks(todo, batch, address, progress, shown)
+        with show(progress) as shown, _workers(batch, scheduler, workers, len(todo)) as address:
+            while todo:
+                upload_sources(store, todo)
+                run_tasks(todo, batch, address, progress, shown)
+                # Of seeds until it is decided, the next ones; of others there are none.
+                todo = replace(plan(batch), state=state).missing if len(batch.looks) > 1 else []
+                progress.total += len(todo)
     return progress
+
+
+@contextlib.contextmanager
+def _workers(batch: Batch, scheduler: str | None, workers: int | None, tasks: int) -> Iterator[str]:
+    """The address of a scheduler: the one that is given, or one with workers on this machine."""
+    if scheduler:
+        yield scheduler
+        return
+    if batch.kernel:
+        from hwkit.report.kernels import require_kernel  # imports Jupyter's client
+
+        require_kernel(batch.kernel)
+    with cluster.local_cluster(cluster.worker_environments(batch.resources, workers)[:tasks]) as address:
+        yield address
 
 
 def upload_sources(store: Store, tasks: Sequence[Task]) -> None:

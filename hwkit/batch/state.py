@@ -12,12 +12,13 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import filelock
 
+from hwkit.batch.file import Batch
 from hwkit.batch.storage import Store
 from hwkit.batch.tasks import Task
 from hwkit.engine import files as storage
@@ -73,6 +74,31 @@ class State:
         """How long a task should take, from others of the same subject, or None if none has ended yet."""
         count, total = self.seconds.get(task.variant.subject, (0, 0.0))
         return total / count if count else None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A batch and how far it is."""
+
+    batch: Batch
+    store: Store
+    tasks: list[Task]
+    done: set[str]
+    state: State
+
+    @property
+    def failed(self) -> list[Task]:
+        """The tasks that failed and have not been run again."""
+        return [task for task in self.tasks if task.key in self.state.failed and task.key not in self.done]
+
+    @property
+    def missing(self) -> list[Task]:
+        """The tasks without a result that have not failed."""
+        return [task for task in self.tasks if task.key not in self.done and task.key not in self.state.failed]
+
+    def of(self, tasks: list[Task]) -> Plan:
+        """The plan of some of its tasks."""
+        return replace(self, tasks=tasks, done=self.done.intersection(task.key for task in tasks))
 
 
 def read_state(store: Store) -> State:
