@@ -126,6 +126,35 @@ def test_the_list_of_references_stands_before_the_appendix(tmp_path):
     assert [entry.title for entry in pypdf.PdfReader(tmp_path / "report.pdf").outline] == ["1 Tables"]
 
 
+def test_an_accessible_pdf_has_texts_for_figures_and_formulas(tmp_path):
+    axes = theme.new_axes(4)
+    axes.plot([0, 1], [0.4, 0.8], label="test")
+    data, metadata = axes.figure._repr_svg_()
+    shown = new_output("display_data", {"image/svg+xml": data}, metadata={"image/svg+xml": metadata})
+    text = "# One {#sec-one}\n\nWith $x_i$ and $\\frac{a}{b}$(1):\n\n$$\\sum_i x_i = 1$$ {#eq-a}\n\nSee @eq-a, [@a]."
+    (tmp_path / "a.bib").write_text("@book{a, author={Adams, Ann}, title={On A}, publisher={P}, year={2001}}")
+    path = write(
+        tmp_path, "one", new_markdown_cell(text), new_code_cell("#| fig-cap: A line.\nplot()", outputs=[shown])
+    )
+    bibliography = (str(tmp_path / "a.bib"),)
+    settings = dataclasses.replace(SETTINGS, pdf_standard="ua-1", abstract="Found.", bibliography=bibliography)
+    assert build([path], tmp_path, settings=settings).warnings == ()
+    assert "test rises from 0.4 to 0.8" in str(alternatives(tmp_path / "report.pdf"))
+    assert "\\sum_i x_i = 1" in str(alternatives(tmp_path / "report.pdf"))
+
+
+def alternatives(pdf):
+    """The alternative texts in the tree of a tagged PDF."""
+    todo, found = [pypdf.PdfReader(pdf).trailer["/Root"]["/StructTreeRoot"]], []
+    while todo:
+        element = todo.pop().get_object()
+        if isinstance(element, dict):
+            found += [element["/Alt"]] if "/Alt" in element else []
+            children = element.get("/K", [])
+            todo += children if isinstance(children, list) else [children]
+    return found
+
+
 def test_charts_are_part_of_the_page_in_colours_that_go_dark_and_other_drawings_are_not(tmp_path):
     axes = theme.new_axes(4)
     axes.plot([0, 1], [0.4, 0.8], label="test", **theme.TEST)
@@ -303,7 +332,7 @@ def page_of_code(folder, options):
     """The HTML of a notebook with one cell of code with these options."""
     nbformat.write(new_notebook(cells=[new_code_cell(f"#| echo: true\n{options}\nx = 1")]), folder / "a.ipynb")
     build_book([folder / "a.ipynb"], settings=ReportSettings(), facts={}, html=folder / "a.html")
-    return (folder / "a.html").read_text()
+    return (folder / "a.html").read_text().partition("<main>")[2]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import math
 import os
 import tempfile
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import torch
@@ -137,7 +138,7 @@ def schedule_evidence() -> Markdown:
     path = paths.project_root() / SCHEDULES
     if not path.is_file():
         return Markdown("")
-    frame = pd.read_csv(path)
+    frame: Any = pd.read_csv(path)
     plain = frame[frame["experiment"].isin(["mnist", "cifar10"]) & frame["part"].isin(["CIFAR-10, epochs", "MNIST"])]
     plain = plain.drop_duplicates(["experiment", "optimizer", "learning_rate", "epochs"])
     shown = pd.DataFrame(

@@ -80,6 +80,7 @@ def typeset(
     writer = TypstWriter(
         line_ems=line_points / (settings.font_size * _TABLE_SIZE),
         code_columns=int((line_points - _CODE_PADDING_POINTS) / (CODE_POINTS * _CODE_EM)),
+        described_formulas=settings.pdf_standard.startswith("ua"),
     )
     body, abstract = writer.write(document)
     head = _head(settings, document.title, facts, faces, fonts.code_faces())

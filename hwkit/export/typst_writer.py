@@ -77,9 +77,13 @@ def _call(name: str, *arguments: str, body: str | None = None) -> str:
 
 
 class TypstWriter:
-    """Writes documents for a page whose line holds `line_ems` ems of table type and `columns` code characters."""
+    """Writes documents for a page whose line holds `line_ems` ems of table type and `code_columns` code characters.
 
-    def __init__(self, *, line_ems: float, code_columns: int) -> None:
+    With `described_formulas`, each formula has its TeX for readers who cannot see it, which PDF/UA asks for.
+    """
+
+    def __init__(self, *, line_ems: float, code_columns: int, described_formulas: bool = False) -> None:
+        self.described_formulas = described_formulas
         self.line_ems = line_ems
         self.code_columns = code_columns
         # The formulas written so far: TeX, and where it stands. Their numbers are their places here.
@@ -164,6 +168,8 @@ class TypstWriter:
             self.warnings.append(f"{where}part of a formula is not known and is shown as source: {parts}")
         # One that may be wider than the page can be named.
         label = f"<formula-{number}>" if display and len(typst) > _LONG and typst.endswith("$") else ""
+        if self.described_formulas:
+            typst, label = f"#[#set math.equation(alt: {typst_string(' '.join(tex.split()))});{typst}{label}];", ""
         return f"/*formula {number}*/{typst}{label}/*end*/"
 
     # --- blocks ----------------------------------------------------------------------------------------------

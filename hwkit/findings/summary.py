@@ -476,7 +476,7 @@ def _count(things: Sized, noun: str) -> str:
 def _result(row: Row) -> str:
     """The verdict on a claim with its number."""
     said = {"the same": "the same within the margin", "opposite": "the opposite holds"}
-    verdict = said.get(row["verdict"], row["verdict"])
+    verdict = said.get(row["verdict"], str(row["verdict"]))
     if row["unit"] != "points":
         return verdict
     return f"{verdict}, {points(row['value'], sign=True)} ({_ends(row['low'], row['high'])})"

@@ -14,7 +14,7 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -297,8 +297,10 @@ class _Files:
         self.rows: list[dict[str, Any]] = []
         self.found: list[dict[str, Any]] = []
 
-    def __iter__(self) -> Iterator[Path]:
-        return iter((self.pdf, self.html, self.results, self.verdicts))
+    @property
+    def paths(self) -> tuple[Path, Path, Path, Path]:
+        """All files of the report, in the order of `Report`."""
+        return self.pdf, self.html, self.results, self.verdicts
 
     def given(self, settings: ReportSettings) -> dict[str, Any]:
         """The parameters that notebooks get of it, those that they declare."""
@@ -498,8 +500,8 @@ def _export(
     )
     reused = tuple(plan.notebook.name for plan in plans if plan.notebook not in [e.notebook for e in executions])
     written = state.content.get("written")
-    if state.content.get("report") == key and written == [_sha256(path) for path in files]:
-        return Report(*files, tuple(executions), reused, int(state.content.get("pages", 0)), ())
+    if state.content.get("report") == key and written == [_sha256(path) for path in files.paths]:
+        return Report(*files.paths, tuple(executions), reused, int(state.content.get("pages", 0)), ())
 
     from hwkit.findings.summary import Summary
     from hwkit.report.bind import build_book
@@ -519,10 +521,10 @@ def _export(
         pdf=files.pdf,
         html=files.html,
     )
-    state.content |= {"report": key, "pages": info.pages, "written": [_sha256(path) for path in files]}
+    state.content |= {"report": key, "pages": info.pages, "written": [_sha256(path) for path in files.paths]}
     state.save()
     warnings = (*_doubtful(files.found), *info.warnings)
-    return Report(*files, tuple(executions), reused, info.pages, warnings)
+    return Report(*files.paths, tuple(executions), reused, info.pages, warnings)
 
 
 def _doubtful(verdicts: Sequence[dict[str, Any]]) -> list[str]:
