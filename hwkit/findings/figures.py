@@ -18,6 +18,10 @@ VERDICT_COLOURS = {
     "open": theme.RUN_COLOURS[2],
     "one pair": theme.NEUTRAL,
 }
+MARKERS = {"the same": "s", "opposite": "D", "open": "X"}  # told apart without colours
+# Differences so many times as large as most are drawn on a scale that is logarithmic beyond one point.
+WIDEST = 5
+TICKS = (1, 2, 5, 10, 20, 50)
 
 
 def forest(rows: Sequence[dict[str, Any]]) -> ReportFigure:
@@ -42,7 +46,14 @@ def forest(rows: Sequence[dict[str, Any]]) -> ReportFigure:
             several = row["verdict"] != "one pair"
             colour = VERDICT_COLOURS[row["verdict"]]
             ax.plot([low, high], [place, place], color=colour, linestyle="-" if several else ":", linewidth=1.6)
-            ax.plot(value, place, "o", color=colour, markerfacecolor=colour if several else "white", markersize=5)
+            ax.plot(
+                value,
+                place,
+                MARKERS.get(row["verdict"], "o"),
+                color=colour,
+                markerfacecolor=colour if several else "white",
+                markersize=5,
+            )
             if row["margin"] is not None:
                 reach = 100 * row["margin"]
                 ax.fill_between(
@@ -52,12 +63,30 @@ def forest(rows: Sequence[dict[str, Any]]) -> ReportFigure:
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.tick_params(axis="y", length=0)
         ax.grid(visible=False, axis="y")
+        reach = sorted(100 * max(abs(row["low"]), abs(row["high"])) for row in rows)
+        if reach[-1] > WIDEST * max(reach[len(reach) // 2], 1):
+            shown = [tick for tick in TICKS if tick < 1.5 * reach[-1]]
+            ticks = [*(-tick for tick in reversed(shown)), 0, *shown]
+            low, high = ax.get_xlim()
+            ax.set_xscale("symlog", linthresh=1, linscale=1)
+            ax.set_xticks(ticks, [f"{tick:+g}".replace("-", "−") if tick else "0" for tick in ticks])
+            ax.set_xlim(low, high)
+            ax.minorticks_off()
         units = {row["unit"] for row in rows}
-        ax.set_xlabel("difference in percentage points" + (" (where marked: in %)" if "%" in units else ""))
+        marked = " (where marked: in %)" if "%" in units else ""
+        scale = ", logarithmic beyond ±1" if ax.get_xscale() == "symlog" else ""
+        ax.set_xlabel(f"percentage points{marked}{scale}")
         shown = dict.fromkeys(row["verdict"] for row in rows)
         hollow: dict[str, dict[str, Any]] = {"one pair": {"markerfacecolor": "white", "linestyle": ":"}}
         handles = [
-            Line2D([], [], marker="o", label=verdict, color=VERDICT_COLOURS[verdict], **hollow.get(verdict, {}))
+            Line2D(
+                [],
+                [],
+                marker=MARKERS.get(verdict, "o"),
+                label=verdict,
+                color=VERDICT_COLOURS[verdict],
+                **hollow.get(verdict, {}),
+            )
             for verdict in shown
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
