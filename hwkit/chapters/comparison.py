@@ -117,11 +117,14 @@ def order_summary(runs: Sequence[Runs], titles: Sequence[str]) -> Markdown:
     ranked = [f"{title} ({percent(float(np.mean(found[title])))})" for title in order]
     text = f"From the most accurate to the least: {', '.join(ranked)}."
     if len(found[order[0]]) > 1:
-        neighbours = list(itertools.pairwise(order))
-        apart = [f"{a} and {b}" for a, b in neighbours if min(found[a]) > max(found[b])]
-        mixed = [f"{a} and {b}" for a, b in neighbours if min(found[a]) <= max(found[b])]
-        text += f" No dot of one reaches those of the other between {' or between '.join(apart)}." if apart else ""
-        text += f" The seeds of {', and those of '.join(mixed)} overlap." if mixed else ""
+        clauses = [
+            f"every seed of {a} is above every seed of {b}"
+            if min(found[a]) > max(found[b])
+            else f"the seeds of {a} and {b} overlap"
+            for a, b in itertools.pairwise(order)
+        ]
+        sentence = "; ".join(clauses)
+        text += f" {sentence[0].upper()}{sentence[1:]}."
     return Markdown(text)
 
 

@@ -120,8 +120,8 @@ def course_summary(a: Runs, b: Runs, claimed: str, other: str) -> Markdown:
     ahead, behind = int((table["low"] > 0).sum()), int((table["high"] < 0).sum())
     unsettled = len(table) - ahead - behind
     return Markdown(
-        f"{text} Of the {len(table)} evaluations, the interval lies above zero at {ahead}, below it at {behind} and "
-        f"across it at {unsettled}."
+        f"{text} Of the {len(table)} evaluations, the interval lies above zero at {ahead} and below it at {behind}, "
+        f"and includes it at {unsettled}."
     )
 
 

@@ -147,9 +147,10 @@ def simple_mistakes(claim: Claim, a: Runs, b: Runs, jury: Sequence[Runs]) -> Fin
     mistaken = [np.stack([(simple & ~analysis.correct(run)).numpy().astype(float) for run in side]) for side in (a, b)]
     counts = [mean_and_all([one.sum() for one in side]) for side in mistaken]
     members = sum(len(as_list(runs)) for runs in jury)
+    who = "both other networks" if members == 2 else f"most of {members} other networks"
     evidence = (
-        f"Of the {int(simple.sum()):,} test images that most of {members} other networks classify correctly, "
-        f"`{a[0].name}` misclassifies {counts[0]} and `{b[0].name}` {counts[1]}"
+        f"Of the {int(simple.sum()):,} test images that {who} classify correctly, `{a[0].name}` misclassifies "
+        f"{counts[0]} and `{b[0].name}` {counts[1]}"
     )
     estimate = verdicts.of_images(mistaken[0] - mistaken[1])
     return verdicts.finding(claim, estimate, "fraction of simple mistakes", a, b, evidence)
