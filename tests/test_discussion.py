@@ -245,7 +245,10 @@ def test_what_a_change_costs_is_compared_between_trainings() -> None:
     finding = augmentation.robustness(LOWER, table, "both", "neither", "gray")
     assert finding.verdict == "supported"
     assert finding.estimate.value == pytest.approx(-0.08)
-    assert "Graying all test images costs 2.10 ± 0.10 points with both" in finding.evidence
+    assert (
+        "Graying all test images costs the network trained with both 2.10 ± 0.10 points, with neither"
+        in finding.evidence
+    )
     losses = augmentation.loss_table(table)
     assert losses.loc["neither", "as they are"].startswith("80.0 %")
     assert losses.loc["neither", "lost if mirrored (points)"] == "4.00 ± 0.00"

@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from IPython.display import Markdown
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
 from hwkit import analysis, data, models, plots, theme
@@ -76,7 +75,6 @@ def changes_figure(table: pd.DataFrame) -> Figure:
         accuracies = [_right(table, title, change).mean(axis=1) for title in titles]
         comparison.seed_dots(accuracies, titles, "test accuracy", ax=ax)
         ax.set_title(f"test images {change}" if change == CHANGES[0] else f"all test images {change}")
-        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     means = [
         f"{title}: "
         + ", ".join(f"{change} {comparison.accuracies([_right(table, title, change).mean()])}" for change in CHANGES)
@@ -127,7 +125,9 @@ def robustness(claim: Claim, table: pd.DataFrame, a: str, b: str, change: str) -
     lost = [_right(table, title, CHANGES[0]) - _right(table, title, change) for title in (a, b)]
     shown = [comparison.mean_and_spread(100 * one.mean(axis=1)) for one in lost]
     what = {CHANGES[1]: "Mirroring", CHANGES[2]: "Graying"}[change]
-    evidence = f"{what} all test images costs {shown[0]} points with {a} and {shown[1]} points with {b}"
+    evidence = (
+        f"{what} all test images costs the network trained with {a} {shown[0]} points, with {b} {shown[1]} points"
+    )
     estimate = verdicts.of_images(lost[0] - lost[1])
     return verdicts.finding(claim, estimate, f"accuracy lost on {change} test images", *runs, evidence)
 
