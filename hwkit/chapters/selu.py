@@ -80,11 +80,10 @@ def course(a: Runs, b: Runs, label: str) -> Figure:
     _draw_difference(right, table, label, several=len(a) >= MINIMUM_SEEDS)
     right.set_xlim(0, 1.04 * table["epoch"].max())
     first, last = table.iloc[0], table.iloc[-1]
-    return comparison.described(
-        figure,
-        f"{label} in test accuracy over training: {points(first['value'], sign=True)} after {_epochs(first)}, "
-        f"{points(last['value'], sign=True)} after {last['epoch']:.3g}.",
-    )
+    text = f"{label} in test accuracy over training: {points(first['value'], sign=True)} after {_epochs(first)}"
+    if len(table) > 1:
+        text += f", {points(last['value'], sign=True)} after {last['epoch']:.3g}"
+    return comparison.described(figure, f"{text}.")
 
 
 def _draw_difference(ax: Axes, table: pd.DataFrame, label: str, *, several: bool) -> None:
