@@ -38,7 +38,7 @@ def test_gaps_that_widen_as_the_penalty_gets_weaker_are_read_as_that() -> None:
     text = accuracy_gap.reading(groups).data
     assert "the weaker it is, the higher" in text
     assert "2.00 points at λ = 0.01, 5.00 points at λ = 0.001 and 8.00 points at λ = 0" in text
-    assert "18.00 points above that at λ = 0.01" in text
+    assert "18.00 points above that at λ = 0.01: the wider gap comes with the better network" in text
 
 
 def test_gaps_in_another_order_are_not() -> None:

@@ -30,7 +30,8 @@ def curves(runs: Sequence[Run]) -> Figure:
     RunError
         If there is no run.
     """
-    runs = plots.listed(runs)
+    if not runs:
+        raise RunError("there is no run to show; give at least one")
     figure, axes = plots.panels(len(runs), 2, height=4.6)
     for ax, run in zip(axes, runs, strict=True):
         plots.draw_accuracies(ax, run)
@@ -69,7 +70,7 @@ def reading(groups: Sequence[Runs]) -> Markdown:
     best = int(test.argmax())
     answer = (
         f"The red curve ends highest at λ = {lambdas[best]}, {points(float(gained[best]))} above that at λ = "
-        f"{lambdas[0]}: the wider gap comes with the better network."
+        f"{lambdas[0]}{': the wider gap comes with the better network' if gaps[best] > gaps[0] else ''}."
         if best
         else f"The red curve ends highest at λ = {lambdas[0]}, with the strongest penalty."
     )

@@ -110,8 +110,8 @@ def gradient_norm(penalty: Tensor, weight: Tensor) -> float | None:
     return None if gradient is None else gradient.norm().item()
 
 
-# The reference report's two attempts, and what would have worked; a key of each for tables.
-ATTEMPTS = ("on the initial value", "over the collection `Ws`", "over the variables")
+# The reference report's two attempts, and what would have worked.
+ATTEMPTS = ("on the initial value", "over the collection Ws", "over the variables")
 
 
 def attempts(l2: float) -> dict[str, tuple[float, float | None]]:

@@ -187,7 +187,8 @@ def claim_table(runs: Mapping[Place, Sequence[Run]]) -> pd.DataFrame:
         row = {"claim": one.claim.text}
         for optimizer, title in titles.items():
             finding = found[optimizer][number]
-            row[f"under {title}"] = f"{_with_ends(finding.estimate)}: {finding.verdict}"
+            verdict = "" if finding.verdict == "one pair" else f": {finding.verdict}"
+            row[f"under {title}"] = _with_ends(finding.estimate) + verdict
         row[" − ".join(titles.values())] = _with_ends(between[number])
         rows.append(row)
     return pd.DataFrame(rows).set_index("claim")
@@ -227,12 +228,16 @@ def _course(ends: pd.DataFrame) -> str:
     if len(signed) == len(signs):
         return f"{{0}} {verbs[signs[first]]} at every length"
     where = _listed([_after(rows[number]) for number in signed])
-    return f"{{0}} {verbs[signs[first]]} {where}, and no difference can be told from zero otherwise"
+    open_ = _listed([_epochs(row["length"]) for row, sign in zip(rows, signs, strict=True) if not sign])
+    return f"{{0}} {verbs[signs[first]]} {where}, and make{{s}} no difference that can be told from zero after {open_}"
 
 
 def _after(row: Mapping[str, Any]) -> str:
-    epochs = "one epoch" if row["length"] == 1 else f"{row['length']:.3g} epochs"
-    return f"after {epochs} (by {points(abs(row['value']))})"
+    return f"after {_epochs(row['length'])} (by {points(abs(row['value']))})"
+
+
+def _epochs(length: float) -> str:
+    return "one epoch" if length == 1 else f"{length:.3g} epochs"
 
 
 def reading_of_optimizers(runs: Mapping[Place, Sequence[Run]]) -> Markdown:
@@ -249,7 +254,7 @@ def reading_of_optimizers(runs: Mapping[Place, Sequence[Run]]) -> Markdown:
         f"{{0}} under {adam}, but not under {muon}": [
             c for c, o in zip(claims, outcomes, strict=True) if o == (False, True)
         ],
-        "under neither it is shown that {0}": [c for c, o in zip(claims, outcomes, strict=True) if o == (False, False)],
+        "neither of them supports that {0}": [c for c, o in zip(claims, outcomes, strict=True) if o == (False, False)],
     }
     parts = [text.format(_listed(texts)) for text, texts in groups.items() if texts]
     schedule = found[OPTIMIZERS[0]][0]
@@ -288,13 +293,16 @@ def reading_of_schedules(runs: Mapping[Place, Sequence[Run]]) -> Markdown:
     moment = min(of_long[0].predicted_at, key=lambda iteration: abs(iteration / per_epoch - short))
     ended = np.mean([run.test_accuracy for run in of_short])
     passing = np.mean([_correct_at(run, moment).mean() for run in of_long])
-    relation = "more" if ended > passing else "less"
+    worth = (
+        f": the small rates at the end of a schedule are worth {points(float(ended - passing))}"
+        if ended > passing
+        else ""
+    )
     return Markdown(
-        f"A point on the way is not the end of a shorter training. The training of {short:.3g} "
-        f"epoch{'' if short == 1 else 's'} under {verdicts.OPTIMIZERS[optimizer]} ends at {percent(float(ended))}; the "
-        f"one of {long:.3g} epochs has {percent(float(passing))} after {moment / per_epoch:.2f} epochs. The first has "
-        f"lowered its learning rate to zero there, the second is near its peak, and the network has {relation} of its "
-        "final accuracy for it."
+        f"A point on the way is not the end of a shorter training. The schedule of {_epochs(short)} under "
+        f"{verdicts.OPTIMIZERS[optimizer]} ends at {percent(float(ended))}; that of {_epochs(long)} has "
+        f"{percent(float(passing))} after {moment / per_epoch:.2f} epochs. The first has lowered its learning rate to "
+        f"zero there, and the second has not{worth}."
     )
 
 
@@ -345,8 +353,7 @@ def figure(frame: pd.DataFrame) -> Figure:
     _epoch_axis(panels[0][0], found, min(frame["epochs"]))
     drawn.supxlabel("epochs trained so far", fontsize=8)
     handles = [
-        Line2D([], [], color="#444444", label=f"{length:.3g} epoch{'' if length == 1 else 's'} in all", **style)
-        for length, style in styles.items()
+        Line2D([], [], color="#444444", label=f"{_epochs(length)} in all", **style) for length, style in styles.items()
     ]
     drawn.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     drawn.alt = alternative_text(frame)
