@@ -100,7 +100,7 @@ def test_a_sign_that_flips_is_named_with_both_ends() -> None:
     assert "SELU raises accuracy after 0.5 epochs (by " in muon
     assert "and lowers accuracy after 4 epochs (by " in muon
     assert "SELU raises accuracy at every length" in adam
-    assert "that augmentation and average pooling make cannot be told from zero at any length" in adam
+    assert "the L2 penalty, augmentation and average pooling make cannot be told from zero at any length" in adam
 
 
 def test_an_effect_that_shows_at_one_length_only_is_no_more_than_that() -> None:
