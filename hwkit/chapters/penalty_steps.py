@@ -21,6 +21,7 @@ from hwkit.engine import optimizers
 from hwkit.errors import RunError
 from hwkit.experiment import RATES
 from hwkit.findings.verdicts import OPTIMIZERS
+from hwkit.formats import percent
 from hwkit.runs import Run
 
 BATCHES = 12  # whose gradients fill the moments before the step; Adam's first moment forgets in about ten
@@ -44,7 +45,8 @@ def pulls(run: Run, parameter: str | None = None, *, batches: int = BATCHES) -> 
 
     Returns
     -------
-    A row per optimiser and group: `optimizer`, `gradient` (the median of their root mean squares) and `pull`.
+    A row per optimiser and group of weights with a gradient: `optimizer`, `gradient` (the median of their root mean
+    squares), `pull`, and `dead`, the fraction of all weights that have none.
 
     Raises
     ------
@@ -60,7 +62,8 @@ def pulls(run: Run, parameter: str | None = None, *, batches: int = BATCHES) -> 
         raise RunError(f"{run.name} has no weight {parameter!r}; it has {', '.join(weights)}")
     gradients = _gradients(run, model, batches)
     size = torch.stack([one[parameter] for one in gradients]).double().square().mean(dim=0).sqrt().flatten()
-    groups = size.argsort().chunk(GROUPS)
+    alive = size.nonzero().squeeze(1)  # behind a dead unit a weight has no gradient at all
+    groups = alive[size[alive].argsort()].chunk(GROUPS)
     weight = model.get_parameter(parameter).detach().double().flatten()
     rows = []
     for name in ("sgd", "adam", "adamw", "muon"):
@@ -68,7 +71,8 @@ def pulls(run: Run, parameter: str | None = None, *, batches: int = BATCHES) -> 
         moved = (with_penalty.double() - without.double()).flatten()
         for group in groups:
             pull = -(moved[group] @ weight[group]) / weight[group].square().sum()
-            rows.append({"optimizer": name, "gradient": size[group].median().item(), "pull": pull.item()})
+            found = {"gradient": size[group].median().item(), "pull": pull.item()}
+            rows.append({"optimizer": name, **found, "dead": 1 - len(alive) / len(size)})
     return pd.DataFrame(rows)
 
 
@@ -131,18 +135,20 @@ def pull_summary(run: Run, frame: pd.DataFrame) -> Markdown:
     """What the figure shows, and how long the penalty alone would take to halve a weight."""
     typical = frame.groupby("optimizer")["pull"].median().clip(lower=SMALLEST)
     halved = {name: float(np.log(2) / typical[name]) for name in ("sgd", "adam", "adamw", "muon")}
-    steps = run.metrics["iterations"]
-    idle = [OPTIMIZERS[name] for name, count in halved.items() if count > 5 * steps]
-    verdict = (
-        f"in the {_rounded(steps)} steps of this training it could hardly act under {' or '.join(idle)}. "
-        if idle
+    steps, dead = run.metrics["iterations"], float(frame["dead"].iloc[0])
+    left_out = (
+        f" Left out are the {percent(dead)} of the weights that have no gradient here: under Adam the penalty moves "
+        "them by the whole learning rate in every step."
+        if dead
         else ""
     )
+    idle = [OPTIMIZERS[name] for name, count in halved.items() if count > 5 * steps]
+    verdict = f"in the {steps} steps of this training it could hardly act under {' or '.join(idle)}. " if idle else ""
     return Markdown(
         f"{_in_words(frame)} With λ = {run.experiment.l2:g} and a typical gradient, the penalty alone would halve a "
         f"weight within about {_rounded(halved['adam'])} steps of Adam, {_rounded(halved['muon'])} of Muon, "
         f"{_rounded(halved['sgd'])} of SGD and {_rounded(halved['adamw'])} of AdamW; {verdict}"
-        "One λ is another penalty under each."
+        f"One λ is another penalty under each.{left_out}"
     )
 
 
