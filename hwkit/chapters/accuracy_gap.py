@@ -131,7 +131,8 @@ def validation_curve(run: Run) -> Figure:
         If the run held no images out.
     """
     _require_holdout(run)
-    ax = theme.new_axes(height=5.6)
+    figure = theme.new_figure(height=5.6)
+    ax = figure.add_subplot()
     record = run.record
     smooth = plots.smooth(record["test_accuracy"])
     error = np.sqrt(smooth * (1 - smooth) / TEST_SAMPLE)
@@ -155,7 +156,8 @@ def validation_curve(run: Run) -> Figure:
     )
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.legend(loc="lower right")
-    return plots.figure_of(ax)
+    figure.alt = f"Accuracy on held-out images. {validation_summary(run).data}"
+    return figure
 
 
 def validation_summary(run: Run) -> Markdown:

@@ -288,4 +288,5 @@ def cost_figure(frame: pd.DataFrame) -> Figure:
         ax.set(xlabel="width of the network", ylabel="cost of the penalty (points)")
         ax.set_title(f"{images} images", loc="left", fontweight="bold")
     axes[0].legend(loc="best")
+    figure.alt = f"Cost of each penalty over the width. {cost_summary(frame).data}"
     return figure

@@ -454,6 +454,7 @@ def curves(ablations: Sequence[Ablation]) -> Figure:
         ax.legend([]).remove()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, title="weights zeroed", title_fontsize=8)
     figure.supxlabel("sum of absolute weights zeroed, relative to that of the sign with less of it", fontsize=8)
+    figure.alt = f"Accuracy over what is zeroed of the last layer. {reading(ablations).data}"
     return figure
 
 
@@ -465,7 +466,8 @@ def margin_figure(frame: pd.DataFrame) -> Figure:
     ----------
     frame : as `margins` returns it.
     """
-    ax = theme.new_axes(height=4.6)
+    figure = theme.new_figure(height=4.6)
+    ax = figure.add_subplot()
     names = list(dict.fromkeys(frame["class"]))
     parts = frame["negative"] / (frame["negative"] + frame["positive"])
     means: Any = parts.groupby(frame["class"], sort=False).mean()
@@ -479,4 +481,5 @@ def margin_figure(frame: pd.DataFrame) -> Figure:
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.grid(visible=False, axis="x")
     ax.legend(loc="lower right", ncols=2)
-    return plots.figure_of(ax)
+    figure.alt = f"Part of each class's margin from negative weights. {margin_summary(frame).data}"
+    return figure

@@ -775,4 +775,11 @@ def effects_figure(groups: Sequence[Sequence[PenaltyRun]]) -> Figure:
             row[0].set_ylabel(runs[0].framework, fontweight="bold")
         handles = [Line2D([], [], **style) for style in styles.values()]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+        courses = [
+            f"{run.framework}, {styles[run.version]['label']}: {overall_norm(run.norms.iloc[0]):.1f} to "
+            f"{overall_norm(run.norms.iloc[-1]):.1f}"
+            for runs in groups
+            for run in runs
+        ]
+        figure.alt = f"Penalty and weight norms over training. Norm of all weights: {'; '.join(courses)}."
     return figure
