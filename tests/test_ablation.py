@@ -98,7 +98,7 @@ def test_weights_that_stay_need_no_compensation(trained_run: Run) -> None:
 def test_an_ablation_has_a_variant_per_choice_part_draw_and_compensation(trained_run: Run) -> None:
     found = ablation.ablate(trained_run, "fc2", parts=(0.0, 0.5, 1.0), draws=2, images=50)
     table = found.table
-    counts = {"most negative": 3, "most positive": 3, "random": 5}
+    counts = {"most negative": 3, "most positive": 3, "random": 5, "all negative": 1}
     assert table.value_counts("choice").to_dict() == {choice: 2 * count for choice, count in counts.items()}
     untouched = table.loc[table["part"] == 0, "accuracy"]
     assert untouched.nunique() == 1
@@ -132,7 +132,9 @@ def made_up(right: dict[str, float], seed: int = 0, draws: int = ablation.DRAWS,
                 for draw in range(draws if choice == "random" and part else 1):
                     rows.append({"choice": choice, "part": part, "draw": draw, "compensated": compensated})
                     predicted.append((torch.rand(count, generator=generator) >= correct).long())
-    return Ablation("fc3", pd.DataFrame(rows), torch.stack(predicted), labels)
+        rows.append({"choice": "all negative", "part": 1.0, "draw": 0, "compensated": compensated})
+        predicted.append((torch.rand(count, generator=generator) >= right["most negative"] - 0.1).long())
+    return Ablation("fc3", pd.DataFrame(rows), "positive", torch.stack(predicted), labels)
 
 
 def networks(count: int) -> list[Run]:
@@ -154,7 +156,8 @@ def test_the_idea_is_judged_over_seeds(negative: float, positive: float, verdict
     assert ablation.finding(LESS, found, networks(3), "nothing").verdict == "supported"
     text = ablation.reading(found).data
     assert "With everything in place 100.0 %" in text
-    assert "random ones 95." in text or "random ones 94." in text
+    assert "where all positive weights are gone" in text
+    assert "does little here" in text
 
 
 def test_the_spread_of_random_draws_is_part_of_the_error() -> None:
@@ -233,9 +236,11 @@ def test_the_last_layer_is_the_one_with_the_classes(trained_run: Run, cifar_run:
 
 
 def test_the_table_takes_either_sign_away_in_each_layer(trained_run: Run) -> None:
-    table = ablation.sign_table([trained_run], images=50)
+    frame = ablation.sign_effects([trained_run], images=50)
+    table = ablation.sign_table(frame)
     assert list(table.index) == ablation.layer_names(trained_run)
     negative = (trained_run.final_weights["fc2.weight"] < 0).double().mean().item()
     assert table.loc["fc2", "negative"] == f"{100 * negative:.1f} %"
-    intact = ablation.without_sign(trained_run, "fc2", images=50)["all weights"]
-    assert intact == pytest.approx(analysis.correct(trained_run)[:50].double().mean())
+    assert frame.loc["fc2", "all weights"] == pytest.approx(analysis.correct(trained_run)[:50].double().mean())
+    least = frame["no negative weights, compensated"].idxmin()
+    assert f"are missed most in `{least}`" in ablation.sign_reading(frame).data

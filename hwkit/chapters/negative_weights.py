@@ -32,6 +32,7 @@ from hwkit.runs import Run
 from hwkit.statistics import OnePair
 
 CHOICES = ("most negative", "most positive", "random")
+ALL_NEGATIVE = "all negative"  # beside these, whatever their sum
 PARTS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of what can be taken away of either sign
 DRAWS = 10  # of random weights: their spread is part of a comparison's error
 # Outputs of all ablated copies of a layer for so many images are held at once: 23 MB for CIFAR-10's first layer.
@@ -47,13 +48,16 @@ class Ablation:
     ----------
     layer : its name, "fc3" for instance.
     variants : a row per ablated copy of the layer: `choice`, `part` (the zeroed sum of absolute weights, relative to
-        that of the sign with less of it), `compensated` and `draw` (0 but for the random choice).
+        that of the sign with less of it), `compensated` and `draw` (0 but for the random choice). Beside the choices
+        there is one copy without any negative weight.
+    scarce : the sign with less of it, "negative" or "positive".
     predicted : the class that each copy predicts for each image, int64 (variants, N).
     labels : int64 (N,).
     """
 
     layer: str
     variants: pd.DataFrame
+    scarce: str
     predicted: Tensor
     labels: Tensor
 
@@ -144,9 +148,12 @@ def ablate(
             for draw in range(draws if choice == "random" and part else 1):
                 keys.append({"choice": choice, "part": part, "draw": draw})
                 copies.append(zeroed(weights, part * both_signs(weights), choice, generator=generator))
+    keys.append({"choice": ALL_NEGATIVE, "part": 1.0, "draw": 0})
+    copies.append(weights.clamp_min(0))
     logits, labels = predict_with(run, layer, torch.stack(copies), images=images)
     variants = pd.DataFrame([{**key, "compensated": compensated} for compensated in (False, True) for key in keys])
-    return Ablation(layer, variants, logits.argmax(dim=3).flatten(0, 1), labels)
+    scarce = "negative" if weights.double().sum() > 0 else "positive"
+    return Ablation(layer, variants, scarce, logits.argmax(dim=3).flatten(0, 1), labels)
 
 
 def without_sign(run: Run, layer: str, *, images: int | None = None) -> dict[str, float]:
@@ -272,19 +279,19 @@ def _apply(module: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) ->
 
 
 def finding(claim: Claim, ablations: Sequence[Ablation], runs: Sequence[Run], against: str) -> Finding:
-    """Accuracy without a layer's negative weights less that without as much of another choice, shifts compensated.
+    """Accuracy without a layer's negative weights less that with all weights, or without others; shifts compensated.
 
     Parameters
     ----------
     ablations : of one layer, for each of the runs, which differ in their seed.
-    against : "nothing", "most positive" or "random".
+    against : "nothing", for all negative weights, or "most positive" or "random", for as much of either.
 
     Raises
     ------
     RunError
         If there are fewer than `DRAWS` random draws to compare with.
     """
-    own = [one.correct("most negative") for one in ablations]
+    own = [one.correct(ALL_NEGATIVE if against == "nothing" else "most negative") for one in ablations]
     others = [
         one.correct("most negative", 0.0, compensated=False) if against == "nothing" else one.correct(against)
         for one in ablations
@@ -301,30 +308,47 @@ def finding(claim: Claim, ablations: Sequence[Ablation], runs: Sequence[Run], ag
     else:
         estimate = statistics.one_pair(differences[0][0], runs=1)
     means = [percent(torch.stack([one.mean() for one in side]).mean().item(), 2) for side in (own, others)]
-    what = {
-        "nothing": "with all of its weights",
-        "most positive": "without its largest positive weights of the same total size",
-        "random": "without random weights of the same total size",
+    layer = ablations[0].layer
+    evidence = {
+        "nothing": f"Without any negative weight of `{layer}`, its shift compensated, {means[0]} of the test images "
+        f"are classified correctly, and with all of its weights {means[1]}",
+        "most positive": f"Without the largest negative weights of `{layer}` {means[0]} of the test images are "
+        f"classified correctly, and without positive ones of the same total size {means[1]}",
+        "random": f"Without random weights of that size {means[1]} are classified correctly, and without the negative "
+        f"ones {means[0]}",
     }[against]
-    evidence = (
-        f"Without the negative weights of `{ablations[0].layer}`, shifts compensated, {means[0]} of the test images "
-        f"are classified correctly, and {what} {means[1]}"
-    )
-    return verdicts.finding(claim, estimate, f"accuracy without negative weights and {what}", runs, runs, evidence)
+    quantity = f"accuracy without negative weights less that without {against}"
+    return verdicts.finding(claim, estimate, quantity, runs, runs, evidence)
 
 
-def sign_table(runs: Sequence[Run], images: int) -> pd.DataFrame:
+def sign_effects(runs: Sequence[Run], images: int) -> pd.DataFrame:
     """For each layer the fraction of weights that are negative, and accuracies as `without_sign` has them.
 
-    Means over the seeds, over the first n test images.
+    Means over the seeds, over the first n test images; a row per layer.
     """
     rows = {}
     for layer in layer_names(runs[0]):
         negative = np.mean([(layer_weights(run, layer) < 0).double().mean().item() for run in runs])
         found = pd.DataFrame([without_sign(run, layer, images=images) for run in runs]).mean()
-        accuracies = {str(name): percent(value) for name, value in found.items() if name != "all weights"}
-        rows[layer] = {"negative": percent(float(negative)), **accuracies}
+        rows[layer] = {"negative": float(negative), **found.to_dict()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
+
+
+def sign_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `sign_effects` as texts, without the column that is the same in all."""
+    return frame.drop(columns="all weights").map(percent)
+
+
+def sign_reading(frame: pd.DataFrame) -> Markdown:
+    """Where `sign_effects` finds negative weights missed most, and whether positive ones are missed less."""
+    left: Any = frame["no negative weights, compensated"]
+    more = int((left < frame["no positive weights, compensated"]).sum())
+    return Markdown(
+        f"With shifts compensated, negative weights are missed most in `{left.idxmin()}`, where "
+        f"{percent(left.min())} are left of {percent(float(frame['all weights'].iloc[0]))}, and least in "
+        f"`{left.idxmax()}` ({percent(left.max())}). They are missed more than the positive ones in {more} of "
+        f"{len(frame)} layers."
+    )
 
 
 def reading(ablations: Sequence[Ablation]) -> Markdown:
@@ -332,18 +356,18 @@ def reading(ablations: Sequence[Ablation]) -> Markdown:
     table = pd.concat([one.table for one in ablations])
     ends: Any = table[table["part"] == 1].groupby(["compensated", "choice"])["accuracy"].mean()
     intact = table.loc[table["part"] == 0, "accuracy"].mean()
-    shifted = abs(ends[True, "most negative"] - ends[False, "most negative"])
-    negative, positive, random = (percent(ends[True, choice]) for choice in CHOICES)
-    of_shift = (
-        "the shift alone is a large part of the harm"
-        if shifted > 0.1 * intact
-        else "the shift does little harm of its own"
+    scarce = {one.scarce for one in ablations}
+    gone = f"all {scarce.pop()} weights are" if len(scarce) == 1 else "one sign is"
+    much = max(abs(ends[True, choice] - ends[False, choice]) for choice in CHOICES) > 0.1 * intact
+    (negative, positive, random), as_is = (
+        [percent(ends[compensated, choice]) for choice in CHOICES] for compensated in (True, False)
     )
     return Markdown(
-        f"With everything in place {percent(intact)} are classified correctly. At the right end of the left panel, "
-        f"without negative weights, {percent(ends[False, 'most negative'])} are; once each class has its mean output "
-        f"back (right panel), {negative}: {of_shift}. Without positive weights of the same total size {positive} are "
-        f"left, and without random ones {random}, on average over all draws."
+        f"With everything in place {percent(intact)} of the test images are classified correctly, and "
+        f"{percent(ends[True, ALL_NEGATIVE])} without any negative weight, the shift compensated. At the right end, "
+        f"where {gone} gone, {positive} are left without positive weights, {negative} without negative ones of the "
+        f"same total size, and {random} without random ones. The shift itself does {'much' if much else 'little'} "
+        f"here: as they are, the three leave {as_is[1]}, {as_is[0]} and {as_is[2]}."
     )
 
 
@@ -441,7 +465,7 @@ def curves(ablations: Sequence[Ablation]) -> Figure:
     axes = figure.subplots(1, 2, sharey=True)
     for ax, compensated in zip(axes, (False, True), strict=True):
         style = {"hue": "choice", "style": "choice", "dashes": False, "errorbar": ("pi", 100), "ax": ax, **STYLES}
-        shown: Any = table[table["compensated"] == compensated]
+        shown: Any = table[(table["compensated"] == compensated) & table["choice"].isin(CHOICES)]
         sns.lineplot(shown, x="part", y="accuracy", err_kws={"alpha": 0.25, "linewidth": 0}, **style)
         ax.axhline(chance, color="black", linewidth=0.9, linestyle=":")
         ax.text(1, chance, "chance", ha="right", va="bottom")
