@@ -285,8 +285,9 @@ def cost_figure(frame: pd.DataFrame) -> Figure:
         ax.set_xscale("log")
         ax.set_xticks(widths, [f"{width:g}" for width in widths])
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.set(xlabel="width of the network", ylabel="cost of the penalty (points)")
+        ax.set_xlabel("width of the network")
         ax.set_title(f"{images} images", loc="left", fontweight="bold")
+    axes[0].set_ylabel("cost of the penalty (points)")
     axes[0].legend(loc="best")
     figure.alt = f"Cost of each penalty over the width. {cost_summary(frame).data}"
     return figure
