@@ -7,7 +7,7 @@ layer, number of classes or size of image is assumed: layers are found by runnin
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from hwkit.datasets import standin
 from hwkit.engine.devices import resolve_device, resolve_precision
 from hwkit.engine.layers import Layer, hidden, last_features, layers_of, map_features
 from hwkit.errors import RunError, did_you_mean
-from hwkit.models import predict
+from hwkit.models import is_weight, predict
 from hwkit.runs import Run, differences_note
 
 # A weight smaller than this counts as near zero. One absolute number for every tensor, because two runs are compared
@@ -35,6 +35,28 @@ LARGEST_BATCH = 200  # images at a time: what a CPU's cache holds
 MOST_NUMBERS = 2**26  # in the activations that are held at once: 256 MB
 
 TRAIN_INDEX = "train-correct.safetensors"  # in a run's folder: which training images it classifies correctly
+
+# Test images whose label is wrong, by data set and index: what they show (Northcutt, Athalye and Mueller, 2021,
+# "Pervasive label errors in test sets destabilize machine learning benchmarks").
+LABEL_ERRORS = {("cifar10", 2405): "frog"}
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Several networks that give one answer, the mean of their probabilities.
+
+    Attributes
+    ----------
+    logits : the logarithms of these means, float32 (N, classes).
+    labels : int64 (N,).
+    """
+
+    name: str
+    logits: Tensor
+    labels: Tensor
+
+
+Predicted = Run | Ensemble
 
 
 # --- Predictions over the test set ------------------------------------------------------------------------------
@@ -98,17 +120,17 @@ def class_label(run: Run, name: int | str) -> int:
     raise RunError(f"unknown class {name!r}; {did_you_mean(name, names)} (or 0 to {len(names) - 1})")
 
 
-def probabilities(run: Run) -> Tensor:
+def probabilities(run: Predicted) -> Tensor:
     """The softmax of the run's logits over the test images, float32 (N, classes)."""
     return run.logits.softmax(dim=1)
 
 
-def predicted(run: Run) -> Tensor:
+def predicted(run: Predicted) -> Tensor:
     """The class with the largest logit for each test image, int64 (N,)."""
     return run.logits.argmax(dim=1)
 
 
-def correct(run: Run) -> Tensor:
+def correct(run: Predicted) -> Tensor:
     """Whether each test image is classified correctly, bool (N,)."""
     return predicted(run) == run.labels
 
@@ -201,7 +223,7 @@ def per_class_accuracy(run: Run) -> pd.Series:
     return (correct / counts.sum(axis="columns")).rename("accuracy").rename_axis("class")
 
 
-def calibration(run: Run, bins: int = 15) -> pd.DataFrame:
+def calibration(run: Predicted, bins: int = 15) -> pd.DataFrame:
     """How often predictions of a confidence are correct: the rows of a reliability diagram.
 
     Returns
@@ -219,13 +241,36 @@ def calibration(run: Run, bins: int = 15) -> pd.DataFrame:
     return rows.assign(**ends).loc[:, ["low", "high", "count", "confidence", "accuracy"]].reset_index(drop=True)
 
 
-def expected_calibration_error(run: Run, bins: int = 15) -> float:
+def expected_calibration_error(run: Predicted, bins: int = 15) -> float:
     """The mean distance of confidence and accuracy over the bins of `calibration`, weighted by their counts.
 
     (Naeini, Cooper and Hauskrecht, 2015, "Obtaining well calibrated probabilities using Bayesian binning".)
     """
     rows = calibration(run, bins)
     return float(np.average((rows["confidence"] - rows["accuracy"]).abs(), weights=rows["count"]))
+
+
+def log_loss(run: Predicted) -> float:
+    """The negative log-likelihood of the true classes, in nats a test image: the cross-entropy over the test set."""
+    return F.cross_entropy(run.logits.double(), run.labels).item()
+
+
+def ensemble(runs: Sequence[Run], name: str = "ensemble") -> Ensemble:
+    """The ensemble of runs, of other seeds for instance (Lakshminarayanan, Pritzel and Blundell, 2017).
+
+    Raises
+    ------
+    RunError
+        If the runs were tested on different images.
+
+    Examples
+    --------
+    >>> hwkit.analysis.expected_calibration_error(hwkit.analysis.ensemble(runs))
+    """
+    for run in runs[1:]:
+        require_same_test_images(runs[0], run)
+    mean = torch.stack([run.logits.double().softmax(dim=1) for run in runs]).mean(dim=0)
+    return Ensemble(name, mean.clamp_min(1e-300).log().float(), runs[0].labels)
 
 
 def _most_confident_first(table: pd.DataFrame) -> pd.DataFrame:
@@ -380,11 +425,15 @@ def pair(run: Run, index: int) -> Pair:
     return Pair(shown, example(run, int(correct[nearest])), similarities[nearest].item())
 
 
-def pairs(run: Run, count: int) -> list[Pair]:
+def pairs(run: Run, count: int, preferred: Sequence[tuple[int, int]] = ()) -> list[Pair]:
     """Instructive pairs of a misclassified image and its counterpart; fewer than `count` if there are not so many.
 
     Deterministic: the most confident predictions, but first those whose combination of true and predicted class was
     not yet chosen, and among these the ones whose two classes were chosen least often.
+
+    Parameters
+    ----------
+    preferred : combinations of a true and a predicted class that come before all others, where they occur.
 
     Raises
     ------
@@ -410,6 +459,7 @@ def pairs(run: Run, count: int) -> list[Pair]:
             left,
             key=lambda row: (
                 combinations.count((row["label"], row["predicted"])),
+                (row["label"], row["predicted"]) not in preferred,
                 classes.count(row["label"]) + classes.count(row["predicted"]),
             ),
         )
@@ -418,6 +468,38 @@ def pairs(run: Run, count: int) -> list[Pair]:
         classes += [best["label"], best["predicted"]]
         chosen.append(pair(run, best["index"]))
     return chosen
+
+
+def sides(run: Run, shown: Example, images: int = 100) -> pd.Series:
+    """Where each layer puts a misclassified image between its true class and the class it was misclassified as.
+
+    The responses of a layer to the first `images` correctly classified test images of each of the two classes have two
+    means. What is returned is the place of the image's projection on the line through them: 0 at the mean of the true
+    class, 1 at that of the predicted one, and nearer to that from 0.5 on.
+
+    Returns
+    -------
+    float64 by name: "pixels", and the hidden layers in their order. Empty if no test image of a class is classified
+    correctly.
+    """
+    found = predicted(run)
+    members = [
+        ((run.labels == label) & (found == label)).nonzero().squeeze(1)[:images]
+        for label in (shown.label, shown.predicted)
+    ]
+    if not all(map(len, members)):
+        return pd.Series(dtype=float)
+    pictures = test_images(run)[torch.cat([torch.tensor([shown.index]), *members])]
+    responses = {"pixels": [pictures.double().flatten(1)]}
+    for part in layers(run, pictures):
+        for layer in hidden(part):
+            responses.setdefault(layer.name, []).append(layer.activation.double().flatten(1))
+    places = {}
+    for name, parts in responses.items():
+        image, own, other = torch.cat(parts).split([1, *map(len, members)])
+        start, line = own.mean(dim=0), other.mean(dim=0) - own.mean(dim=0)
+        places[name] = (((image[0] - start) @ line) / line.square().sum().clamp_min(1e-12)).item()
+    return pd.Series(places)
 
 
 def recognised_classes(run: Run) -> set[int]:
@@ -457,6 +539,30 @@ def layers(run: Run, images: Tensor) -> Iterator[list[Layer]]:
     for chunk in images.split(min(LARGEST_BATCH, max(1, MOST_NUMBERS // max(1, numbers)))):
         inputs = data.normalise(chunk, run.experiment.dataset).contiguous(memory_format=torch.channels_last)
         yield layers_of(model, inputs)
+
+
+def difference_of_logits(model: nn.Module, run: Run, images: int = 500) -> float:
+    """How far another network with a run's trained weights is from the run's logits, relative to the largest of these.
+
+    For a network that is written out in a notebook, to see that it is the one that was trained. The weights are loaded
+    into it; what remains is rounding, some 1e-6, if the two compute the same.
+
+    Parameters
+    ----------
+    images : how many test images are tried, the first ones.
+
+    Raises
+    ------
+    RunError
+        If the parameters of the two do not agree in name or shape.
+    """
+    try:
+        model.load_state_dict(run.final_weights)
+    except RuntimeError as error:
+        raise RunError(f"this network is not that of {run.name}: {' '.join(str(error).split())}") from None
+    wanted = run.logits[:images]
+    found = predict(model, test_images(run)[:images], run.experiment.dataset)
+    return ((found - wanted).abs().max() / wanted.abs().max()).item()
 
 
 def activations(run: Run, images: Tensor) -> dict[str, Tensor]:
@@ -553,7 +659,12 @@ def plane(features: Tensor) -> Plane:
 
 def embedding(run: Run) -> Plane:
     """The test images laid out by what the last layer is given; takes seconds, for it runs the network over them."""
-    return plane(torch.cat([last_features(found) for found in layers(run, test_images(run))]))
+    return plane(last_layer_inputs(run, test_images(run)))
+
+
+def last_layer_inputs(run: Run, images: Tensor) -> Tensor:
+    """What the last layer is given for images, uint8 (N, C, H, W): float32 (N, features)."""
+    return torch.cat([last_features(found) for found in layers(run, images)])
 
 
 # --- Weights ----------------------------------------------------------------------------------------------------
@@ -572,6 +683,11 @@ def parameters(weights: Run | nn.Module | Mapping[str, Tensor]) -> dict[str, Ten
     # As PyTorch calls them.
     statistics = ("running_mean", "running_var", "num_batches_tracked")
     return {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[2] not in statistics}
+
+
+def weight_names(weights: Run | nn.Module | Mapping[str, Tensor]) -> list[str]:
+    """The names of the weight tensors, which a penalty is on: the parameters of two dimensions or more."""
+    return [name for name, tensor in parameters(weights).items() if is_weight(tensor)]
 
 
 def weight_statistics(weights: Run | nn.Module | Mapping[str, Tensor], near_zero: float = NEAR_ZERO) -> pd.DataFrame:

@@ -31,11 +31,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from hwkit import analysis, data, theme
-from hwkit.analysis import Example, Pair
+from hwkit.analysis import Example, Pair, Predicted
 from hwkit.data import Dataset
 from hwkit.errors import DataError, RunError, did_you_mean
 from hwkit.formats import percent, probability
-from hwkit.runs import Run
+from hwkit.runs import Run, Runs, as_list
 from hwkit.theme import NEUTRAL, RUN_COLOURS, TEST, TRAIN
 
 Parameters = ParamSpec("Parameters")
@@ -91,21 +91,22 @@ def learning_curve(runs: Recorded | Sequence[Recorded], *, ax: Axes | None = Non
     """
     ax = ax or theme.new_axes(height=7)
     runs = listed(runs)
-    for run, colour in zip(runs, colours(len(runs)), strict=True):
+    for run, name, colour in zip(runs, labels_of(runs, 36), colours(len(runs)), strict=True):
         record = run.record
         cross_entropy = record["loss"] - record["penalty"]
-        label = "" if len(runs) == 1 else f"{shortened(run.name, 36)}: "
+        label = "cross-entropy" if len(runs) == 1 else name
         ax.plot(record["epoch"], cross_entropy, color=colour, alpha=0.3, linewidth=0.8)
-        ax.plot(record["epoch"], smooth(cross_entropy), color=colour, label=f"{label}cross-entropy")
+        ax.plot(record["epoch"], smooth(cross_entropy), color=colour, label=label)
         if record["penalty"].any():
-            ax.plot(record["epoch"], record["penalty"], color=colour, linestyle=":", label=f"{label}L2 penalty")
-    ax.set(yscale="log", xlabel="epoch", ylabel="loss on the training batch")
+            penalty = "L2 penalty" if len(runs) == 1 or name.startswith("L2") else f"{name}: L2 penalty"
+            ax.plot(record["epoch"], record["penalty"], color=colour, linestyle=":", label=penalty)
+    ax.set(yscale="log", xlabel="epoch", ylabel="cross-entropy of the training batch")
     ax.set_xlim(0, max(max(run.record["epoch"]) for run in runs))
     # Losses seldom span more than two decades: powers of ten alone would be too few ticks.
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.legend(loc="best")
+    ax.legend(loc="upper right")
     return figure_of(ax)
 
 
@@ -113,9 +114,9 @@ def learning_curve(runs: Recorded | Sequence[Recorded], *, ax: Axes | None = Non
 def accuracy_curves(run: Recorded, *, ax: Axes | None = None) -> Figure:
     """Accuracy over epochs: red = test, blue = train.
 
-    Dots are readings, on 200 random test images and on the current training batch; lines are their moving averages.
-    The horizontal line is the final accuracy over all test images. A record with validation accuracies has a third
-    curve.
+    Dots are readings, on 200 random test images and on the current training batch, both without dropout; lines are
+    their moving averages. The horizontal line is the final accuracy over all test images, and diamonds are those on the
+    way, of a run that was evaluated then. A record with validation accuracies has a third curve.
     """
     ax = ax or theme.new_axes(height=7.5)
     draw_accuracies(ax, run)
@@ -126,12 +127,28 @@ def accuracy_curves(run: Recorded, *, ax: Axes | None = None) -> Figure:
 
 
 @themed
-def training_curves(run: Recorded) -> Figure:
-    """Learning curve and accuracy curves of one run side by side; see `learning_curve` and `accuracy_curves`."""
+def training_curves(runs: Recorded | Sequence[Recorded]) -> Figure:
+    """The learning curves of runs in one panel, and beside it a panel of accuracy curves for each run.
+
+    See `learning_curve` and `accuracy_curves`; all accuracies are on one scale.
+    """
+    runs = listed(runs)
+    if len(runs) == 1:
+        figure = theme.new_figure(height=6.4)
+        left, right = figure.subplots(1, 2)
+        learning_curve(runs, ax=left)
+        accuracy_curves(runs[0], ax=right)
+        return figure
     figure = theme.new_figure(height=6.4)
-    left, right = figure.subplots(1, 2)
-    learning_curve(run, ax=left)
-    accuracy_curves(run, ax=right)
+    left, *others = figure.subplots(1, 1 + len(runs))
+    learning_curve(runs, ax=left)
+    left.set_title("learning curves", loc="left", fontweight="bold")
+    for ax, run, name in zip(others, runs, labels_of(runs), strict=True):
+        draw_accuracies(ax, run)
+        ax.set_title(f"accuracy {name.replace('L2,', 'with')}", loc="left", fontweight="bold")
+        ax.set_ylim(lowest_accuracy(runs), 1.005)
+    shown = {label: handle for ax in others for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(shown.values(), shown, loc="outside upper right", ncols=len(shown))
     return figure
 
 
@@ -149,13 +166,26 @@ def draw_accuracies(ax: Axes, run: Recorded) -> None:
             ax.plot(record["epoch"], record[column], **readings, color=style["color"])
             ax.plot(record["epoch"], smooth(record[column]), label=label, **style)
     final = {"color": TEST["color"], "linewidth": 0.9, "linestyle": (0, (1, 1.5))}
+    evaluated = _evaluations(run)
     ax.axhline(run.test_accuracy, label="test: all images, final", **final)
+    if len(evaluated) > 1:
+        marks = {"color": TEST["color"], "marker": "D", "markersize": 3.5, "linestyle": "", "mec": "white", "mew": 0.5}
+        ax.plot([*evaluated], [*evaluated.values()], label="test: all images", zorder=4, clip_on=False, **marks)
     # Beside the axes, where no curve can run through it.
     text = percent(run.test_accuracy)
     ax.text(1.01, run.test_accuracy, text, transform=ax.get_yaxis_transform(), color=TEST["color"], va="center")
     ax.set_xlabel("epoch")
     ax.set_xlim(0, max(record["epoch"]))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+
+
+def _evaluations(run: Recorded) -> dict[float, float]:
+    """The accuracies over all test images that were measured on the way, by epoch, the final one included."""
+    if not isinstance(run, Run):
+        return {}
+    batches = run.experiment.batches_per_epoch
+    found = sorted(run.predicted_at.items())
+    return {moment / batches: (classes == run.labels).double().mean().item() for moment, classes in found}
 
 
 def lowest_accuracy(runs: Sequence[Recorded]) -> float:
@@ -207,7 +237,7 @@ def weight_distributions(
     fractions = {"near_zero": f"fraction of values within ±{near_zero:g}", "negative": "fraction of negative values"}
     if fraction not in fractions:
         raise RunError(f"unknown fraction {fraction!r}; {did_you_mean(fraction, fractions)}")
-    figure, axes = panels(len(names), 4 if len(names) > 6 else 3, height=3.9)
+    figure, axes = panels(len(names), 4 if len(names) > 6 else 3, height=3.3 if len(names) > 6 else 3.9)
     for ax, name in zip(axes, names, strict=True):
         found = [tensors.get(name) for tensors in trained]
         _draw_distributions(ax, [initial.get(name), *found])
@@ -217,13 +247,14 @@ def weight_distributions(
                 value = analysis.weight_statistics({name: tensor}, near_zero).loc[name, fraction]
                 style = {"color": _readable(RUN_COLOURS[side]), "transform": ax.transAxes}
                 ax.text(side, 1.03, percent(value), ha="right" if side else "left", **style)
-    handles = [Patch(facecolor=RUN_COLOURS[0], alpha=0.5, label=shortened(run.name, 36))]
-    handles += [Line2D([], [], color=RUN_COLOURS[1], label=shortened(one.name, 36)) for one in runs[1:]]
+    labels = labels_of(runs, 36)
+    handles = [Patch(facecolor=RUN_COLOURS[0], alpha=0.5, label=labels[0])]
+    handles += [Line2D([], [], color=RUN_COLOURS[1], label=label) for label in labels[1:]]
     handles += [Line2D([], [], label="initial values", **INITIAL)]
-    title = {"title": f"above each panel: {fractions[fraction]}", "title_fontsize": 8}
+    title = {"title": f"above each panel: {fractions[fraction]}", "title_fontsize": theme.SETTINGS["legend.fontsize"]}
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), **title)
-    figure.supxlabel("value of the weight or bias", fontsize=8)
-    figure.supylabel("density", fontsize=8)
+    figure.supxlabel("value of the weight or bias", fontsize=theme.SETTINGS["axes.labelsize"])
+    figure.supylabel("density", fontsize=theme.SETTINGS["axes.labelsize"])
     return figure
 
 
@@ -273,14 +304,21 @@ def _readable(colour: str) -> str:
 
 
 @themed
-def example(run: Run, shown: Example, *, channels: int = 0) -> Figure:
-    """A test image beside the probabilities that the network gives to the classes, the ten largest if there are more.
+def example(run: Run, shown: Example | Sequence[Example], *, channels: int = 0) -> Figure:
+    """Test images beside the probabilities that the network gives to the classes, the ten largest if there are more.
 
     Parameters
     ----------
-    channels : show so many channels of each layer with maps below it, the strongest ones; see `pair`.
+    shown : an image, or several to stand side by side.
+    channels : show so many channels of each layer with maps below them, the strongest ones; see `pair`.
+
+    Raises
+    ------
+    RunError
+        If there is no image to show.
     """
-    return _examples_figure([(run, [shown])], channels, per_row=16)
+    examples = listed(shown)
+    return _examples_figure([(run, examples)], channels, per_row=16 // len(examples))
 
 
 @themed
@@ -294,7 +332,7 @@ def pair(run: Run, shown: Pair, *, channels: int = 16) -> Figure:
 
     Parameters
     ----------
-    channels : of each layer; 8 are drawn twice as large as 16.
+    channels : of each layer; up to 8 are drawn twice as large as more.
 
     Examples
     --------
@@ -333,7 +371,7 @@ def _examples_figure(groups: Sequence[tuple[Run, list[Example]]], channels: int,
     width = (theme.WIDTH - 1.4 * len(groups)) / count / per_row  # cm, of a channel; the rest is for colour scales
     rows = [max(math.ceil(len(one[1]) / per_row) for one in beside if one) for beside in zip_longest(*layers)]
     # Low enough for two pairs, with their captions, on a page of A4.
-    heights = [4.2, *(0.6 + row * width * 1.3 for row in rows)]
+    heights = [4.6, *(0.5 + row * width * 1.3 for row in rows)]
     figure = theme.new_figure(height=sum(heights))
     sides = figure.subfigures(1, len(groups), squeeze=False)[0]
     for side, (run, shown), maps in zip(sides, groups, layers, strict=True):
@@ -409,7 +447,7 @@ def draw_tiles(ax: Axes, tiles: Tensor, numbers: Iterable[int], per_row: int, **
         row, column = divmod(position, per_row)
         left, top = column * step_x, row * step_y
         picture = ax.imshow(tile.numpy(), extent=(left, left + width, top + height, top), **style)
-        ax.text(left, top, f"{number}", fontsize=6, verticalalignment="bottom")
+        ax.text(left, top, f"{number}", fontsize=7, verticalalignment="bottom")
     rows = math.ceil(len(tiles) / per_row)
     ax.axis("off")
     ax.set_anchor("W")
@@ -465,7 +503,7 @@ def embedding(run: Run, *, images: int = 40, ax: Axes | None = None) -> Figure:
     ----------
     images : how many images are drawn; as far from each other as that number allows.
     """
-    ax = ax or theme.new_axes(height=11)
+    ax = ax or theme.new_axes(height=9)
     found = analysis.embedding(run)
     positions, names = found.positions.numpy(), analysis.class_names(run)
     few = len(names) <= MOST_CLASSES
@@ -478,7 +516,7 @@ def embedding(run: Run, *, images: int = 40, ax: Axes | None = None) -> Figure:
     ax.plot(*positions[wrong].T, "o", label="misclassified", **ring)
     test_images = analysis.test_images(run)
     low, extent = positions.min(axis=0), np.maximum(np.ptp(positions, axis=0), 1e-9)
-    size = 0.05 * extent * (1, 1.45)  # about square: the axes are wider than high
+    size = 0.05 * extent * (1, 1.55)  # about square: the axes are wider than high
     for chosen in _spread_out((positions - low) / extent, images):
         (left, bottom), (right, top) = positions[chosen] - size / 2, positions[chosen] + size / 2
         style = {"aspect": "auto", "cmap": "gray_r", "zorder": 3, "interpolation": "antialiased"}
@@ -512,7 +550,7 @@ def saliency(run: Run, shown: Example) -> Figure:
 
     See `analysis.saliency`; each map has a colour scale of its own.
     """
-    figure = theme.new_figure(height=5)
+    figure = theme.new_figure(height=4.6)
     labels = list(dict.fromkeys([shown.predicted, shown.label]))
     picture, *maps = figure.subplots(1, 1 + len(labels))
     draw_image(picture, shown.image)
@@ -559,20 +597,27 @@ def confusion_matrix(run: Run, *, ax: Axes | None = None) -> Figure:
 
 
 @themed
-def class_accuracies(runs: Run | Sequence[Run], *, ax: Axes | None = None) -> Figure:
-    """The accuracy on each class's test images, a row per class and a mark per run, joined by a line.
+def class_accuracies(runs: Run | Sequence[Runs], *, ax: Axes | None = None) -> Figure:
+    """The accuracy on each class's test images, a row per class and a mark per recipe, joined by a line.
 
-    Of more than `MOST_ROWS` classes, those that the first run classifies worst.
+    Of more than `MOST_ROWS` classes, those that the first recipe classifies worst.
+
+    Parameters
+    ----------
+    runs : of each recipe one run, or a list of several seeds, whose mean is shown.
     """
-    runs = listed(runs)
-    table = pd.DataFrame({number: analysis.per_class_accuracy(run) for number, run in enumerate(runs)}).dropna()
+    recipes = [as_list(one) for one in listed(runs)]
+    runs = [of_seeds[0] for of_seeds in recipes]
+    means = [pd.DataFrame([analysis.per_class_accuracy(run) for run in of_seeds]).mean() for of_seeds in recipes]
+    table = pd.DataFrame(dict(enumerate(means))).dropna()
     if len(table) > MOST_ROWS:
         table = table.sort_values(0).head(MOST_ROWS)
     ax = ax or theme.new_axes(height=1.6 + 0.5 * len(table), width=12)
     rows = np.arange(len(table))
     ax.hlines(rows, table.min(axis="columns"), table.max(axis="columns"), color="#BBBBBB", linewidth=2)
-    for number, (run, colour, marker) in enumerate(zip(runs, colours(len(runs)), _markers(len(runs)), strict=True)):
-        ax.plot(table[number], rows, marker, color=colour, label=shortened(run.name, 30), markersize=5)
+    styles = zip(labels_of(runs), colours(len(runs)), _markers(len(runs)), strict=True)
+    for number, (label, colour, marker) in enumerate(styles):
+        ax.plot(table[number], rows, marker, color=colour, label=label, markersize=5)
     ax.set_yticks(rows, table.index)
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
@@ -583,29 +628,48 @@ def class_accuracies(runs: Run | Sequence[Run], *, ax: Axes | None = None) -> Fi
 
 
 @themed
-def reliability(runs: Run | Sequence[Run], *, ax: Axes | None = None) -> Figure:
+def classes(run: Run, others: Sequence[Runs]) -> Figure:
+    """The confusion matrix of a run beside the class accuracies of recipes; for few classes with short names."""
+    figure = theme.new_figure(height=8.6)
+    left, right = figure.subplots(1, 2, width_ratios=(2.4, 1))
+    confusion_matrix(run, ax=left)
+    class_accuracies(others, ax=right)
+    right.set_xlabel("accuracy")
+    right.legend(loc="lower right", bbox_to_anchor=(1, 1))
+    return figure
+
+
+@themed
+def reliability(runs: Predicted | Sequence[Predicted], *, ax: Axes | None = None) -> Figure:
     """Reliability diagram: how often predictions of a confidence are correct, with the calibration error of each run.
 
     Below the diagonal a network is too confident. The area of a mark shows how many test images it stands for; those of
     fewer than ten are left out.
     """
     runs = listed(runs)
-    ax = ax or theme.new_axes(height=8, width=10)
+    ax = ax or theme.new_axes(height=6.5)
     ax.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=(0, (4, 2)), linewidth=0.9, label="perfectly calibrated")
-    for run, colour, marker in zip(runs, colours(len(runs)), _markers(len(runs)), strict=True):
+    styles = zip(runs, _confidence_labels(runs), colours(len(runs)), _markers(len(runs)), strict=True)
+    for run, name, colour, marker in styles:
         rows = analysis.calibration(run)
         rows = rows[rows["count"] >= min(10, rows["count"].max())]
         error = f"{100 * analysis.expected_calibration_error(run):.1f} points"
         ax.plot(rows["confidence"], rows["accuracy"], color=colour, linewidth=0.9)
         area = 12 + 90 * rows["count"] / rows["count"].max()
         ax.scatter(rows["confidence"], rows["accuracy"], s=area, color=colour, marker=marker, alpha=0.7, linewidth=0)
-        label = f"{shortened(run.name, 30)}: {error}"
-        ax.plot([], [], marker, color=colour, linestyle="-", linewidth=0.9, label=label)
+        ax.plot([], [], marker, color=colour, linestyle="-", linewidth=0.9, label=f"{name}: {error}")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.set(xlabel="confidence: probability of the prediction", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))
-    ax.legend(loc="upper left", title="expected calibration error", title_fontsize=8, alignment="left")
+    title = {"title": "expected calibration error", "title_fontsize": theme.SETTINGS["legend.fontsize"]}
+    ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1), alignment="left", **title)
     return figure_of(ax)
+
+
+def _confidence_labels(found: Sequence[Any]) -> list[str]:
+    """As `labels_of`, for networks and ensembles of them."""
+    names = iter(labels_of([one for one in found if isinstance(one, Run)]))
+    return [next(names) if isinstance(one, Run) else shortened(one.name, 30) for one in found]
 
 
 @themed
@@ -743,10 +807,10 @@ def draw_image(ax: Axes, image: Tensor) -> None:
 
 
 def listed(runs: Any) -> list[Any]:
-    """One run or several as a list; a RunError if there is none."""
+    """One run, or whatever else is shown, or several as a list; a RunError if there is none."""
     found = list(runs) if isinstance(runs, Sequence) else [runs]
     if not found:
-        raise RunError("there is no run to show; give at least one")
+        raise RunError("there is nothing to show; give at least one")
     return found
 
 
@@ -766,6 +830,16 @@ def panels(count: int, columns: int, *, height: float, **options: Any) -> tuple[
 def colours(count: int) -> list[str]:
     """A colour per run, repeating after the last."""
     return [RUN_COLOURS[position % len(RUN_COLOURS)] for position in range(count)]
+
+
+def labels_of(runs: Sequence[Any], longest: int = 30) -> list[str]:
+    """What a legend calls runs: their lambda where they differ in nothing else, and their names otherwise."""
+    experiments = [run.experiment for run in runs if isinstance(run, Run)]
+    penalties = [experiment.l2 for experiment in experiments]
+    alike = {experiment.replace(l2=0).fingerprint for experiment in experiments}
+    if len(set(penalties)) == len(runs) > 1 and len(alike) == 1:
+        return [f"L2, λ = {l2:g}" if l2 else "without L2" for l2 in penalties]
+    return [shortened(run.name, longest) for run in runs]
 
 
 def _markers(count: int) -> list[str]:

@@ -68,7 +68,8 @@ def test_notebooks_are_committed_without_outputs_and_with_short_cells(path: Path
             assert not cell["outputs"]
             assert cell["execution_count"] is None
             lines = [line for line in "".join(cell["source"]).splitlines() if line and not line.startswith("#")]
-            assert len(lines) <= 10 or "parameters" in cell["metadata"].get("tags", [])
+            longest = 16 if lines and lines[0].startswith("class ") else 10  # a network stays in one piece
+            assert len(lines) <= longest or "parameters" in cell["metadata"].get("tags", [])
 
 
 @pytest.mark.parametrize("path", standard_notebooks(ROOT / "notebooks"), ids=lambda path: path.stem)
