@@ -339,3 +339,43 @@ def test_examples_and_comparisons_cannot_be_changed(trained_run: Run) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         analysis.example(trained_run, 0).label = 3
     assert issubclass(RunError, HwkitError)
+
+
+# --- Ensembles, and the way through the layers ------------------------------------------------------------------
+
+
+def test_an_ensemble_gives_the_mean_of_the_probabilities() -> None:
+    labels, predicted = torch.tensor([0, 1]), torch.tensor([0, 0])
+    sure, unsure = made_up_run(labels, predicted, 6.0), made_up_run(labels, 1 - predicted, 1.0)
+    both = analysis.ensemble([sure, unsure])
+    mean = (analysis.probabilities(sure) + analysis.probabilities(unsure)) / 2
+    torch.testing.assert_close(analysis.probabilities(both), mean)
+    assert analysis.log_loss(both) < (analysis.log_loss(sure) + analysis.log_loss(unsure)) / 2  # Jensen's inequality
+
+
+def test_preferred_confusions_come_first_where_they_occur(trained_run: Run) -> None:
+    table = analysis.misclassified(trained_run)
+    last = table.drop_duplicates(["label", "predicted"]).iloc[-1]
+    wanted = (int(last["label"]), int(last["predicted"]))
+    found = [(one.misclassified.label, one.misclassified.predicted) for one in analysis.pairs(trained_run, 3, [wanted])]
+    assert found[0] == wanted
+    assert len(set(found)) == 3
+
+
+def test_layers_place_an_image_between_the_means_of_two_classes(trained_run: Run) -> None:
+    shown = analysis.pairs(trained_run, 1)[0].misclassified
+    places = analysis.sides(trained_run, shown)
+    assert list(places.index) == ["pixels", "conv1", "conv2", "fc1"]
+    images = analysis.test_images(trained_run).double().flatten(1)
+    right = analysis.correct(trained_run)
+    own, other = (
+        images[right & (trained_run.labels == label)][:100].mean(dim=0) for label in (shown.label, shown.predicted)
+    )
+    # the nearer of the two means is the one on whose side it is
+    nearer = (images[shown.index] - other).norm() < (images[shown.index] - own).norm()
+    assert (places["pixels"] > 0.5) == bool(nearer)
+
+
+def test_a_network_with_the_trained_weights_gives_the_logits_of_the_run(trained_run: Run) -> None:
+    assert analysis.difference_of_logits(models.MnistCNN(), trained_run) < 1e-4
+    assert analysis.difference_of_logits(models.MnistCNN(pooling="average"), trained_run) > 1e-2

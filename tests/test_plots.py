@@ -48,6 +48,9 @@ def figures(trained_run: Run, trained_run_l2: Run, cifar_run: Run) -> dict[str, 
         "first_layer_filters of colour": lambda: plots.first_layer_filters(cifar_run),
         "embedding": lambda: plots.embedding(cifar_run, images=5),
         "saliency": lambda: plots.saliency(cifar_run, cifar_pair.misclassified),
+        "training_curves of two": lambda: plots.training_curves([trained_run, trained_run_l2]),
+        "examples of colour images": lambda: plots.example(cifar_run, [cifar_pair.counterpart] * 2, channels=8),
+        "classes": lambda: plots.classes(cifar_run, [cifar_run, [cifar_run] * 3]),
         "class_accuracies": lambda: plots.class_accuracies([trained_run, trained_run_l2]),
         "reliability": lambda: plots.reliability([trained_run, trained_run_l2]),
         "ablation_curves": lambda: ablation.curves([ablated]),
@@ -147,10 +150,10 @@ def test_the_learning_curve_shows_cross_entropy_and_penalty_apart(trained_run: R
     figure = plots.learning_curve([trained_run, trained_run_l2])
     for run in (trained_run, trained_run_l2):
         cross_entropy = run.record["loss"] - run.record["penalty"]
-        line = labelled(figure, f"{run.name}: cross-entropy")
+        line = labelled(figure, "L2, λ = 0.001" if run.experiment.l2 else "without L2")
         np.testing.assert_allclose(line.get_ydata(), plots.smooth(cross_entropy))
         assert line.get_xdata().tolist() == run.record["epoch"].tolist()
-    penalty = labelled(figure, "mnist-l2: L2 penalty")
+    penalty = labelled(figure, "L2 penalty")
     assert penalty.get_ydata().tolist() == trained_run_l2.record["penalty"].tolist()
     raw = [line.get_ydata() for line in figure.axes[0].get_lines() if line.get_alpha()]
     np.testing.assert_allclose(raw[1], trained_run_l2.record["loss"] - trained_run_l2.record["penalty"])
@@ -167,8 +170,26 @@ def test_without_l2_there_is_no_penalty_to_show(trained_run: Run) -> None:
     assert labels == ["cross-entropy"]
 
 
+def test_runs_are_called_by_lambda_only_where_nothing_else_differs(trained_run: Run, trained_run_l2: Run) -> None:
+    assert plots.labels_of([trained_run, trained_run_l2]) == ["without L2", "L2, λ = 0.001"]
+    other = Run(trained_run_l2.folder, trained_run_l2.experiment.replace(epochs=1), trained_run_l2.metrics)
+    assert plots.labels_of([trained_run, other]) == ["mnist", "mnist-l2"]
+    assert plots.labels_of([trained_run_l2]) == ["mnist-l2"]
+
+
+def test_accuracies_over_all_test_images_on_the_way_are_marked(trained_run: Run) -> None:
+    run = Run(trained_run.folder, trained_run.experiment, trained_run.metrics)
+    half = trained_run.labels.clone()
+    half[: len(half) // 2] = (half[: len(half) // 2] + 1) % 10
+    last = trained_run.metrics["iterations"]
+    vars(run)["predicted_at"] = {last // 2: half, last: trained_run.labels}
+    marks = labelled(plots.accuracy_curves(run), "test: all images")
+    np.testing.assert_allclose(marks.get_ydata(), [0.5, 1])
+    np.testing.assert_allclose(marks.get_xdata(), [0.5, 1] * np.array(run.experiment.epochs), rtol=0.02)
+
+
 def test_no_runs_are_an_error() -> None:
-    with pytest.raises(RunError, match="no run"):
+    with pytest.raises(RunError, match="nothing to show"):
         plots.learning_curve([])
 
 
@@ -198,7 +219,11 @@ def test_initial_values_are_a_distribution_of_their_own(trained_run: Run, traine
     counts, _ = np.histogram(trained_run.initial_weights["fc1.weight"].numpy(), bins=before.edges)
     np.testing.assert_allclose(before.values * np.diff(before.edges), counts / counts.sum(), rtol=1e-2)
     assert len(after) == 2
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mnist", "mnist-l2", "initial values"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "without L2",
+        "L2, λ = 0.001",
+        "initial values",
+    ]
 
 
 def test_histograms_hold_nearly_all_values_and_are_densities(cifar_run: Run) -> None:

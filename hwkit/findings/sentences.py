@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -289,13 +290,11 @@ def kinds_summary(run: Run) -> Markdown:
     if run.experiment.data != "real" or rows.empty:
         return confusion_summary(run)
     kind = {label: name for name, labels in KINDS.items() for label in labels}
-    inside = rows["label"].map(kind) == rows["predicted"].map(kind)
-    # Of the nine other classes, evenly.
-    guessed = fmean((len(KINDS[kind[label]]) - 1) / 9 for label in rows["label"].tolist())
-    fraction = float(inside.mean())
-    pair: Any = rows.value_counts(["label_name", "predicted_name"])
-    (label, predicted), times = pair.index[0], int(pair.iloc[0])
-    back = int(pair.get((predicted, label), 0))
+    labels, predictions = rows["label"].tolist(), rows["predicted"].tolist()
+    fraction = fmean(kind[label] == kind[found] for label, found in zip(labels, predictions, strict=True))
+    guessed = fmean((len(KINDS[kind[label]]) - 1) / 9 for label in labels)  # over the nine other classes, evenly
+    (label, predicted), times = Counter(zip(rows["label_name"], rows["predicted_name"], strict=True)).most_common(1)[0]
+    back = int(((rows["label_name"] == predicted) & (rows["predicted_name"] == label)).sum())
     return Markdown(
         f"Of {len(rows):,} misclassified test images {percent(fraction, 0)} stay within animals or within vehicles; "
         f"evenly spread over the other classes it would be {percent(guessed, 0)}. The most frequent confusion is "
@@ -309,11 +308,12 @@ def class_summary(plain: Runs, regularised: Runs) -> Markdown:
         pd.DataFrame([analysis.per_class_accuracy(run) for run in as_list(runs)]).mean().dropna()
         for runs in (plain, regularised)
     )
-    change: Any = b - a
+    change = b - a
     phrases = []
-    for name, verb in ((change.idxmax(), "rises"), (change.idxmin(), "falls")):
-        if change[name] * (1 if verb == "rises" else -1) > 0:
-            phrases.append(f"{verb} most for {name} ({percent(a[name])} to {percent(b[name])})")
+    for name, verb, sign in ((change.idxmax(), "rises", 1), (change.idxmin(), "falls", -1)):
+        before, after = float(a.loc[name]), float(b.loc[name])  # pyright: ignore[reportArgumentType]
+        if sign * (after - before) > 0:
+            phrases.append(f"{verb} most for {name} ({percent(before)} to {percent(after)})")
     each = round(len(as_list(plain)[0].labels) / len(b))
     return Markdown(
         f"With the penalty the easiest class is {b.idxmax()} ({percent(b.max())}) and the hardest {b.idxmin()} "
