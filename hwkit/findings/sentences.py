@@ -98,11 +98,11 @@ PENALTY_STEPS = {
         "A weight that the loss hardly asks for, such as one behind a pixel that is always blank, has little more than "
         "$\\lambda w$ for a gradient; rescaled, that is nearly a full step towards zero, however small λ is. A weight "
         "with large gradients feels almost nothing of the penalty. This is not weight decay, which would take the same "
-        "fraction off every weight at every step (Loshchilov and Hutter, 2019)."
+        "fraction off every weight at every step [@loshchilov2019]."
     ),
     "muon": (
         "Here the optimiser is Muon, which takes the momentum of a whole weight matrix and makes it orthogonal before "
-        "the step, so that every direction of the matrix moves equally far (Jordan et al., 2024). The penalty is in "
+        "the step, so that every direction of the matrix moves equally far [@jordan2024muon]. The penalty is in "
         "that momentum. It cannot make a step longer, it can only turn it: directions in which the loss is nearly flat "
         "are pulled towards zero at full speed, and those that the loss insists on are left alone. Only the last layer "
         "and the biases are left to Adam, and of these only the last layer's weights carry the penalty."
@@ -262,7 +262,7 @@ def label_errors(run: Run, count: int) -> Markdown:
         texts.append(
             f"{'The first' if place == 0 else f'Number {place + 1}'} of them, test image {row['index']}, is labelled "
             f"{row['label_name']} and shows a {truth}, {agrees}. Such errors are known in the test sets of most "
-            "benchmarks (Northcutt, Athalye and Mueller, 2021), and bound the accuracy that can be reached."
+            "benchmarks [@northcutt2021], and bound the accuracy that can be reached."
         )
     return Markdown(" ".join(texts))
 
@@ -314,14 +314,11 @@ def class_summary(plain: Runs, regularised: Runs) -> Markdown:
         before, after = float(a.loc[name]), float(b.loc[name])  # pyright: ignore[reportArgumentType]
         if sign * (after - before) > 0:
             phrases.append(f"{verb} most for {name} ({percent(before)} to {percent(after)})")
-    each = round(len(as_list(plain)[0].labels) / len(b))
     return Markdown(
         f"With the penalty the easiest class is {b.idxmax()} ({percent(b.max())}) and the hardest {b.idxmin()} "
         f"({percent(b.min())}). Compared with the network without it, the accuracy is higher in "
-        f"{in_words(int((change > 0).sum()))} of {len(change)} classes"
-        + (f"; it {enumerated(phrases)}" if phrases else "")
-        + f". With about {each:,} test "
-        "images a class, this describes these networks and tests nothing."
+        f"{in_words(int((change > 0).sum()))} of {in_words(len(change))} classes"
+        + (f"; it {enumerated(phrases)}." if phrases else ".")
     )
 
 
