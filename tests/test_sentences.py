@@ -53,7 +53,8 @@ def test_what_sets_two_trainings_apart_is_named() -> None:
 @pytest.mark.parametrize(("optimizer", "word"), [("adam", "mean square"), ("muon", "orthogonal"), ("sgd", "fraction")])
 def test_what_a_step_makes_of_the_penalty_is_that_of_the_optimiser(optimizer: str, word: str) -> None:
     run = made_up_run(torch.tensor([0]), torch.tensor([0]), optimizer=optimizer)
-    assert word in sentences.penalty_step(run).data
+    assert word in sentences.penalty_step(run, known="another").data
+    assert word not in sentences.penalty_step(run, known=optimizer).data
 
 
 # --- Weights ----------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def network_check(network: nn.Module, run: Run) -> Markdown:
         )
     return Markdown(
         f"This is the network that was trained: with the weights of the stored run, the class gives that run's "
-        f"logits, up to {'rounding' if difference else 'the last bit'}."
+        f"logits, {'up to rounding' if difference else 'bit for bit'}."
     )
 
 
@@ -86,8 +86,10 @@ def _differ(a: Run, b: Run, field: str) -> bool:
     return getattr(a.experiment, field) != getattr(b.experiment, field)
 
 
-def penalty_step(run: Run) -> Markdown:
-    """What a step of the run's optimiser makes of the gradient of the penalty."""
+def penalty_step(run: Run, known: str = "") -> Markdown:
+    """What a step of the run's optimiser makes of the gradient of the penalty, unless that optimiser is `known`."""
+    if known and run.experiment.optimizer == known:
+        return Markdown("The optimiser is the same as before, and so is what it makes of the penalty's gradient.")
     return Markdown(PENALTY_STEPS.get(run.experiment.optimizer, PENALTY_STEPS["sgd"]))
 
 
@@ -118,8 +120,8 @@ def curves_summary(plain: Run, regularised: Run) -> Markdown:
     fraction = penalty / (penalty + last[1])
     reached = _first_reach(plain, 0.9 * plain.test_accuracy)
     return Markdown(
-        f"Without the penalty the cross-entropy falls from {first[0]:.2g} to {first[1]:.2g}, the mean of the last "
-        f"tenth of the readings; with it, to {last[1]:.2g}, and the penalty at the end adds {penalty:.2g}, "
+        f"Without the penalty the cross-entropy falls from {first[0]:.3g} to {first[1]:.3g}, the mean of the last "
+        f"tenth of the readings; with it, to {last[1]:.3g}, and the penalty at the end adds {penalty:.3g}, "
         f"{percent(fraction, 0)} of what is minimised. Nine tenths of the final test accuracy are reached after "
         f"{reached:.2g} of {plain.experiment.epochs:g} epochs."
     )
@@ -168,12 +170,12 @@ def _sparser(table: Any) -> str:
     near, relative = table.loc[gain, "near_zero"], table.loc[gain, "near_zero_relative"]
     if near["l2"] <= near["plain"]:
         return f"In none do more weights lie within ±{analysis.NEAR_ZERO:g} of zero."
-    moral = (
-        "that is more than a narrower spread explains: the weights part into many that do next to nothing and a few "
-        "that are needed"
-        if relative["l2"] > 1.25 * relative["plain"]
-        else "so the distribution has become narrower, but hardly another shape"
-    )
+    if relative["l2"] > 2 * relative["plain"]:
+        moral = "the weights part into many that do next to nothing and a few that are needed"
+    elif relative["l2"] > 1.25 * relative["plain"]:
+        moral = "so the distribution has not only become narrower, but denser in its middle"
+    else:
+        moral = "so the distribution has become narrower, but hardly another shape"
     return (
         f"The fraction within ±{analysis.NEAR_ZERO:g} of zero rises most in `{gain}`, from {percent(near['plain'])} to "
         f"{percent(near['l2'])}. Within a tenth of the tensor's own standard deviation, where a normal distribution "
