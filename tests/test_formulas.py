@@ -306,11 +306,28 @@ def test_a_formula_that_cannot_be_broken_and_is_too_small_to_read_is_named():
         (r"\DeclareMathOperator*{\argmin}{arg\,min} \argmin_x", r"\operatorname*{arg\,min}_x"),
         (r"\let\eps\varepsilon \eps", r"\varepsilon"),
         (r"\let\lb=[ \lb", "["),
+        (r"\newcommand{\V}[2][x]{#1#2} \V{\quad}\V[y]{b}", r"x\quad yb"),
         (r"\newenvironment{m}[1]{\begin{array}{#1}}{\end{array}}\begin{m}{c}a\end{m}", r"\begin{array}{c}a\end{array}"),
     ],
 )
 def test_macros_are_replaced_by_what_they_stand_for(tex, expected):
     assert expanded(tex, {}).strip() == expected
+
+
+@pytest.mark.parametrize("inside", [r"\hat{x}", r"\boxed{\mathbf{\frac{{a}}{b}}}", r"\ce{H2O}"])
+def test_commands_within_chemistry_keep_their_arguments(inside):
+    assert typst_of(inside).strip("$ ") in typst_of(rf"\ce{{A + {inside}}}")
+
+
+@pytest.mark.parametrize("salt", ["KCr(SO4)2.12H2O", "CuSO4.5H2O", "CuSO4 . 5H2O", "CuSO4*5H2O", "(A)3.2B"])
+def test_a_dot_between_substances_is_no_decimal_point(salt):
+    assert "⋅" in typst_of(rf"\ce{{{salt}}}") or "dot" in typst_of(rf"\ce{{{salt}}}")
+
+
+def test_harpoons_of_unequal_length_are_told_apart():
+    arrows = ["<=>", "<=>>", "<<=>", "->", "<->", "<-->"]
+    for label in ("", "[up]", "[up][down]"):
+        assert len({typst_of(rf"\ce{{A {arrow}{label} B}}") for arrow in arrows}) == len(arrows)
 
 
 def test_delimiters_that_are_declared_grow_with_a_star_or_as_told():

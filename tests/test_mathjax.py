@@ -106,3 +106,29 @@ def test_formulas_have_the_structure_that_mathjax_gives_them():
         if compared(mine) != compared(theirs)
     ]
     assert different == []
+
+
+# Arrows that mhchem puts together from pieces, and the signs they are.
+COMPOSED = {"↽->{-⇀}": "⇌", "⟵>{⟶}": "⇄", "↽>{-⇀}": "frac(⇀,↽<{})", "↽->{⇀}": "frac(⇀>{},↽)"}
+# Bonds of dashes and dots, which have no sign; scripts that stand in another order of the same place.
+SAME_LOOK = re.compile(r"\\bond\{~|Fe\^\{III\}2|\\underset")
+
+
+def test_chemistry_has_the_structure_that_mathjax_gives_it():
+    """The formulas are those of mhchem's own tests, which are installed with MathJax."""
+    source = (Path(FOLDER) / "node_modules/mhchemparser/test/test-dist.html").read_text(encoding="utf-8")
+    calls = "\n".join(re.findall(r"^test\(.*$", source, re.MULTILINE))
+    script = (
+        f"const found = []; function test(...call) {{ found.push(call) }}\n{calls}\nconsole.log(JSON.stringify(found))"
+    )
+    done = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
+    formulas = [text if kind == "tex" else f"\\{kind}{{{text}}}" for kind, text, _ in json.loads(done.stdout)]
+    assert len(formulas) > 100
+    different = []
+    for tex, ours, theirs in zip(formulas, typst_of(formulas), mathjax_of(formulas), strict=True):
+        meant = compared(str(theirs))
+        for pieces, sign in COMPOSED.items():
+            meant = meant.replace(pieces, sign)
+        if compared(ours) != meant and not SAME_LOOK.search(tex):
+            different.append((tex, compared(ours), meant))
+    assert different == []

@@ -13,9 +13,11 @@ _BRACED = r"\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
 _BRACKETS = r"\[((?:[^\[\]{}]|\{[^{}]*\}|\$[^$]*\$|\[[^\]]*\])*)\]"
 _ARROWS = {
     **{"->": "xrightarrow", "→": "xrightarrow", "<-": "xleftarrow", "<->": "xleftrightarrow", "<-->": "xtofrom"},
-    **{"<=>": "xrightleftharpoons", "⇌": "xrightleftharpoons", "<=>>": "xRightleftharpoons"},
-    "<<=>": "xLeftrightharpoons",
+    **{"<=>": "xrightleftharpoons", "⇌": "xrightleftharpoons"},
 }
+# Arrows with nothing over or under them, and those of two harpoons of which one is longer.
+_PLAIN = {"->": "longrightarrow", "→": "longrightarrow", "<-": "longleftarrow", "<->": "longleftrightarrow"}
+_UNEQUAL = {"<=>>": ("xrightharpoonup", "leftharpoondown"), "<<=>": ("rightharpoonup", "xleftharpoondown")}
 _BONDS = {
     **{"-": "-", "1": "-", "=": "=", "2": "=", "#": r"\equiv", "3": r"\equiv", "...": r"{\cdot}{\cdot}{\cdot}"},
     **{"....": r"{\cdot}{\cdot}{\cdot}{\cdot}", "->": r"\rightarrow", "<-": r"\leftarrow", "~": r"\tripledash"},
@@ -78,7 +80,7 @@ def reaction(source: str) -> str:
         rest = source[at:]
         if kind == "arrow":
             labels = [reaction(label) for label in groups[:2]] + ["", ""]
-            result += rf"{{}}\mathrel{{\{_ARROWS[match['arrow']]}[{labels[1]}]{{{labels[0]}}}}}{{}}"
+            result += rf"{{}}\mathrel{{{_arrow(match['arrow'], labels[0], labels[1])}}}{{}}"
             fresh = True
         elif kind == "gas":
             result += r"\uparrow{}" if "^" in written else r"\downarrow{}"
@@ -115,7 +117,8 @@ def reaction(source: str) -> str:
             result += rf"{match['one']}{{{groups[0] if 'text' in written[:6] else reaction(groups[0])}}}"
             fresh = False
         elif kind == "command":
-            result += written if written[1] in "{},;:! %&$#" else rf"\mathrm{{{written.strip()}}}"
+            groups, at = _groups(source, at)
+            result += written + groups if groups or written[1] in "{},;:! %&$#" else rf"\mathrm{{{written.strip()}}}"
             fresh = False
         elif kind == "scripts":
             before_element = re.match(r"[A-Z]", rest) and re.fullmatch(r"\^\d+(_-?\d+)?", written)
@@ -137,7 +140,10 @@ def reaction(source: str) -> str:
                     result += r"\,"
                 at += len(rest) - len(rest.lstrip())
             else:
-                digits = re.match(r"\d*", written)[0] or written  # type: ignore[index]
+                digits = re.match(r"\d*", written)[0]  # type: ignore[index]
+                if not digits:  # the dot of "(SO4)2.12H2O"
+                    result, at, fresh = result + r"\,{\cdot}\,", start + 1, True
+                    continue
                 result, at = _attached(result, f"_{{{digits}}}"), start + len(digits)
                 fresh = False
         elif kind == "sign":
@@ -155,6 +161,33 @@ def reaction(source: str) -> str:
             result += written
             fresh = fresh and written in "(["
     return result
+
+
+def _arrow(arrow: str, above: str, below: str) -> str:
+    """An arrow with what stands over and under it; of unequal harpoons, the long one is the upper or the lower."""
+    if arrow in _UNEQUAL:
+        over, under = (rf"\{name}" for name in _UNEQUAL[arrow])
+        upper = rf"{over}{{{above or chr(92) + 'quad'}}}" if over[1] == "x" else rf"\overset{{{above}}}{{{over}}}"
+        lower = rf"{under}[{below}]{{\quad}}" if under[1] == "x" else rf"\underset{{{below}}}{{{under}}}"
+        return rf"\substack{{{upper} \\ {lower}}}"
+    return (
+        rf"\{_ARROWS[arrow]}[{below}]{{{above}}}" if above or below else rf"\{_PLAIN.get(arrow, _ARROWS[arrow] + '{}')}"
+    )
+
+
+def _groups(source: str, at: int) -> tuple[str, int]:
+    """The arguments in braces that stand at a place of the source, and where they end."""
+    start = at
+    while at < len(source) and source[at] == "{":
+        depth, end = 0, at
+        for end in range(at, len(source)):
+            depth += (source[end] == "{") - (source[end] == "}")
+            if not depth:
+                break
+        if depth:
+            break
+        at = end + 1
+    return source[start:at], at
 
 
 def _attached(result: str, script: str) -> str:

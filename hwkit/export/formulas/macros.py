@@ -141,8 +141,9 @@ def expanded(tex: str, macros: Mapping[str, Macro]) -> str:
         if macro is None or arguments is None:
             position = found.end()
             continue
-        tex = tex[: found.start()] + joined_tex(filled(macro.body, arguments), tex[reader.at :])
-        position, replaced = found.start(), replaced + 1
+        rest = joined_tex(filled(macro.body, arguments), tex[reader.at :])
+        tex = joined_tex(tex[: found.start()], rest)
+        position, replaced = len(tex) - len(rest), replaced + 1
     return tex
 
 
