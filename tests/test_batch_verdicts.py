@@ -18,7 +18,7 @@ from hwkit.batch.planning import plan
 from hwkit.batch.results import BatchResults, gather
 from hwkit.batch.state import Plan, State
 from hwkit.batch.storage import Store
-from hwkit.batch.tasks import Task, tasks_of
+from hwkit.batch.tasks import Task, baselines, tasks_of
 from hwkit.batch.verdicts import Against, against_baseline, wanted_tasks
 from hwkit.cli import main
 from hwkit.errors import BatchError
@@ -59,7 +59,7 @@ def said(found: list[Against]) -> dict[str, str]:
 
 def pairs(folder: Path, text: str) -> dict[str, str]:
     found = results(folder, text, {}).plan
-    return {one.name: other.name for one, other in verdicts.baselines(found.batch, found.tasks).items()}
+    return {one.name: other.name for one, other in baselines(found.batch, found.tasks).items()}
 
 
 def test_options_name_a_baseline_of_each_experiment_and_a_label_one_for_all(tmp_path: Path) -> None:

@@ -6,12 +6,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from hwkit.batch import cluster, verdicts
+from hwkit.batch import cluster
 from hwkit.batch.file import Batch
-from hwkit.batch.results import gather
 from hwkit.batch.state import Plan, state_of
 from hwkit.batch.storage import Store
-from hwkit.batch.tasks import Task, Variant, tasks_of
+from hwkit.batch.tasks import Task, Variant, baselines, tasks_of
 from hwkit.errors import HwkitError
 from hwkit.experiment import Experiment
 from hwkit.formats import duration, size
@@ -27,9 +26,14 @@ def plan(batch: Batch) -> Plan:
     """Look up what of a batch is done; see `tasks_of` for the errors."""
     store = Store(batch.store, batch.name)
     tasks = tasks_of(batch)
-    verdicts.baselines(batch, tasks)
+    baselines(batch, tasks)
     found = Plan(batch, store, tasks, store.done(tasks), state_of(store, batch.path))
-    return found.of(verdicts.wanted_tasks(gather(found))) if len(batch.looks) > 1 else found
+    if len(batch.looks) == 1:
+        return found
+    from hwkit.batch.results import gather  # these import torch, without which other batches are planned
+    from hwkit.batch.verdicts import wanted_tasks
+
+    return found.of(wanted_tasks(gather(found)))
 
 
 def listing(found: Plan) -> list[str]:

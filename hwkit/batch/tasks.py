@@ -122,6 +122,42 @@ def _seeded(variant: Variant, seeds: Sequence[int] | None) -> Iterator[Task]:
             yield Task(variant, seed, _notebook_key(variant, variant.work.digest, seed))
 
 
+def baselines(batch: Batch, tasks: Sequence[Task]) -> dict[Variant, Variant]:
+    """The baseline of each other variant; empty if the batch names none.
+
+    A label names one variant for all. Parameters name one of each subject, with which its others are compared.
+
+    Raises
+    ------
+    BatchError
+        If there is no such variant, or parameters fit several of a subject.
+    """
+    variants = list(dict.fromkeys(task.variant for task in tasks))
+    if batch.baseline is None:
+        return {}
+    if isinstance(batch.baseline, str):
+        named = {variant.name: variant for variant in variants}
+        if batch.baseline not in named:
+            raise batch.error(
+                ("baseline",), f"there is no variant {batch.baseline!r}; {did_you_mean(batch.baseline, named)}"
+            )
+        return {variant: named[batch.baseline] for variant in variants if variant.name != batch.baseline}
+    found: dict[Variant, Variant] = {}
+    wanted = batch.baseline.items()
+    for subject in dict.fromkeys(variant.subject for variant in variants):
+        own = [variant for variant in variants if variant.subject == subject]
+        exact = [one for one in own if one.options == batch.baseline]
+        fitting = exact or [
+            one for one in own if all(name in one.options and one.options[name] == v for name, v in wanted)
+        ]
+        if len(fitting) != 1:
+            listed = ", ".join(one.name for one in (fitting or own)[:5])
+            problem = f"fits {len(fitting)} variants: {listed}" if fitting else f"fits no variant; there are: {listed}"
+            raise batch.error(("baseline",), f"{problem}; it must fit one variant of {subject}")
+        found |= {one: fitting[0] for one in own if one is not fitting[0]}
+    return found
+
+
 # --- Experiments ------------------------------------------------------------------------------------------------
 
 

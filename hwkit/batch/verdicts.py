@@ -20,10 +20,9 @@ import numpy as np
 import pandas as pd
 
 from hwkit import analysis, statistics
-from hwkit.batch.file import Batch
 from hwkit.batch.results import BatchResults, markdown_rows
-from hwkit.batch.tasks import Task, Variant
-from hwkit.errors import RunError, did_you_mean
+from hwkit.batch.tasks import Task, baselines
+from hwkit.errors import RunError
 from hwkit.experiment import Experiment
 from hwkit.export.files import replace_file
 from hwkit.findings.verdicts import ALPHA, Claim, Finding, schedule_of
@@ -94,42 +93,6 @@ class Against:
 
 
 # --- Comparing --------------------------------------------------------------------------------------------------
-
-
-def baselines(batch: Batch, tasks: Sequence[Task]) -> dict[Variant, Variant]:
-    """The baseline of each other variant; empty if the batch names none.
-
-    A label names one variant for all. Parameters name one of each subject, with which its others are compared.
-
-    Raises
-    ------
-    BatchError
-        If there is no such variant, or parameters fit several of a subject.
-    """
-    variants = list(dict.fromkeys(task.variant for task in tasks))
-    if batch.baseline is None:
-        return {}
-    if isinstance(batch.baseline, str):
-        named = {variant.name: variant for variant in variants}
-        if batch.baseline not in named:
-            raise batch.error(
-                ("baseline",), f"there is no variant {batch.baseline!r}; {did_you_mean(batch.baseline, named)}"
-            )
-        return {variant: named[batch.baseline] for variant in variants if variant.name != batch.baseline}
-    found: dict[Variant, Variant] = {}
-    wanted = batch.baseline.items()
-    for subject in dict.fromkeys(variant.subject for variant in variants):
-        own = [variant for variant in variants if variant.subject == subject]
-        exact = [one for one in own if one.options == batch.baseline]
-        fitting = exact or [
-            one for one in own if all(name in one.options and one.options[name] == v for name, v in wanted)
-        ]
-        if len(fitting) != 1:
-            listed = ", ".join(one.name for one in (fitting or own)[:5])
-            problem = f"fits {len(fitting)} variants: {listed}" if fitting else f"fits no variant; there are: {listed}"
-            raise batch.error(("baseline",), f"{problem}; it must fit one variant of {subject}")
-        found |= {one: fitting[0] for one in own if one is not fitting[0]}
-    return found
 
 
 def against_baseline(found: BatchResults) -> list[Against]:
