@@ -143,6 +143,15 @@ def test_an_accessible_pdf_has_texts_for_figures_and_formulas(tmp_path):
     assert "\\sum_i x_i = 1" in str(alternatives(tmp_path / "report.pdf"))
 
 
+def test_a_chapter_that_misses_the_standard_costs_the_standard_and_not_the_report(tmp_path):
+    silent = new_code_cell("plot()", outputs=[new_output("display_data", {"image/svg+xml": SVG})])
+    path = write(tmp_path, "one", new_markdown_cell("# One\n\nThe text."), silent)
+    info = build([path], tmp_path, settings=dataclasses.replace(SETTINGS, pdf_standard="ua-1"), opening="")
+    (warning,) = info.warnings
+    assert "does not keep to pdf_standard = 'ua-1'" in warning
+    assert "The text." in "\n".join(pages(tmp_path))
+
+
 def alternatives(pdf):
     """The alternative texts in the tree of a tagged PDF."""
     todo, found = [pypdf.PdfReader(pdf).trailer["/Root"]["/StructTreeRoot"]], []

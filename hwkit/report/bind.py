@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hwkit.errors import ReportError
 from hwkit.export.assemble import build_document
-from hwkit.export.document import Part
+from hwkit.export.document import Document, Part
 from hwkit.export.files import replace_file
 from hwkit.export.html_writer import write_html
 from hwkit.export.images import ImageStore
@@ -94,9 +94,7 @@ def build_book(
     pdf_content = html_content = b""
     warnings = document.warnings
     if pdf is not None:
-        source = typeset(document, settings, facts, system_fonts=system_fonts)
-        pdf_content = compile_pdf(source, system_fonts=system_fonts)
-        warnings = [*source.warnings, *source.writer.warnings]
+        pdf_content, warnings = _pdf(document, settings, facts, system_fonts=system_fonts)
         replace_file(pdf, pdf_content)
     if html is not None:
         html_content = write_html(document, settings, facts).encode()
@@ -108,6 +106,24 @@ def build_book(
         seconds=time.perf_counter() - start,
         warnings=tuple(dict.fromkeys(warnings)),
     )
+
+
+def _pdf(
+    document: Document, settings: ReportSettings, facts: Mapping[str, str], *, system_fonts: bool
+) -> tuple[bytes, list[str]]:
+    """The PDF and what it leaves out; it keeps to the standard of the settings where all chapters allow it."""
+    source = typeset(document, settings, facts, system_fonts=system_fonts)
+    try:
+        content = compile_pdf(source, system_fonts=system_fonts)
+    except ReportError as error:
+        if not settings.pdf_standard or "PDF/" not in str(error):
+            raise
+        problem = str(error).partition("error: ")[2].partition(" ┌")[0]
+        told = f"the PDF does not keep to pdf_standard = {settings.pdf_standard!r}: {problem}"
+        free = dataclasses.replace(settings, pdf_standard="")
+        content, warnings = _pdf(document, free, facts, system_fonts=system_fonts)
+        return content, [told, *warnings]
+    return content, [*source.warnings, *source.writer.warnings]
 
 
 _CITATION = re.compile(r"\[@(?!fig-|tbl-|sec-|eq-|lst-)\w")
