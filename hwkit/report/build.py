@@ -40,6 +40,7 @@ NOTEBOOK_SECONDS = 6.0  # one notebook of the report on one CPU core, runs loade
 # What notebooks may take of the report: files with what the others found, and a switch of report.toml.
 GATHERED = ("results", "verdicts", "reference")
 BIBLIOGRAPHY = "references.bib"  # beside the notebooks
+PDF_STANDARD = "ua-1"  # that a report keeps to, unless its settings have another
 # Packages whose version can change what a notebook shows.
 SHOWN_BY = ("torch", "torchvision", "matplotlib", "seaborn", "pandas")
 
@@ -491,7 +492,11 @@ def _export(
         raise ReportError(f"no notebook could be executed, so there is no report: {failures}")
     beside = dict.fromkeys(plan.notebook.parent / BIBLIOGRAPHY for plan in plans)
     found = [str(path) for path in beside if path.is_file()]
-    settings = dataclasses.replace(settings, bibliography=(*settings.bibliography, *found))
+    settings = dataclasses.replace(
+        settings,
+        bibliography=(*settings.bibliography, *found),
+        pdf_standard=settings.pdf_standard or PDF_STANDARD,
+    )
     key = _digest(
         repr(settings).encode(),
         *(Path(path).read_bytes() for path in found),
