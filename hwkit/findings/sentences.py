@@ -21,7 +21,7 @@ from hwkit.analysis import Example, Pair
 from hwkit.data import Dataset
 from hwkit.datasets import known_facts
 from hwkit.errors import RunError
-from hwkit.formats import enumerated, in_words, mean_and_all, percent, probability
+from hwkit.formats import enumerated, in_words, percent, probability
 from hwkit.runs import Run, Runs, as_list
 
 NAMED_CLASSES = 20  # in a sentence
@@ -446,96 +446,6 @@ def saliency_summary(run: Run, shown: Example) -> Markdown:
         f"The central quarter of the image has {percent(middle, 0)} of the saliency for {shown.predicted_name}, "
         f"{where}. Between the two maps the correlation is {alike:.2f}, {both}."
     )
-
-
-def misclassified_by_one_summary(a: Runs, b: Runs) -> Markdown:
-    """How many misclassified images b adds to those of a and how many it removes, and which it adds most often."""
-    a, b = as_list(a), as_list(b)
-    changes = [analysis.misclassified_by_one(*pair) for pair in zip(a, b, strict=True)]
-    added, removed = ([len(change[side]) for change in changes] for side in (0, 1))
-    shared = [len(analysis.misclassified(run)) - count for run, count in zip(a, removed, strict=True)]
-    text = (
-        f"Of {len(a[0].labels)} test images, `{b[0].name}` misclassifies {mean_and_all(added)} that `{a[0].name}` "
-        f"classifies correctly, and classifies correctly {mean_and_all(removed)} that `{a[0].name}` misclassifies; "
-        f"{mean_and_all(shared)} are misclassified by both."
-    )
-    kinds: Any = pd.concat([change[0] for change in changes]).value_counts(["label_name", "predicted_name"]).head(3)
-    if len(kinds):
-        listed = ", ".join(
-            f"{label} as {predicted} ({count / len(a):.3g})" for (label, predicted), count in kinds.items()
-        )
-        text += f" The kinds that it adds most often are {listed}."
-    return Markdown(text)
-
-
-def confusion_counts(runs: Sequence[Runs], first: int, second: int) -> pd.DataFrame:
-    """How often two classes are confused, either way round, beside all misclassified images; a row per recipe.
-
-    Of several seeds there is the mean and, in brackets, the count of each.
-    """
-    groups = [as_list(group) for group in runs]
-    names = analysis.class_names(groups[0][0])
-    one, other = names[first], names[second]
-    rows = {}
-    for group in groups:
-        counts = [analysis.confusion(run) for run in group]
-        rows[group[0].name] = {
-            f"{one} as {other}": mean_and_all([count.loc[one, other] for count in counts]),
-            f"{other} as {one}": mean_and_all([count.loc[other, one] for count in counts]),
-            "all misclassified": mean_and_all([len(analysis.misclassified(run)) for run in group]),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
-
-
-def signed_weight_table(runs: Sequence[Runs], parameters: Sequence[str] | None = None) -> pd.DataFrame:
-    """Mean, standard deviation, skew and share of negative values of weight tensors, a row per tensor and recipe.
-
-    Of several seeds these are means over the seeds.
-    """
-    groups = [as_list(group) for group in runs]
-    tables: list[Any] = [
-        pd.concat([analysis.weight_statistics(run) for run in group]).groupby(level=0, sort=False).mean()
-        for group in groups
-    ]
-    names = parameters or [name for name in tables[0].index if name in analysis.weight_names(groups[0][0])]
-    rows = [
-        {
-            "weights": name,
-            "run": group[0].name,
-            "mean": _signed(table.loc[name, "mean"], 4),
-            "std": f"{table.loc[name, 'std']:.4f}",
-            "mean / std": _signed(table.loc[name, "mean"] / table.loc[name, "std"], 3),
-            "skew": _signed(table.loc[name, "skew"], 2),
-            "negative": percent(table.loc[name, "negative"]),
-        }
-        for name in names
-        for group, table in zip(groups, tables, strict=True)
-    ]
-    frame = pd.DataFrame(rows).set_index("weights")
-    return frame.drop(columns="run") if len(groups) == 1 else frame
-
-
-def setup_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """What sets runs apart, and how many parameters they have: a row per run.
-
-    Of the options that all of them share, only lambda and the epochs are shown.
-    """
-    rows = {}
-    for run in runs:
-        experiment = run.experiment
-        rows[run.name] = {
-            "λ": f"{experiment.l2:g}",
-            "first kernel": f"{experiment.kernel_size}×{experiment.kernel_size}",
-            "width": f"{experiment.width:g}",
-            "activation": experiment.activation,
-            "pooling": experiment.pooling,
-            "augmented": "yes" if experiment.augment else "no",
-            "parameters": f"{sum(tensor.numel() for tensor in run.final_weights.values())}",
-            "epochs": f"{experiment.epochs:g}",
-        }
-    frame: Any = pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
-    always = ("λ", "parameters", "epochs")
-    return frame[[column for column in frame if column in always or frame[column].nunique() > 1]]
 
 
 def pair_caption(pair: Pair) -> str:
