@@ -157,7 +157,7 @@ def test_the_difference_is_followed_over_training() -> None:
     assert (table["low"] < table["value"]).all()
     assert table["seed 2"].tolist() == pytest.approx([0.1, -0.052])
     text = selu.course_summary(tested, base, "SELU", "ReLU").data
-    assert "After 1 epoch, SELU leads by 10.00 points; at the end, after 2, but ReLU leads by 5.10 points." in text
+    assert "After 1 epoch, SELU leads by 10.00 points; at the end, after 2, ReLU leads by 5.10 points." in text
     assert "above zero at 1 and below it at 1, and includes it at 0" in text
     figure = selu.course(tested, base, "SELU − ReLU")
     assert "SELU − ReLU in test accuracy over training: +10.00 points" in figure.alt

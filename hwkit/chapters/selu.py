@@ -109,11 +109,8 @@ def course_summary(a: Runs, b: Runs, claimed: str, other: str) -> Markdown:
             "came before is known from 200 images at a time, too few to tell such curves apart reading by reading."
         )
     first = table.iloc[0]
-    change = "still" if np.sign(first["value"]) == np.sign(last["value"]) else "but"
-    text = (
-        f"After {_epochs(first)}, {_leader(first, claimed, other)}; at the end, after {last['epoch']:.3g}, "
-        f"{change} {_leader(last, claimed, other)}."
-    )
+    then = f"at the end, after {last['epoch']:.3g}, {_leader(last, claimed, other)}"
+    text = f"After {_epochs(first)}, {_leader(first, claimed, other)}; {then}."
     if len(as_list(a)) < MINIMUM_SEEDS:
         return Markdown(text)
     ahead, behind = int((table["low"] > 0).sum()), int((table["high"] < 0).sum())
