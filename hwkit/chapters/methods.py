@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hwkit import models, paths, training
 from hwkit.callbacks import TEST_SAMPLE, Callback
+from hwkit.chapters.smaller_filters import receptive_fields
 from hwkit.data import Dataset
 from hwkit.datasets import known_facts
 from hwkit.engine.layers import layers_of
@@ -49,23 +50,18 @@ def layer_table(*experiments: Experiment) -> pd.DataFrame:
     rows = []
     for experiment in experiments:
         facts = known_facts(experiment.dataset)
-        found = layers_of(models.build(experiment).eval(), torch.zeros(1, *facts.shape))
-        field, step = 1, 1  # of the layer's inputs, in pixels of the image
+        model = models.build(experiment).eval()
+        found, fields = layers_of(model, torch.zeros(1, *facts.shape)), receptive_fields(model, facts.shape)
         for layer, after in zip(found, [*found[1:], None], strict=True):
             weight = getattr(layer.module, "weight", None)
             assert isinstance(weight, Tensor)
             places = layer.activation.shape[-2:].numel() if layer.has_maps else 1
             output = "×".join(map(str, layer.activation.shape[1:]))
             if layer.has_maps:
-                field += (int(weight.shape[-1]) - 1) * step
-                sees = f"{field}×{field}"
                 pooled = _pooling(layer.activation, after and after.inputs)
                 if pooled > 1:
                     size = "×".join(str(side // pooled) for side in layer.activation.shape[2:])
                     output += f" → {layer.activation.shape[1]}×{size}"
-                    field, step = field + (pooled - 1) * step, step * pooled
-            else:
-                sees = "whole image"
             rows.append(
                 {
                     "network": facts.title,
@@ -74,7 +70,7 @@ def layer_table(*experiments: Experiment) -> pd.DataFrame:
                     "output": output,
                     "parameters": f"{sum(parameter.numel() for parameter in layer.module.parameters()):,}",
                     "multiply-adds": f"{weight.numel() * places:,}",
-                    "receptive field": sees,
+                    "receptive field": str(fields[layer.name]) if layer.has_maps else "whole image",
                 }
             )
     frame = pd.DataFrame(rows)
