@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from IPython.display import Markdown
@@ -33,10 +34,11 @@ def curves(runs: Sequence[Run]) -> Figure:
     if not runs:
         raise RunError("there is no run to show; give at least one")
     figure, axes = plots.panels(len(runs), 2, height=4.6)
-    for ax, run in zip(axes, runs, strict=True):
+    shown: Any = list(runs)
+    for ax, run in zip(axes, shown, strict=True):
         plots.draw_accuracies(ax, run)
         ax.set_title(f"{known_facts(run.experiment.dataset).title}, λ = {run.experiment.l2:g}")
-        alike = [one for one in runs if one.experiment.dataset == run.experiment.dataset]
+        alike = [one for one in shown if one.experiment.dataset == run.experiment.dataset]
         ax.set_ylim(plots.lowest_accuracy(alike), 1.005)
     figure.supylabel("accuracy", fontsize=8)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -133,7 +135,8 @@ def validation_curve(run: Run) -> Figure:
     _require_holdout(run)
     figure = theme.new_figure(height=5.6)
     ax = figure.add_subplot()
-    record = run.record
+    recorded: Any = run
+    record = recorded.record
     smooth = plots.smooth(record["test_accuracy"])
     error = np.sqrt(smooth * (1 - smooth) / TEST_SAMPLE)
     colour = theme.VALIDATION["color"]
@@ -152,7 +155,10 @@ def validation_curve(run: Run) -> Figure:
     bars = np.abs(np.array(ends).T - np.array(found))
     ax.errorbar(epochs, found, bars, color="black", marker="D", label="all held-out images", linewidth=1.2)
     ax.set(
-        xlabel="epoch", ylabel="accuracy", xlim=(0, record["epoch"].max()), ylim=(plots.lowest_accuracy([run]), 1.005)
+        xlabel="epoch",
+        ylabel="accuracy",
+        xlim=(0, record["epoch"].max()),
+        ylim=(plots.lowest_accuracy([recorded]), 1.005),
     )
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.legend(loc="lower right")
