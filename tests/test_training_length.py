@@ -111,6 +111,18 @@ def test_an_effect_that_shows_at_one_length_only_is_no_more_than_that() -> None:
     assert "makes no difference that can be told from zero after 0.5 epochs and 4 epochs" in text
 
 
+def test_a_difference_that_turns_or_fades_on_the_way_is_named() -> None:
+    frame = training_length.differences(networks(everywhere("cifar10-selu", 0.05)))
+    assert training_length.reading_of_courses(frame).data.count("no difference that is seen early") == 2
+    early = (frame["optimizer"] == "muon") & ~frame["end"] & (frame["difference"] == "SELU")
+    frame.loc[early, ["value", "low", "high"]] = [-0.03, -0.04, -0.02]
+    early = (frame["optimizer"] == "adam") & ~frame["end"] & (frame["difference"] == "augmentation")
+    frame.loc[early, ["value", "low", "high"]] = [-0.03, -0.04, -0.02]
+    muon, adam = training_length.reading_of_courses(frame).data.split(" In the longest training under Adam")
+    assert "the sign changes for SELU (−3.00 points after 2.00 epochs, +" in muon
+    assert "an early difference fades until it cannot be told from zero for augmentation (−3.00 points" in adam
+
+
 def test_claims_are_told_apart_by_the_optimisers_they_hold_under() -> None:
     effects = {**everywhere("cifar10-noaug", -0.04), **everywhere("cifar10-selu", -0.05, ["adam"])}
     runs = networks(effects)

@@ -213,10 +213,46 @@ def reading_of_lengths(frame: pd.DataFrame) -> Markdown:
     return Markdown(" ".join(sentences))
 
 
+def reading_of_courses(frame: pd.DataFrame) -> Markdown:
+    """What becomes of the first difference seen in the longest training, at its end; a sentence per optimiser.
+
+    Parameters
+    ----------
+    frame : as `differences` returns it.
+    """
+    sentences = []
+    for optimizer in OPTIMIZERS:
+        turned, faded = [], []
+        for one in DIFFERENCES:
+            chosen: Any = frame[(frame["difference"] == one.name) & (frame["optimizer"] == optimizer)]
+            rows = chosen[chosen["length"] == chosen["length"].max()].sort_values("epochs").to_dict("records")
+            first, last = next((row for row in rows if _sign(row)), rows[-1]), rows[-1]
+            if _sign(first) == -_sign(last) != 0:
+                turned.append(
+                    f"{one.name} ({_signed(first)} after {first['epochs']:.2f} epochs, {_signed(last)} at the end)"
+                )
+            elif _sign(first) and not _sign(last):
+                faded.append(f"{one.name} ({_signed(first)} after {first['epochs']:.2f} epochs)")
+        parts = [f"the sign changes for {_listed(turned)}"] if turned else []
+        parts += [f"an early difference fades until it cannot be told from zero for {_listed(faded)}"] if faded else []
+        parts = parts or ["no difference that is seen early changes its sign or fades"]
+        sentences.append(f"In the longest training under {verdicts.OPTIMIZERS[optimizer]}, {'; '.join(parts)}.")
+    return Markdown(" ".join(sentences))
+
+
+def _sign(row: Mapping[str, Any]) -> int:
+    """1 or -1 where the interval of a row excludes zero, else 0."""
+    return 1 if row["low"] > 0 else -1 if row["high"] < 0 else 0
+
+
+def _signed(row: Mapping[str, Any]) -> str:
+    return points(row["value"], sign=True)
+
+
 def _course(ends: pd.DataFrame) -> str:
     """What becomes of a difference from the shortest training to the longest: a clause with a place for its name."""
     rows = ends.sort_values("length").to_dict("records")
-    signs = [1 if row["low"] > 0 else -1 if row["high"] < 0 else 0 for row in rows]
+    signs = [_sign(row) for row in rows]
     signed = [number for number, sign in enumerate(signs) if sign]
     if not signed:
         return "the difference that {0} make{s} cannot be told from zero at any length"
