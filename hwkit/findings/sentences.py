@@ -149,7 +149,7 @@ def weights_summary(plain: Runs, regularised: Runs) -> Markdown:
         training = "no weight tensor grows wider than it began"
     else:
         training = (
-            f"{_all_of(grown.index, len(table))} {'grows' if len(grown) == 1 else 'grow'} wider than at the start, "
+            f"{_all_of(grown.index, len(table), 'grow')} wider than at the start, "
             f"`{growth.idxmax()}` most, {growth.max():.2g} times"
         )
     if narrower.empty:
@@ -157,7 +157,7 @@ def weights_summary(plain: Runs, regularised: Runs) -> Markdown:
     else:
         spread = table.loc[shrinkage.idxmin(), "std"]
         penalty = (
-            f"With the penalty {_all_of(narrower.index, len(table))} {'ends' if len(narrower) == 1 else 'end'} "
+            f"With the penalty {_all_of(narrower.index, len(table), 'end')} narrower.index, len(table))} {'ends' if len(narrower) == 1 else 'end'} "
             f"narrower than without, `{shrinkage.idxmin()}` most: a standard deviation of {spread['l2']:.2g} in place "
             f"of {spread['plain']:.2g}"
         )
@@ -183,11 +183,13 @@ def _sparser(table: Any) -> str:
     )
 
 
-def _all_of(names: Sequence[str], count: int) -> str:
-    """A phrase for some of `count` weight tensors."""
+def _all_of(names: Sequence[str], count: int, verb: str) -> str:
+    """A phrase that says of some of `count` weight tensors what they do."""
     if len(names) == count:
-        return "all weight tensors"
-    return enumerated([f"`{name}`" for name in names]) if len(names) <= 3 else f"{len(names)} of {count} weight tensors"
+        return f"all weight tensors {verb}"
+    if len(names) > 3:
+        return f"{in_words(len(names))} of {in_words(count)} weight tensors {verb}"
+    return f"{enumerated([f'`{name}`' for name in names])} {verb}{'s' if len(names) == 1 else ''}"
 
 
 def dead_units_summary(plain: Run, regularised: Run, images: int = 2000) -> Markdown:
