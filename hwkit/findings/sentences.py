@@ -157,8 +157,8 @@ def weights_summary(plain: Runs, regularised: Runs) -> Markdown:
     else:
         spread = table.loc[shrinkage.idxmin(), "std"]
         penalty = (
-            f"With the penalty {_all_of(narrower.index, len(table), 'end')} narrower.index, len(table))} {'ends' if len(narrower) == 1 else 'end'} "
-            f"narrower than without, `{shrinkage.idxmin()}` most: a standard deviation of {spread['l2']:.2g} in place "
+            f"With the penalty {_all_of(narrower.index, len(table), 'end')} narrower than without, "
+            f"`{shrinkage.idxmin()}` most: a standard deviation of {spread['l2']:.2g} in place "
             f"of {spread['plain']:.2g}"
         )
     return Markdown(f"Without the penalty, {training}. {penalty}. {_sparser(table)}")
@@ -413,8 +413,8 @@ def filters_summary(run: Run) -> Markdown:
     norms = filters.square().sum(dim=(1, 2)).sqrt()
     weak = int((norms < norms.max() / 4).sum())
     text = (
-        f"The norms of the {len(norms)} filters range from {norms.min():.2g} to {norms.max():.2g}; {in_words(weak)} of "
-        f"them {'is' if weak == 1 else 'are'} weaker than a quarter of the strongest."
+        f"The norms of the {len(norms)} filters range from {norms.min():.2g} to {norms.max():.2g}; "
+        f"{in_words(weak) if weak else 'none'} of them {'are' if weak > 1 else 'is'} weaker than a quarter of the strongest."
     )
     if filters.shape[1] == 3:
         grey = filters.mean(dim=1, keepdim=True).expand_as(filters).square().sum(dim=(1, 2)) / norms.square()
@@ -524,7 +524,7 @@ def _layers_reading(places: pd.Series, own: str, taken: str) -> str:
         )
     else:
         moral = f"`{names[first or 0]}` is the first layer that has it nearer to {taken}"
-    return f"From the average {own} at 0 to the average {taken} at 1, it lies at {enumerated(listed)}: {moral}."
+    return f"From the average {own} at 0 to the average {taken} at 1, the misclassified image lies at {enumerated(listed)}: {moral}."
 
 
 def _other_reading(other: Run, shown: Example) -> str:
