@@ -147,8 +147,15 @@ def training_curves(runs: Recorded | Sequence[Recorded]) -> Figure:
         draw_accuracies(ax, run)
         ax.set_title(f"accuracy {name.replace('L2,', 'with')}", loc="left", fontweight="bold")
         ax.set_ylim(lowest_accuracy(runs), 1.005)
-    shown = {label: handle for ax in others for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(shown.values(), shown, loc="outside upper right", ncols=len(shown))
+    left.get_legend().remove()  # above the panels no curve can run through it
+    rows = [
+        {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+        for axes in ([left], others)
+    ]
+    blank = " ", Line2D([], [], linestyle="")  # a legend is filled column by column
+    entries = [entry for pair in zip_longest(*(row.items() for row in rows), fillvalue=blank) for entry in pair]
+    labels, handles = zip(*entries, strict=True)
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(entries) // 2)
     return figure
 
 

@@ -414,7 +414,8 @@ def filters_summary(run: Run) -> Markdown:
     weak = int((norms < norms.max() / 4).sum())
     text = (
         f"The norms of the {len(norms)} filters range from {norms.min():.2g} to {norms.max():.2g}; "
-        f"{in_words(weak) if weak else 'none'} of them {'are' if weak > 1 else 'is'} weaker than a quarter of the strongest."
+        f"{in_words(weak) if weak else 'none'} of them {'are' if weak > 1 else 'is'} weaker than a quarter of the "
+        "strongest."
     )
     if filters.shape[1] == 3:
         grey = filters.mean(dim=1, keepdim=True).expand_as(filters).square().sum(dim=(1, 2)) / norms.square()
@@ -524,7 +525,8 @@ def _layers_reading(places: pd.Series, own: str, taken: str) -> str:
         )
     else:
         moral = f"`{names[first or 0]}` is the first layer that has it nearer to {taken}"
-    return f"From the average {own} at 0 to the average {taken} at 1, the misclassified image lies at {enumerated(listed)}: {moral}."
+    line = f"From the average {own} at 0 to the average {taken} at 1, the misclassified image lies at"
+    return f"{line} {enumerated(listed)}: {moral}."
 
 
 def _other_reading(other: Run, shown: Example) -> str:
