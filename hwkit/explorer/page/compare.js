@@ -7,7 +7,7 @@ import { matrix } from "./matrix.js";
 export function compareView(app) {
   if (app.networks.length < 2) return null;
   const { store, about, images, names } = app;
-  const [a, b] = about.networks;
+  const [a, b] = app.shortTitles;
   const [rightA, rightB] = [0, 1].map((place) => app.payload.array(`${place}/right`));
   const { both, only, neither, p } = about.pairs;
   const choose = (inA, inB, text) => {
@@ -20,10 +20,10 @@ export function compareView(app) {
   const table = h(
     "table",
     { class: "fourfold" },
-    h("thead", {}, h("tr", {}, h("td", {}), h("th", { scope: "col" }, `${b.title} correct`), h("th", { scope: "col" }, `${b.title} wrong`))),
+    h("thead", {}, h("tr", {}, h("td", {}), h("th", { scope: "col" }, `${b} correct`), h("th", { scope: "col" }, `${b} wrong`))),
     h("tbody", {},
-      h("tr", {}, h("th", { scope: "row" }, `${a.title} correct`), cell(both, true, true, "both correct", ""), cell(only[0], true, false, `only ${a.title} correct`, "differ")),
-      h("tr", {}, h("th", { scope: "row" }, `${a.title} wrong`), cell(only[1], false, true, `only ${b.title} correct`, "differ"), cell(neither, false, false, "both wrong", ""))),
+      h("tr", {}, h("th", { scope: "row" }, `${a} correct`), cell(both, true, true, "both correct", ""), cell(only[0], true, false, `only ${a} correct`, "differ")),
+      h("tr", {}, h("th", { scope: "row" }, `${a} wrong`), cell(only[1], false, true, `only ${b} correct`, "differ"), cell(neither, false, false, "both wrong", ""))),
   );
   const difference = h("div", { class: "confusion" });
   const disagree = h("button", { class: "link", onclick: () => {
@@ -35,7 +35,7 @@ export function compareView(app) {
   store.view(["network", "filter"], () => {
     const counts = app.predictions[1].confusion.map((value, i) => value - app.predictions[0].confusion[i]);
     const cells = names.length > 24 ? [] : [matrix(names, counts, { signed: true, choose: (label, predicted) => app.set({ tab: "images", among: null, filter: { ...app.state.filter, kind: "all", label, predicted } }) })];
-    difference.replaceChildren(h("h2", {}, "Difference of the confusion matrices"), h("p", { class: "quiet" }, `${b.title} minus ${a.title}; blue where ${b.title} is better`), ...cells);
+    difference.replaceChildren(h("h2", {}, "Difference of the confusion matrices"), h("p", { class: "quiet" }, `${b} minus ${a}; blue where ${b} is better`), ...cells);
     roving(difference);
   }, ({ tab }) => tab === "compare");
   const text = `Of ${images.count < about.images.of ? "all " : ""}${about.images.of.toLocaleString("en")} test images. McNemar's exact test: p = ${p < 0.001 ? "< 0.001" : short(p)}.`;

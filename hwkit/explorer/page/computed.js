@@ -106,7 +106,7 @@ function otherMap(app, sheet, channel, stage) {
   const shape = match && app.networks[place].nodes[match.node].shape;
   if (!match || String(shape) !== String([sheet.channels, sheet.height, sheet.width])) return null;
   const values = app.state.otherValues[match.node];
-  return h("figure", {}, h("div", { class: "frame" }, mapCanvas({ ...sheet, values }, channel)), h("figcaption", { class: "quiet" }, app.about.networks[place].title, ", same scale"));
+  return h("figure", {}, h("div", { class: "frame" }, mapCanvas({ ...sheet, values }, channel)), h("figcaption", { class: "quiet" }, `${app.shortTitles[place]}, same scale`));
 }
 
 /** How one number is computed, from terms to what is shown; the numbers add up. */

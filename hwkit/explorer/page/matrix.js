@@ -44,7 +44,7 @@ export function matrix(names, counts, { choose, chosen = () => false, signed = f
           "data-cell": `${label} ${predicted}`,
           "aria-pressed": String(chosen(label, predicted)),
           "aria-label": `true ${names[label]}, predicted ${names[predicted]}: ${text}`,
-          style: value ? `background:color-mix(in srgb, ${colour} ${Math.round(8 + 52 * share)}%, var(--card))` : undefined,
+          style: value ? `background:color-mix(in srgb, ${colour} ${Math.round(8 + 42 * share)}%, var(--card))` : undefined,
           onclick: () => choose(label, predicted),
         },
         value ? text : h("span", { class: "none" }, "·"),

@@ -39,10 +39,17 @@ export async function startPage(root) {
   app.show(root);
 }
 
+/** Names of networks for tables and captions: letters where the titles are long or alike. */
+export function shortTitles(titles) {
+  const clear = titles.every((title) => title.length <= 20) && new Set(titles).size === titles.length;
+  return clear || titles.length === 1 ? titles : titles.map((_, place) => "AB"[place]);
+}
+
 class App {
   constructor(payload, images, engine) {
     Object.assign(this, { payload, images, engine, about: payload.about, names: payload.about.names });
     this.networks = networksOf(payload);
+    this.shortTitles = shortTitles(payload.about.networks.map(({ title }) => title));
     this.predictions = payload.about.networks.map((_, place) => new Predictions(payload, place));
     this.store = new Store(this.#firstState());
     this.store.view(["pixels", "network"], (state) => this.#compute(state));
@@ -231,6 +238,7 @@ class App {
             "aria-pressed": this.networks.length > 1 ? String(place === state.network) : undefined,
             onclick: () => this.set({ network: place, values: this.state.otherValues, otherValues: this.state.values }),
           },
+          this.shortTitles[place] !== title && h("span", { class: "letter" }, this.shortTitles[place]),
           h("b", {}, title),
           h("span", {}, ` accuracy ${percent(accuracy)}`),
         ),

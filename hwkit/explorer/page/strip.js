@@ -37,11 +37,11 @@ function cards(app, about, graph) {
         {
           class: "stage",
           "data-layer": stage.label,
-          "aria-label": `${stage.label}, ${stage.kind}, ${shapeText(shape)}`,
+          "aria-label": `${stage.label} ${shapeText(shape)}, ${stage.kind}`,
           onclick: () => app.look(place, null),
         },
         pixelCanvas(1, 1, { "aria-hidden": "true" }),
-        h("span", { class: "label" }, h("b", {}, stage.label), h("small", {}, shapeText(shape))),
+        h("span", { class: "label" }, h("b", {}, stage.label), " ", h("small", {}, shapeText(shape))),
       ),
     ];
   });

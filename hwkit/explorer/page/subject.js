@@ -60,7 +60,7 @@ export function subjectView(app) {
     const label = state.image === null ? null : images.labels[state.image];
     const best = app.bestOf(probabilities);
     const other = app.networks.length > 1 ? app.probabilities(1 - state.network) : null;
-    if (other) legend.replaceChildren(h("i", { class: "tick" }), app.about.networks[1 - state.network].title);
+    if (other) legend.replaceChildren(h("i", { class: "tick" }), app.shortTitles[1 - state.network]);
     order.hidden = probabilities.length > MOST_BARS;
     verdict.replaceChildren(...verdictOf(names, label, best));
     order.textContent = state.sorted ? "sorted" : "by class";

@@ -116,7 +116,7 @@ function nearestImages(app) {
   const { predicted } = app.shown.predictions;
   return [
     h("h2", {}, "Nearest test images"),
-    h("p", { class: "quiet" }, "that the last hidden layer can least tell from this one"),
+    h("p", { class: "quiet" }, "most alike in the last hidden layer"),
     h("ul", { class: "near" }, ...found.map(([one, cosine]) => h("li", {}, app.images.button(one, predicted[one], (chosen) => app.choose(chosen)), h("span", {}, h("b", {}, app.names[app.images.labels[one]]), predicted[one] !== app.images.labels[one] ? h("span", { class: "bad" }, ` → ${app.names[predicted[one]]}`) : "", h("br"), h("span", { class: "quiet" }, `cosine ${cosine.toFixed(2)}`))))),
   ];
 }
