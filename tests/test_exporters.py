@@ -232,6 +232,26 @@ def test_no_raw_json_of_widgets_or_own_kinds_is_shown():
     assert "interactive widget was left out" in text
 
 
+@pytest.mark.parametrize(
+    "mime",
+    [
+        "application/papermill.record+json",
+        "application/papermill.record/json",
+        "application/scrapbook.scrap.json+json",
+        "application/scrapbook.scrap.text+json",
+        "application/vnd.hwkit.run+json",
+    ],
+)
+def test_records_for_other_programs_are_left_out_silently(mime, caplog):
+    noted, shown = display(), display()
+    noted.data = {mime: {"name": "noted"}}
+    shown.data = {mime: {"name": "noted"}, "text/plain": "shown"}
+    text = pdf_text(code("x", *([noted, shown] if "hwkit" not in mime else [noted])))
+    assert "noted" not in text
+    assert "hwkit" in mime or "shown" in text
+    assert caplog.messages == []
+
+
 def test_images_from_attachments_data_uris_and_files_are_found(tmp_path):
     (tmp_path / "figure.png").write_bytes(base64.b64decode(picture(colour="blue")))
     cell = new_markdown_cell(

@@ -33,6 +33,8 @@ LONGEST_OUTPUT = 300
 LINE_LENGTH = 100
 LINES_KEPT = (120, 30)
 
+# What papermill and scrapbook note down for other programs, as hwkit does under names of its own.
+_RECORDS = ("application/papermill.", "application/scrapbook.")
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _PROGRESS_WIDGET = re.compile(r"Progress\(|\d+%\|| \[[\d:]+<|it/s")
 _OBJECT_REPR = re.compile(r"^<[\w.]+ (?:object|at 0x[0-9a-f]+).*>$|^alt\.\w+\(\.\.\.\)$|^<Vega(?:Lite)? \d+ object>")
@@ -186,7 +188,9 @@ class _CellOutputs:
 
     def _bundle(self, data: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
         """One MIME bundle by its best representation."""
-        data = {mime: _joined(value) for mime, value in data.items()}
+        data = {mime: _joined(value) for mime, value in data.items() if not mime.startswith(_RECORDS)}
+        if not data:
+            return ""
         plain = data.get("text/plain", "")
         if "text/markdown" in data:
             return self._maybe_table(chunk(data["text/markdown"], cell=self.number), data["text/markdown"], metadata)
