@@ -161,7 +161,7 @@ class _Markdown:
         if _FLOWING.fullmatch(name) or written_as == "division":
             heading = [ast.paragraph([ast.strong(self._title(title))])] if title else []
             return heading + self._inside(body)
-        return [ast.code_block(text, ast.attr("", (name,)))]
+        return [ast.code_block(f"{title}\n{text}" if title else text, ast.attr("", (name,)))]
 
     def _inside(self, text: str) -> list[Element]:
         return read(text, "markdown", self.depth + 1)

@@ -54,20 +54,24 @@ class _Bar:
     total: str
     count: float
     says_nothing: bool
+    ends_in_text: bool
 
     def follows(self, other: _Bar) -> bool:
-        """Whether this is a later state of the bar that the other is one of."""
-        return (self.name, self.total) == (other.name, other.total) and self.count > other.count
+        """Whether this is a later state of the bar that the other is one of, and may take its place."""
+        same = (self.name, self.total) == (other.name, other.total)
+        return same and self.count > other.count and not other.ends_in_text
 
 
 def _bar(line: str) -> _Bar | None:
     found = next(filter(None, (pattern.match(line) for pattern in _BARS)), None)
     if not found:
         return None
-    speed_only = "state" in found.groupdict() and _SPEED.fullmatch(found["state"].strip()) is not None
-    says_nothing = speed_only and not found["name"].strip() and not line[found.end() :].strip()
+    of_tqdm = "state" in found.groupdict()  # Keras writes its numbers behind the bar
+    speed_only = of_tqdm and _SPEED.fullmatch(found["state"].strip()) is not None
+    ends_in_text = of_tqdm and bool(line[found.end() :].strip())
+    says_nothing = speed_only and not found["name"].strip() and not ends_in_text
     with contextlib.suppress(ValueError):
-        return _Bar(found["name"], found["total"], float(found["count"]), says_nothing)
+        return _Bar(found["name"], found["total"], float(found["count"]), says_nothing, ends_in_text)
     return None
 
 
