@@ -205,6 +205,14 @@ def test_smoothness_says_where_the_second_recipe_is_smoother(monkeypatch: pytest
     assert average_pooling.finding(HIGHER, groups[1], groups[0], "conv1").estimate.value == pytest.approx(-0.1)
 
 
+def test_two_changes_are_told_apart() -> None:
+    runs = [made_up_run(right(count)) for count in (8200, 8040, 8170)]
+    text = average_pooling.parts_summary(*runs).data
+    assert "−0.30 points between first and last has two parts, −1.60 points with the pooling and +1.30 points" in text
+    assert "opposite directions" in text
+    assert "the same way" in average_pooling.parts_summary(runs[1], runs[2], runs[0]).data
+
+
 def test_test_images_are_changed_as_training_images_are() -> None:
     images = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
     assert torch.equal(augmentation.changed(augmentation.changed(images, "mirrored"), "mirrored"), images)

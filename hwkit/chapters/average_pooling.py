@@ -15,6 +15,7 @@ from hwkit import analysis
 from hwkit.chapters import comparison
 from hwkit.findings import verdicts
 from hwkit.findings.verdicts import Claim, Finding
+from hwkit.formats import points
 from hwkit.runs import Run, Runs, as_list
 
 
@@ -82,4 +83,15 @@ def smoothness_summary(runs: Sequence[Runs], titles: Sequence[str]) -> Markdown:
         f"given the same pictures in both, the correlation is {means[1][first]:.3f} against {means[0][first]:.3f}; "
         "what later layers are given has been pooled already, and a map computed from averages is smooth before any "
         "filter has learned to make it so."
+    )
+
+
+def parts_summary(base: Runs, between: Runs, both: Runs) -> Markdown:
+    """What each of two changes, made one after the other, adds to the test accuracy, and whether they cancel."""
+    first, second, third = (fmean(run.test_accuracy for run in as_list(one)) for one in (base, between, both))
+    pooling, kernel = second - first, third - second
+    how = "they pull the same way" if pooling * kernel > 0 else "they pull in opposite directions"
+    return Markdown(
+        f"The difference of {points(third - first, sign=True)} between first and last has two parts, "
+        f"{points(pooling, sign=True)} with the pooling and {points(kernel, sign=True)} with the kernel: {how}."
     )
