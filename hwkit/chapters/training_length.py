@@ -50,7 +50,6 @@ DIFFERENCES = (
 NAMES = tuple(dict.fromkeys(name for one in DIFFERENCES for name in (one.b, one.a)))
 OPTIMIZERS = ("muon", "adam")
 SHORTER = (0.5, 1.0)  # epochs, beside the profile's own length
-EVALUATIONS = 7  # on the way, where the profile has none
 
 Place = tuple[str, str, float]  # name of the experiment, optimiser, epochs
 
@@ -60,7 +59,8 @@ Place = tuple[str, str, float]  # name of the experiment, optimiser, epochs
 
 def lengths(profile: str) -> tuple[float, ...]:
     """The lengths of training, in epochs; the last is the profile's own."""
-    return (*SHORTER, named_experiment("cifar10", profile).epochs)
+    shorter = SHORTER if profile != "smoke" else SHORTER[-1:]  # it is to take seconds
+    return (*shorter, named_experiment("cifar10", profile).epochs)
 
 
 def experiments(profile: str, epochs: Sequence[float] | None = None, **options: Any) -> dict[Place, Experiment]:
@@ -79,11 +79,8 @@ def experiments(profile: str, epochs: Sequence[float] | None = None, **options: 
     epochs = sorted(set(lengths(profile) if epochs is None else epochs))
     if not epochs:
         raise ExperimentError("epochs must list one length of training or more, such as [0.5, 1, 4]")
-    evaluations = named_experiment("cifar10", profile).evaluations or EVALUATIONS
     return {
-        (name, optimizer, length): named_experiment(
-            name, profile, optimizer=optimizer, epochs=length, evaluations=evaluations, **options
-        )
+        (name, optimizer, length): named_experiment(name, profile, optimizer=optimizer, epochs=length, **options)
         for length in epochs
         for optimizer in OPTIMIZERS
         for name in NAMES
