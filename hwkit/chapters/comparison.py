@@ -147,7 +147,7 @@ def misclassified_by_one(a: Runs, b: Runs, count: int = 16) -> Figure:
     heights = [plots.gallery_height(a[0], min(count, len(found))) + 0.8 for _, found in parts]
     figure = theme.new_figure(height=sum(heights))
     places = figure.subfigures(2, 1, height_ratios=heights, squeeze=False).flatten()
-    seeds = "" if len(a) == 1 else f" in {len(a) // 2 + 1} seeds of {len(a)} or more"
+    seeds = "" if len(a) == 1 else f" in at least {len(a) // 2 + 1} of {len(a)} seeds"
     for place, (name, found) in zip(places, parts, strict=True):
         shown = "" if len(found) <= count else f", {count} of them shown"
         title = f"{len(found)} images that only {plots.shortened(name, 40)} misclassifies{seeds}{shown}"
