@@ -339,13 +339,14 @@ def pair(run: Run, shown: Pair, *, channels: int = 16) -> Figure:
 
     Parameters
     ----------
-    channels : of each layer; up to 8 are drawn twice as large as more.
+    channels : of each layer; 4 or 8 are drawn twice as large as more than 8, in rows of 4, and up to 6 in one row.
 
     Examples
     --------
     >>> hwkit.plots.pair(run, hwkit.analysis.pairs(run, 1)[0])
     """
-    return _examples_figure([(run, [shown.misclassified, shown.counterpart])], channels, 8 if channels > 8 else 4)
+    per_row = 8 if channels > 8 else max(4, channels) if channels < 7 else 4
+    return _examples_figure([(run, [shown.misclassified, shown.counterpart])], channels, per_row)
 
 
 @themed
@@ -378,7 +379,7 @@ def _examples_figure(groups: Sequence[tuple[Run, list[Example]]], channels: int,
     width = (theme.WIDTH - 1.4 * len(groups)) / count / per_row  # cm, of a channel; the rest is for colour scales
     rows = [max(math.ceil(len(one[1]) / per_row) for one in beside if one) for beside in zip_longest(*layers)]
     # Low enough for two pairs, with their captions, on a page of A4.
-    heights = [4.6, *(0.5 + row * width * 1.3 for row in rows)]
+    heights = [4.0, *(0.45 + row * width * 1.22 for row in rows)]
     figure = theme.new_figure(height=sum(heights))
     sides = figure.subfigures(1, len(groups), squeeze=False)[0]
     for side, (run, shown), maps in zip(sides, groups, layers, strict=True):
@@ -449,7 +450,7 @@ def draw_tiles(ax: Axes, tiles: Tensor, numbers: Iterable[int], per_row: int, **
     All in common axes: axes of their own would take seconds to lay out.
     """
     height, width = tiles.shape[1:3]
-    step_x, step_y = width * 1.08, height * 1.3
+    step_x, step_y = width * 1.08, height * (1.3 if per_row > 8 else 1.22)  # room for a number above each
     for position, (number, tile) in enumerate(zip(numbers, tiles, strict=True)):
         row, column = divmod(position, per_row)
         left, top = column * step_x, row * step_y
