@@ -155,7 +155,8 @@ def training_curves(runs: Recorded | Sequence[Recorded]) -> Figure:
     blank = " ", Line2D([], [], linestyle="")  # a legend is filled column by column
     entries = [entry for pair in zip_longest(*(row.items() for row in rows), fillvalue=blank) for entry in pair]
     labels, handles = zip(*entries, strict=True)
-    figure.legend(handles, labels, loc="outside upper left", ncols=len(entries) // 2)
+    close = {"columnspacing": 1, "handlelength": 1.8}
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(entries) // 2, **close)
     return figure
 
 
