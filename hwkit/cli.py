@@ -78,7 +78,7 @@ def _runs(options: argparse.Namespace) -> int:
         else f"no finished runs in {store_root()}; `hwkit train mnist` makes one"
     )
     for folder in found.unfinished:
-        print(f"unfinished: {folder}; training it again goes on from its checkpoint")
+        print(f"unfinished: {folder}; training it again resumes from its checkpoint")
     for problem in found.problems:
         print(f"hwkit: {problem}", file=sys.stderr)
     return 1 if found.problems else 0
@@ -160,7 +160,7 @@ def _doctor(options: argparse.Namespace) -> int:
             left += finding.alarming
             if finding.remedy:
                 print(f"  `hwkit doctor --repair` would {finding.remedy}")
-    print("everything else is whole")
+    print("everything else is undamaged")
     return 1 if left else 0
 
 
@@ -398,7 +398,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**options, allow_abbrev=False)
 
     def error(self, message: str) -> None:
-        print(f"hwkit: {message}; `{self.prog} --help` tells what there is", file=sys.stderr)
+        print(f"hwkit: {message}; `{self.prog} --help` lists the options", file=sys.stderr)
         sys.exit(2)
 
 
@@ -494,7 +494,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--export", type=Path, metavar="NOTEBOOK", help="only how long it takes to a PDF, by each way that is installed"
     )
-    bench.add_argument("--rounds", type=int, help="windows of each contestant (default: 5)")
+    bench.add_argument("--rounds", type=int, help="windows of each baseline (default: 5)")
     bench.add_argument("--seeds", type=int, default=3, help="of --to-accuracy and --check-accuracy (default: 3)")
     bench.add_argument("--output", type=Path, help="default: build/bench.json of the project")
     bench.set_defaults(run=_bench)
@@ -527,14 +527,14 @@ def _add_batch_commands(commands: argparse._SubParsersAction) -> None:
         running.add_argument("--scheduler", metavar="ADDRESS", help="of a running Dask scheduler: tcp://host:8786")
         running.add_argument("--workers", type=int, metavar="N", help="start n here (default: as many as fit)")
         running.add_argument("--kernel", metavar="NAME", help="a Jupyter kernel in place of those the notebooks name")
-    add("status", _batch_status, "show how far it is, and what failed")
+    add("status", _batch_status, "show the progress, and what failed")
     results = add(
         "results",
         _batch_results,
         "write results.csv, and show mean and spread over seeds, and variants against the baseline",
     )
     results.add_argument("--output", type=Path, help="default: build/batches/FILE/results.csv of the project")
-    report = add("report", _batch_report, "set the comparison as a PDF")
+    report = add("report", _batch_report, "compare the variants in a PDF")
     report.add_argument("--output", type=Path, help="default: build/batches/FILE/report.pdf of the project")
     report.add_argument("--settings", type=Path, help="default: report.toml of the project")
 

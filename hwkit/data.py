@@ -179,8 +179,8 @@ def load(
     name : one of `hwkit.datasets.DATASETS`, or the identity of a data set of the user's own.
     source : 'real'; 'stand-in'; or 'auto', the real set if it is there or can be downloaded, else the stand-in.
     root : the folder of the data sets; default `hwkit.paths.data_root()`.
-    train_size, test_size : keep the first so many images only; default all.
-    holdout : take the last so many training images out of the training set and put them in place of the test images,
+    train_size, test_size : keep the first n images only; default all.
+    holdout : take the last n training images out of the training set and put them in place of the test images,
         so that a schedule can be chosen without a look at the test set.
 
     Raises
@@ -312,7 +312,7 @@ def keep(name: str, store: Path | None = None) -> None:
 
 
 def read_own(path: Path) -> Dataset:
-    """The data set in a file that `keep` wrote; DataError unless it is the one that the file's name tells."""
+    """The data set in a file that `keep` wrote; DataError unless it is the one that the file is named after."""
     facts = own.read_facts(path)
     wanted = {name: ((size, *facts.shape), torch.uint8) for name, size in zip(TENSORS[::2], facts.sizes, strict=True)}
     wanted |= {name: ((size,), torch.int64) for name, size in zip(TENSORS[1::2], facts.sizes, strict=True)}
@@ -321,7 +321,7 @@ def read_own(path: Path) -> Dataset:
         one, two, three, four = (found[name] for name in TENSORS)
         dataset = _own(facts.title, facts.classes, (one, two, three, four))
         if dataset.name != own.identity_of(path):
-            raise ValueError("it holds another data set than its name tells")
+            raise ValueError("it holds another data set than its name says")
     except (DataError, OSError, ValueError) as error:
         raise own.damaged(path, error) from None
     return dataset
@@ -373,7 +373,7 @@ def augment(images: Tensor, flip: Tensor, grayscale: Tensor) -> Tensor:
 
     Parameters
     ----------
-    images : uint8 (N, C, H, W); with one channel there is no colour to take out.
+    images : uint8 (N, C, H, W); with one channel they keep their values.
 
     Returns
     -------
@@ -413,7 +413,7 @@ def batches(
 
     All batches are full: the images left over after the last one sit out this epoch, others the next. A set smaller
     than a batch is one batch. What happens to an image under augmentation also depends on (seed, epoch) only, so an
-    interrupted epoch goes on with `start`, the number of batches already used, exactly as it would have.
+    interrupted epoch resumes with `start`, the number of batches already used, exactly as it would have.
 
     Parameters
     ----------

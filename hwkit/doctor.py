@@ -103,7 +103,7 @@ def _examine_folder(folder: Path) -> Iterator[Finding]:
         yield Finding(path, "was left behind by a process that was killed", "delete it", path.unlink)
     lock = folder / ".lock"
     if not run_files.is_lock(lock):
-        yield Finding(lock, "is no plain file, so that nothing can be trained here", *_set_aside(lock))
+        yield Finding(lock, "is not a regular file, so that nothing can be trained here", *_set_aside(lock))
     with contextlib.suppress(OSError):
         if (folder / "result.json").exists():
             yield from _examine_result(folder)

@@ -62,13 +62,12 @@ def choice(*choices: str) -> Check:
     return lambda field, value: check_choice(field, value, choices)
 
 
-def number(low: float, high: float = math.inf, *, kind: type = float, open: bool = False, none: bool = False) -> Check:
+def number(low: float, high: float = math.inf, *, kind: type = float, open: bool = False) -> Check:
     """A check for a finite number in [low, high], or in (low, high) if open.
 
     Parameters
     ----------
-    kind : int or float; a whole float such as 3.0 is taken for an int.
-    none : whether None is a value, too.
+    kind : int or float; a whole float such as 3.0 counts as an int.
     """
 
     def is_number(value: Any) -> TypeGuard[float]:
@@ -77,8 +76,6 @@ def number(low: float, high: float = math.inf, *, kind: type = float, open: bool
         return real and (kind is float or whole)
 
     def check(field: str, value: Any) -> Any:
-        if value is None and none:
-            return None
         wanted = "a whole number" if kind is int else "a number"
         if not is_number(value):
             raise ExperimentError(f"{field} must be {wanted}, not {value!r}")
@@ -112,7 +109,7 @@ def label(field: str, value: Any) -> str:
 
 
 def optional(check: Check) -> Check:
-    """The check, with None as a further value: it stands for a default that depends on other fields."""
+    """The check, with None as a further value."""
     return lambda field, value: None if value is None else check(field, value)
 
 

@@ -15,7 +15,7 @@ A run folder holds
   evaluations;
 - `checkpoint.safetensors`: while training is under way, and never afterwards; it vouches for itself;
 - `train-correct.safetensors`, once its training accuracy was compared: what can be computed again from the rest, with
-  a checksum of its own. It is no part of the run, and one that is missing or damaged is made anew.
+  a checksum of its own. It is not part of the run; if it is missing or damaged, it is computed again.
 
 Every file is written beside its place and moved there, so that a crash or a full disk leaves the old one whole. A
 checksum tells that a file is as it was written, not who wrote it: what a run says is also checked for being possible,
@@ -91,7 +91,7 @@ class Run:
 
     @property
     def test_accuracy(self) -> float:
-        """Share of the test images that the final network classifies correctly."""
+        """Fraction of the test images that the final network classifies correctly."""
         return self.metrics["test_accuracy"]
 
     @property
@@ -449,7 +449,7 @@ def finish(
 ) -> Run:
     """Write what a finished training leaves behind; `metrics.json`, which makes it a finished run, comes last.
 
-    A snapshot that was damaged since it was written is no part of the run.
+    A snapshot that was damaged since it was written is left out.
     """
     run_files.write_json(folder / "experiment.json", experiment.as_dict())
     run_files.write_json(folder / "environment.json", environment)
@@ -503,7 +503,7 @@ def _parse_record(content: bytes) -> pd.DataFrame:
     if tuple(record.columns) != RECORD_COLUMNS:
         raise ValueError(f"its columns are {', '.join(map(str, record.columns))[:200]}")
     if not all(map(pd.api.types.is_numeric_dtype, record.dtypes)):
-        raise ValueError("it holds other things than numbers")
+        raise ValueError("it holds values that are not numbers")
     return record
 
 
@@ -511,5 +511,5 @@ def _parse_tensors(content: bytes) -> dict[str, Tensor]:
     """The tensors of a file; ValueError unless they are finite."""
     tensors = files.parse_tensors(content)
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise ValueError("its numbers are not all finite")
+        raise ValueError("not all of its values are finite")
     return tensors

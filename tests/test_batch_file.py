@@ -140,65 +140,65 @@ def test_resources_limits_and_store_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "line 1: has to hold keys"),
-        ("- a\n", "line 1: has to hold keys"),
+        ("", "line 1: must hold keys"),
+        ("- a\n", "line 1: must hold keys"),
         ("experiments: [mnist\n", "is not YAML"),
         ("experiments: mnist\nseed: 3\n", "line 2: seed: unknown key; did you mean 'seeds'?"),
-        ("experiments: mnist\nseeds: 0\n", "line 2: seeds: has to be how many"),
-        ("experiments: mnist\nseeds: [1, -1]\n", "line 2: seeds: has to be how many"),
+        ("experiments: mnist\nseeds: 0\n", "line 2: seeds: must be a number"),
+        ("experiments: mnist\nseeds: [1, -1]\n", "line 2: seeds: must be a number"),
         (
             "experiments: [mnist,\n  mnits]\n",
             "line 2: experiments[2]: unknown experiment 'mnits'; did you mean",
         ),
         ("experiments: mnist\nseeds: until-decided\n", "line 2: seeds: until decided needs a `baseline`"),
-        ("experiments: mnist\nseeds: {until: bored}\n", "line 2: seeds: has to be such as {until: decided, from: 3"),
-        ("experiments: mnist\nseeds: {from: 2}\n", "line 2: seeds: has to be such as {until: decided, from: 3"),
-        ("experiments: mnist\nseeds: {step: 4}\n", "line 2: seeds: has to be such as {until: decided, from: 3"),
-        ("experiments: mnist\nseeds: {at_most: 2}\n", "line 2: seeds: has to be such as {until: decided, from: 3"),
-        ("experiments: mnist\nbaseline: [mnist]\n", "line 2: baseline: has to hold names with values"),
-        ("seeds: 3\n", "name either `experiments` or `notebooks`"),
+        ("experiments: mnist\nseeds: {until: bored}\n", "line 2: seeds: must be such as {until: decided, from: 3"),
+        ("experiments: mnist\nseeds: {from: 2}\n", "line 2: seeds: must be such as {until: decided, from: 3"),
+        ("experiments: mnist\nseeds: {step: 4}\n", "line 2: seeds: must be such as {until: decided, from: 3"),
+        ("experiments: mnist\nseeds: {at_most: 2}\n", "line 2: seeds: must be such as {until: decided, from: 3"),
+        ("experiments: mnist\nbaseline: [mnist]\n", "line 2: baseline: must hold names with values"),
+        ("seeds: 3\n", "must name either `experiments` or `notebooks`"),
         ("experiments: mnist\nprofile: fast\n", "line 2: profile: unknown profile 'fast'"),
-        ("experiments: mnist\nmodel: [a.py:Net]\n", "line 2: model: has to be a class in a file"),
+        ("experiments: mnist\nmodel: [a.py:Net]\n", "line 2: model: must be a class in a file"),
         ("experiments: mnist\nmodel: a.py\n", "line 2: model: mnist: 'a.py' does not name a class in a file"),
         ("experiments: mnist\nmodel: a.py:Net\n", "line 2: model: mnist: there is no file"),
         ("experiments: mnist\nmodel: a.py:Net\nset: {model: b.py:Net}\n", "line 2: model: is in `set` already"),
         ("experiments: mnist\nmodel: a.py:Net\ngrid: {model: [b.py:Net]}\n", "line 3: grid.model: is in `set`"),
-        ("notebooks: no.ipynb\nmodel: a.py:Net\n", "line 2: model: has to be left out: notebooks have none"),
-        ("experiments: mnist\ngrid:\n  l2: 3\n", "line 3: grid.l2: has to be a list"),
+        ("notebooks: no.ipynb\nmodel: a.py:Net\n", "line 2: model: must be left out: notebooks have none"),
+        ("experiments: mnist\ngrid:\n  l2: 3\n", "line 3: grid.l2: must be a list"),
         ("experiments: mnist\ngrid:\n  l2: [0]\n  l2: [1]\n", "line 4: grid.l2: is given twice"),
         ("experiments: mnist\nset: {l2: 1}\ngrid:\n  l2: [0]\n", "line 4: grid.l2: is in `set` already"),
         ("experiments: mnist\nseeds: 2\nrows:\n- {seed: 4}\n", "line 4: rows[1].seed: is given by `seeds` already"),
-        ("experiments: mnist\nrows: []\n", "line 2: rows: has to be a list"),
+        ("experiments: mnist\nrows: []\n", "line 2: rows: must be a list"),
         ("experiments: mnist\nlimits: {cel: 3}\n", "line 2: limits.cel: unknown key; did you mean 'cell'?"),
-        ("experiments: mnist\nlimits: {cell: soon}\n", "limits.cell: has to be a whole number above 0, not 'soon'"),
-        ("experiments: mnist\nresources: {cores: 0}\n", "line 2: resources.cores: has to be a whole number above 0"),
-        ("experiments: mnist\nset:\n  lr: 1\n", "line 3: set.lr: experiments have no such option"),
+        ("experiments: mnist\nlimits: {cell: soon}\n", "limits.cell: must be a whole number above 0, not 'soon'"),
+        ("experiments: mnist\nresources: {cores: 0}\n", "line 2: resources.cores: must be a whole number above 0"),
+        ("experiments: mnist\nset:\n  lr: 1\n", "line 3: set.lr: not an option of experiments"),
         (
             "experiments: mnist\ngrid:\n  l2:\n  - 0\n  - -1\n",
             "line 5: grid.l2[2]: mnist: l2 must be a number",
         ),
         ("experiments: mnist\nrows:\n- {l2: 0}\n- {epochs: 0}\n", "line 4: rows[2].epochs: mnist: epochs must be"),
         ("notebooks: no.ipynb\n", "line 1: notebooks: notebook"),
-        ("notebooks: /dev/zero\n", "line 1: notebooks: notebook /dev/zero cannot be read: it is no plain file"),
+        ("notebooks: /dev/zero\n", "line 1: notebooks: notebook /dev/zero cannot be read: it is not a regular file"),
         (
             "experiments: mnist\nset: {l2: 2026-99-99}\n",
             "set.l2: mnist: l2 must be a number, not '2026-99-99'",
         ),
         (
             "experiments: mnist\nset: {l2: !!python/name:os.system }\n",
-            "line 2: set.l2: is no value: could not determine",
+            "line 2: set.l2: is not a value: could not determine",
         ),
-        ("experiments: mnist\nset: {'../x': 1}\n", "line 2: set: a key has to be a word"),
+        ("experiments: mnist\nset: {'../x': 1}\n", "line 2: set: a key must be a word"),
         ("experiments: mnist\ngrid: &a\n  l2: *a\n", "line 3: is not YAML: aliases (*name) are not accepted"),
         (f"experiments: {'[' * 50_000}{']' * 50_000}\n", "is not YAML: it is nested too deeply"),
-        ("experiments: mnist\nseeds: 1000000000000\n", "line 2: seeds: has to be how many, such as 5 (up to 1000000)"),
+        ("experiments: mnist\nseeds: 1000000000000\n", "line 2: seeds: must be a number such as 5 (up to 1000000)"),
         (
             f"experiments: mnist\ngrid: {{l2: {[0] * 1000}, width: {[1] * 1000}, dropout: [0, 0.1]}}\n",
-            "line 1: asks for 2000000 tasks; 1000000 is the most",
+            "line 1: asks for 2000000 tasks; the limit is 1000000",
         ),
         (
             "experiments: mnist\nstore: reference::http://host/x.json\n",
-            "line 2: store: has to be a folder or an address",
+            "line 2: store: must be a folder or an address",
         ),
     ],
 )
@@ -223,7 +223,7 @@ def test_a_batch_file_that_never_ends_is_refused(tmp_path: Path, target: str) ->
     else:
         path.symlink_to(target)
     with pytest.raises(
-        BatchError, match=r"study\.yaml cannot be read: it (is no plain file|has more than 1048576 bytes)"
+        BatchError, match=r"study\.yaml cannot be read: it (is not a regular file|has more than 1048576 bytes)"
     ):
         read_batch(path)
 
@@ -231,7 +231,7 @@ def test_a_batch_file_that_never_ends_is_refused(tmp_path: Path, target: str) ->
 def test_nothing_is_named_so_that_it_leaves_the_folder_of_its_batch(tmp_path: Path) -> None:
     for name in ("...yaml", "..yaml"):
         (tmp_path / name).write_text("experiments: mnist\n")
-        with pytest.raises(BatchError, match="a name has no dot in front"):
+        with pytest.raises(BatchError, match="its name must not begin with a dot"):
             read_batch(tmp_path / name)
     notebook_in(tmp_path)
     text = 'notebooks: mine.ipynb\ngrid: {name: ["../../x", "/etc/x", "a\\0b", "\\e[2J", "\\ud800", "..\\\\..\\\\x"]}\n'

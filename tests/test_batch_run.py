@@ -213,7 +213,7 @@ class InterruptAfter(callbacks.Callback):
 
 
 def test_a_lost_worker_costs_no_result(tmp_path: Path, port: int) -> None:
-    """One of two workers is killed in the middle of a training; the other one goes on from its checkpoint."""
+    """One of two workers is killed in the middle of a training; the other one resumes from its checkpoint."""
     path = write_batch(tmp_path, f"experiments: mnist\nprofile: smoke\n{LONG}")
     address = f"tcp://127.0.0.1:{port}"
     (task,) = planned(path).tasks

@@ -70,7 +70,7 @@ def test_weights_that_are_no_numbers_are_refused(copy: Path) -> None:
     weights = safetensors.torch.load((copy / "final.safetensors").read_bytes())
     weights["fc2.bias"][3] = float("nan")
     forge(copy, "final.safetensors", safetensors.torch.save(weights))
-    with pytest.raises(RunError, match="not all finite"):
+    with pytest.raises(RunError, match="not all of its values are finite"):
         runs.load(copy).model()
 
 
@@ -183,7 +183,7 @@ def test_links_in_a_run_folder_are_never_written_through(tmp_path: Path, own_sto
     for name in (*written, "predictions.safetensors", "index.safetensors"):
         (folder / name).symlink_to(mine)
     (folder / ".lock").symlink_to(mine)
-    with pytest.raises(RunError, match=r"\.lock is no plain file; delete it"):
+    with pytest.raises(RunError, match=r"\.lock is not a regular file; delete it"):
         training.train(experiment, device="cpu", progress=False)
     (folder / ".lock").unlink()
     run = training.train(experiment, device="cpu", progress=False)

@@ -98,7 +98,7 @@ def local_cluster(environments: list[dict[str, str]]) -> Iterator[str]:
 
 
 def connect(address: str, seconds: float = CONNECT_SECONDS) -> Client:
-    """A connection to a scheduler, trying for so many seconds.
+    """A connection to a scheduler, tried for `seconds`.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def places_of(client: Client) -> int:
 
 
 def check_workers(client: Client, resources: Resources, say: Callable[[str], None]) -> None:
-    """Say what workers lack to run anything.
+    """Check that workers can run tasks.
 
     Raises
     ------

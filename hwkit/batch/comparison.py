@@ -191,5 +191,5 @@ def _picture(figure: Figure, label: str, caption: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text in which Markdown finds nothing to set otherwise."""
+    """Text in which Markdown finds no markup."""
     return "".join(f"\\{letter}" if letter in "\\`*_[]{}<>#$|@~^" else letter for letter in " ".join(text.split()))

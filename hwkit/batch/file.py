@@ -59,7 +59,7 @@ class Batch:
     subjects : names of experiments, or paths of notebooks, relative ones from the file's folder.
     profile : how long to train; None leaves it to the notebooks.
     seeds : None where the file gives none.
-    looks : after how many seeds results are compared with the baseline; several of seeds that are added until decided.
+    looks : numbers of seeds after which results are compared with the baseline; several if seeds are added.
     baseline : the label of a variant, or options or parameters that tell it from its subject's others.
     common : options or parameters of every task, the network that `model` names among them.
     grid : options or parameters, each with its values; every combination is run.
@@ -120,10 +120,10 @@ def read_batch(path: Path) -> Batch:
     Raises
     ------
     BatchError
-        If it cannot be read, is too long or no YAML, or has an unknown key, or a value of the wrong kind.
+        If it cannot be read, is too long or not YAML, or has an unknown key or a value of the wrong kind.
     """
     if path.name.startswith("."):  # "...yaml" would name the folder above that of all batches
-        raise BatchError(f"batch file {path}: a batch is named after its file, and a name has no dot in front")
+        raise BatchError(f"batch file {path}: a batch is named after its file, and its name must not begin with a dot")
     try:
         text = storage.read_bytes(path, LARGEST_FILE).decode("utf-8")
     except OSError as error:
@@ -155,7 +155,7 @@ class _Reader:
             raise _error(self.path, mark.line + 1 if mark else 1, (), f"is not YAML: {_problem_of(error)}") from None
         content = None if node is None else self._plain(loader, node, ())
         if not isinstance(content, dict):
-            raise self.error((), f"has to hold keys with values; known: {', '.join(KEYS)}")
+            raise self.error((), f"must hold keys with values; known: {', '.join(KEYS)}")
         return content
 
     def _plain(self, loader: Any, node: yaml.Node, key: tuple[Any, ...]) -> Any:
@@ -168,13 +168,13 @@ class _Reader:
                 with safeyaml.errors_of_yaml():
                     return loader.construct_object(node)
             except yaml.YAMLError as error:  # such as of the date 2026-99-99
-                raise self.error(key, f"is no value: {_problem_of(error)}") from None
+                raise self.error(key, f"is not a value: {_problem_of(error)}") from None
         content: dict[str, Any] = {}
         for name_node, value_node in node.value:
             name = name_node.value
             line = name_node.start_mark.line + 1
             if not isinstance(name_node, yaml.ScalarNode) or not name.isidentifier():
-                raise _error(self.path, line, key, "a key has to be a word")
+                raise _error(self.path, line, key, "a key must be a word")
             if name in content:
                 raise _error(self.path, line, (*key, name), "is given twice; leave one out")
             content[name] = self._plain(loader, value_node, (*key, name))
@@ -190,7 +190,7 @@ class _Reader:
                 raise self.error((name,), f"unknown key; {did_you_mean(name, KEYS)}")
         kinds = [name for name in ("experiments", "notebooks") if name in content]
         if len(kinds) != 1:
-            raise self.error((), "has to name either `experiments` or `notebooks`, and one of the two only")
+            raise self.error((), "must name either `experiments` or `notebooks`, not both")
         kind = kinds[0]
         subjects = self._subjects(kind, content[kind])
         profile = content.get("profile", "quick" if kind == "experiments" else None)
@@ -200,7 +200,7 @@ class _Reader:
         grid = self._grid(content.get("grid", {}))
         rows = content.get("rows", [])
         if not isinstance(rows, list) or ("rows" in content and not rows):
-            raise self.error(("rows",), f"has to be a list such as [{{l2: 0.01}}, {{width: 2}}], not {rows!r}")
+            raise self.error(("rows",), f"must be a list such as [{{l2: 0.01}}, {{width: 2}}], not {rows!r}")
         rows = tuple(self._options(("rows", number), row) for number, row in enumerate(rows))
         seeds, looks = self._seeds(content.get("seeds"))
         baseline = content.get("baseline")
@@ -229,13 +229,13 @@ class _Reader:
         points = (math.prod(map(len, grid.values())) if grid or not rows else 0) + len(rows)
         count = len(subjects) * points * len(seeds or [0])
         if count > MOST_TASKS:
-            raise self.error((), f"asks for {count} tasks; {MOST_TASKS} is the most")
+            raise self.error((), f"asks for {count} tasks; the limit is {MOST_TASKS}")
         return batch
 
     def _subjects(self, kind: str, value: Any) -> tuple[str, ...]:
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-            raise self.error((kind,), f"has to be a name or a list of names, not {value!r}")
+            raise self.error((kind,), f"must be a name or a list of names, not {value!r}")
         for number, name in enumerate(names):
             if kind == "experiments" and name not in EXPERIMENTS:
                 message = f"unknown experiment {name!r}; {did_you_mean(name, EXPERIMENTS)}"
@@ -252,20 +252,20 @@ class _Reader:
             wanted = (
                 "a class in a file, such as mynets.py:Net" if kind == "experiments" else "left out: notebooks have none"
             )
-            raise self.error(("model",), f"has to be {wanted}, not {content['model']!r}")
+            raise self.error(("model",), f"must be {wanted}, not {content['model']!r}")
         if "model" in content.get("set", {}):
             raise self.error(("model",), "is in `set` already; leave one of the two out")
         return {"model": content["model"]}
 
     def _options(self, key: tuple[Any, ...], value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise self.error(key, f"has to hold names with values, such as {{l2: 0.01}}, not {value!r}")
+            raise self.error(key, f"must hold names with values, such as {{l2: 0.01}}, not {value!r}")
         return value
 
     def _grid(self, value: Any) -> dict[str, list[Any]]:
         for name, values in self._options(("grid",), value).items():
             if not isinstance(values, list) or not values:
-                raise self.error(("grid", name), f"has to be a list such as [0, 0.001], not {values!r}")
+                raise self.error(("grid", name), f"must be a list such as [0, 0.001], not {values!r}")
         return value
 
     def _seeds(self, value: Any) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
@@ -281,18 +281,18 @@ class _Reader:
             given = {"until": "decided", **UNTIL_DECIDED, **(value if isinstance(value, dict) else {})}
             first, step, most = (given[name] for name in UNTIL_DECIDED)
             valid = given["until"] == "decided" and len(given) == 4 and all(map(_is_whole, (first, step, most)))
-            # Looks at longer steps than the first one would be less alike than Pocock's bounds take them to be.
+            # With longer steps than the first one, looks are less correlated than Pocock's bounds assume.
             if valid and 3 <= first <= most <= MOST_LOOKED_AT and 1 <= step <= first:
                 looks = tuple(range(first, most + 1, step))
                 return tuple(range(looks[-1])), looks
             shown = ", ".join(f"{name}: {number}" for name, number in UNTIL_DECIDED.items())
             raise self.error(
                 ("seeds",),
-                f"has to be such as {{until: decided, {shown}}}, from 3 seeds or more in steps that are no longer, "
+                f"must be such as {{until: decided, {shown}}}, from 3 seeds or more in steps that are no longer, "
                 f"and {MOST_LOOKED_AT} at most, not {value!r}",
             )
-        known = f"how many, such as 5 (up to {MOST_TASKS}), a list of seeds from 0 to {LARGEST_SEED}, or until-decided"
-        raise self.error(("seeds",), f"has to be {known}, not {value!r}")
+        known = f"a number such as 5 (up to {MOST_TASKS}), a list of seeds from 0 to {LARGEST_SEED}, or until-decided"
+        raise self.error(("seeds",), f"must be {known}, not {value!r}")
 
     def _numbers(self, section: str, content: Mapping[str, Any], kinds: Mapping[str, type]) -> dict[str, Any]:
         values = self._options((section,), content.get(section, {}))
@@ -302,20 +302,20 @@ class _Reader:
             whole = kinds[name] is int
             valid = _is_whole(value) if whole else isinstance(value, int | float) and not isinstance(value, bool)
             if not valid or not 0 < value < math.inf:
-                raise self.error((section, name), f"has to be a {'whole ' * whole}number above 0, not {value!r}")
+                raise self.error((section, name), f"must be a {'whole ' * whole}number above 0, not {value!r}")
         return values
 
     def _store(self, value: Any) -> str:
         if value is None:
             return str(store_root().absolute())
         if not isinstance(value, str) or not value or "::" in value:
-            raise self.error(("store",), f"has to be a folder or an address such as s3://bucket/runs, not {value!r}")
+            raise self.error(("store",), f"must be a folder or an address such as s3://bucket/runs, not {value!r}")
         return value.rstrip("/") if "://" in value else str((self.path.parent / Path(value).expanduser()).absolute())
 
     def _kernel(self, kind: str, value: Any) -> str | None:
         if value is not None and (kind != "notebooks" or not isinstance(value, str)):
             wanted = "the name of a Jupyter kernel" if kind == "notebooks" else "left out: experiments have none"
-            raise self.error(("kernel",), f"has to be {wanted}, not {value!r}")
+            raise self.error(("kernel",), f"must be {wanted}, not {value!r}")
         return value
 
     def _require_given_once(self, batch: Batch) -> None:

@@ -1,4 +1,4 @@
-"""How far a batch is: its tasks, which of them are done and which failed, and how long the others should take."""
+"""The state of a batch: its tasks, which of them are done and which failed, and how long the others should take."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def listing(found: Plan) -> list[str]:
         lines.append(f"  ... and {len(seeds) - LISTED} more variants")
     if len(found.batch.looks) > 1:
         *before, last = found.batch.looks
-        lines.append(f"seeds are added until it is decided: looks at {', '.join(map(str, before))} and {last} seeds")
+        lines.append(
+            f"seeds are added until each comparison is decided: looks at {', '.join(map(str, before))} and {last} seeds"
+        )
     counts = f"{len(found.done)} done, {len(found.failed)} failed, {len(found.missing)} to run"
     return [*lines, f"{len(seeds)} variants, {len(found.tasks)} tasks: {counts}", f"store: {found.store.address}"]
 
@@ -86,11 +88,11 @@ def forecast(found: Plan) -> str:
 
 
 def status(found: Plan) -> Iterator[str]:
-    """How far a batch is, as lines: counts, what is running, what failed and why."""
+    """The state of a batch as lines: counts, what is running, what failed and why."""
     batch, state = found.batch, found.state
     yield f"{batch.name}: {len(found.done)} of {len(found.tasks)} done, {len(found.failed)} failed"
     if state.alive:
-        yield f"running, as last heard {duration(time.time() - state.updated)} ago ({len(state.running)}):"
+        yield f"running, last update {duration(time.time() - state.updated)} ago ({len(state.running)}):"
         yield from (f"  {name}" for name in state.running)
     elif found.missing:
         yield f"not running; `hwkit batch run {batch.path}` runs the {len(found.missing)} that are missing"
@@ -100,7 +102,7 @@ def status(found: Plan) -> Iterator[str]:
 
 
 def failures(found: Plan) -> Iterator[str]:
-    """The failures of a batch as lines: what went wrong, where more is to be read, and how to run them again."""
+    """The failures of a batch as lines: what went wrong, where to read more, and how to run them again."""
     for task in found.failed[:FAILURES_SHOWN]:
         failure = found.state.failed[task.key]
         yield f"failed: {failure.name}: {failure.error}"

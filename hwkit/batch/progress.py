@@ -1,4 +1,4 @@
-"""How far a batch is: a table that stays up to date in a terminal, or else a line for each event."""
+"""The progress of a batch: a table that stays up to date in a terminal, or else a line for each event."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ ENDED_SHOWN = 4  # lines on the tasks that ended last
 
 @dataclass
 class Running:
-    """A task under way: since when, where, and which share of it is done, if it tells."""
+    """A running task: since when, where, and the fraction that is done, if known."""
 
     task: Task
     worker: str
     since: float
-    share: float = 0.0
+    fraction: float = 0.0
 
 
 @dataclass
@@ -61,10 +61,10 @@ class Progress:
         """Note that a worker has begun a task, perhaps anew after another worker was lost."""
         self.running[task.key] = Running(task, worker, time.monotonic())
 
-    def told(self, key: str, share: float) -> None:
-        """Note which share of a task is done."""
+    def told(self, key: str, fraction: float) -> None:
+        """Note the fraction of a task that is done."""
         if key in self.running:
-            self.running[key].share = share
+            self.running[key].fraction = fraction
 
     def finished(self, task: Task, ending: Ending) -> str:
         """Note how a task ended; returns the line on it."""
@@ -85,7 +85,7 @@ class Progress:
         left = 0.0
         for running in self.running.values():
             so_far = now - running.since
-            expected = so_far / running.share if running.share > 0.05 else self.state.expected(running.task)
+            expected = so_far / running.fraction if running.fraction > 0.05 else self.state.expected(running.task)
             if expected is None:
                 return None
             left += max(0.0, expected - so_far)
@@ -192,7 +192,7 @@ class Table:
         room = max(1, self.console.height - LINES_LEFT - ENDED_SHOWN)
         shown = list(progress.running.values())[:room]
         for one in shown:
-            bar = ProgressBar(total=1.0, completed=one.share) if one.share else Text("")
+            bar = ProgressBar(total=1.0, completed=one.fraction) if one.fraction else Text("")
             grid.add_row(Text(one.task.name), one.worker, duration(now - one.since), bar)
         hidden = len(progress.running) - len(shown)
         lines = [Text(f"... and {hidden} more")] if hidden else []

@@ -1,4 +1,4 @@
-"""What came out of a batch: a row for each task, and for each variant mean, spread and count over its seeds."""
+"""The results of a batch: a row for each task, and for each variant mean, spread and count over its seeds."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ from hwkit.report.values import show_value
 SCRAP_MIME = "application/scrapbook.scrap.json+json"  # what scrapbook's `glue` leaves in a notebook
 MEASURED = ("test_accuracy", "train_accuracy", "seconds")  # of a run, in the table
 IDENTITY = ("batch", "subject", "variant", "seed", "run", "key")  # the first columns of notebooks
-NO_NUMBER = (
-    "no result that is there holds a number: let the notebooks end with hwkit.compare_with_seed(run), or `glue` numbers"
-)
+NO_NUMBER = "no result holds a number: end the notebooks with hwkit.compare_with_seed(run), or `glue` numbers"
 
 
 @dataclass(frozen=True)
@@ -39,9 +37,9 @@ class BatchResults:
 
     Attributes
     ----------
-    frame : one row for each finished task, or for each run that a notebook shows: what was run, then what came out.
+    frame : one row for each finished task, or for each run that a notebook shows: what was run, then its results.
     folders : for each row the name of the run's folder in the store; "" where a notebook shows no run.
-    metrics : the columns that say what came out.
+    metrics : the columns with results.
     problems : a line on each result that cannot be read.
     """
 
@@ -174,7 +172,7 @@ def _mean_and_spread(mean: float, spread: float, metric: str) -> str:
 
 
 def _results(task: Task, plan: Plan) -> Iterator[tuple[dict[str, Any], dict[str, Any], str]]:
-    """The results of a task: for each what was run, what came out, and the name of the run's folder."""
+    """The results of a task: for each what was run, its results, and the name of the run's folder."""
     variant, store = task.variant, plan.store
     what = {"batch": store.batch, "subject": variant.subject, "variant": variant.name, "seed": task.seed, "run": ""}
     if task.notebook is None:

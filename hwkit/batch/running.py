@@ -63,10 +63,10 @@ def run_batch(
     BatchError
         For what is wrong with the batch or the store, or if the scheduler goes away and does not come back.
     KeyboardInterrupt
-        On Ctrl-C or a polite kill, after running trainings have written checkpoints.
+        On Ctrl-C or SIGTERM, after running trainings have written checkpoints.
     """
     if workers is not None and workers < 1:
-        raise BatchError(f"--workers has to be at least 1, not {workers}")
+        raise BatchError(f"--workers must be at least 1, not {workers}")
     if kernel and batch.kind != "notebooks":
         raise BatchError(f"--kernel {kernel} is for notebooks, and this is a batch of experiments")
     batch = replace(batch, kernel=kernel or batch.kernel)
@@ -127,12 +127,12 @@ def run_tasks(
     packed = code.pack(sorted(identities)) if identities else b""
     order = Order(store, batch.limits, batch.resources.cores, batch.kernel, uuid.uuid4().hex, packed)
     driver = _Driver(tasks, batch, order, address, progress, shown, function)
-    with _polite_kill_as_interrupt(), contextlib.closing(StateFile(store, progress.state)) as driver.file:
+    with _sigterm_as_interrupt(), contextlib.closing(StateFile(store, progress.state)) as driver.file:
         driver.run()
 
 
 class _Driver:
-    """Hands out tasks and hears what became of them."""
+    """Hands out tasks and receives how they ended."""
 
     def __init__(
         self,
@@ -179,7 +179,7 @@ class _Driver:
         self.shown.event(f"{self.progress.places} at a time; dashboard: {self.progress.dashboard}")
 
     def count(self) -> None:
-        """Learn how many tasks the workers take at a time."""
+        """Update the number of tasks that the workers run at a time."""
         self.progress.places = cluster.places_of(self.client)
         self.counted_at = time.monotonic()
 
@@ -198,11 +198,11 @@ class _Driver:
 
     @property
     def is_remote(self) -> bool:
-        """Whether the workers are somebody else's; our own are one for each share of a GPU."""
+        """Whether the workers are somebody else's; of our own there is one for each fraction of a GPU."""
         return not self.address.startswith(f"tcp://{cluster.LOOPBACK}")
 
     def listen(self) -> None:
-        """Wait a moment for events, deal with those that came, and show how far it is."""
+        """Wait for events, handle those that came, and show the progress."""
         with contextlib.suppress(queue.Empty):
             kind, what = self.heard.get(timeout=WAKE_SECONDS)
             while True:
@@ -223,12 +223,12 @@ class _Driver:
                 self.hear_ending(key, future)
 
     def hear_event(self, event: dict[str, Any]) -> None:
-        """A worker tells of a task under way."""
+        """A message of a worker on a running task."""
         if event["key"] not in self.flying:
             return
         task = self.flying[event["key"]][0]
         if event["event"] == "progress":
-            self.progress.told(task.key, event["share"])
+            self.progress.told(task.key, event["fraction"])
             return
         lost = self.progress.running.get(task.key)
         again = f" again, because worker {lost.worker} was lost" if lost else ""
@@ -249,7 +249,7 @@ class _Driver:
         if ending.state == "died" and self.attempts[key] < ATTEMPTS:
             self.progress.running.pop(key, None)
             self.waiting.append(task)
-            self.shown.event(f"died {task.name}: {ending.message}; it is run again")
+            self.shown.event(f"died {task.name}: {ending.message}; it will be run again")
             return
         if ending.state == "stopped":
             self.progress.running.pop(key, None)
@@ -263,7 +263,7 @@ class _Driver:
         self.shown.event(self.progress.finished(task, ending))
 
     def reconnect(self) -> None:
-        """Wait for a scheduler that was lost; all that it had is handed out again."""
+        """Wait for a lost scheduler; its tasks are handed out again."""
         self.shown.say(f"the scheduler at {self.address} was lost; waiting for it to come back")
         self.waiting.extendleft(task for task, _ in self.flying.values())
         self.flying.clear()
@@ -283,7 +283,7 @@ class _Driver:
         with contextlib.suppress(KeyboardInterrupt):
             deadline = time.monotonic() + GRACE_SECONDS
             while self.flying and time.monotonic() < deadline:
-                # Again and again: where everyone got the polite kill, workers come back as new processes.
+                # Repeatedly: after a SIGTERM to all processes, workers come back as new ones.
                 self.client.run(stop, self.order.session, on_error="ignore")
                 self.listen()
 
@@ -295,14 +295,14 @@ def _ending_of(future: Future) -> Ending:
     try:
         return future.result()
     except KilledWorker:
-        return Ending("failed", message="every worker that ran it was killed, which may mean that memory ran out")
+        return Ending("failed", message="every worker that ran it was killed, perhaps because memory ran out")
     except Exception as error:  # whatever kept the task from being run at all
         return Ending("failed", message=f"{type(error).__name__}: {error}")
 
 
 @contextlib.contextmanager
-def _polite_kill_as_interrupt() -> Iterator[None]:
-    """Take a polite kill, with which clusters end jobs, for Ctrl-C."""
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Treat SIGTERM, with which clusters end jobs, as Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

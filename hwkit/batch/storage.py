@@ -162,7 +162,7 @@ class Store:
         self.delete(self.path(folder.name, CHECKPOINT))
 
     def upload_checkpoint(self, folder: Path) -> None:
-        """Upload what an unfinished training needs to go on elsewhere."""
+        """Upload what another worker needs to resume an unfinished training."""
         with contextlib.suppress(FileNotFoundError):  # finished meanwhile
             self.write(self.path(folder.name, CHECKPOINT), (folder / CHECKPOINT).read_bytes())
 

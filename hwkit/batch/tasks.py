@@ -166,7 +166,7 @@ def _trainings(batch: Batch, resolve: Callable[[str, str], str]) -> Iterator[Var
     known = option_names()
     for key in (key for key, section in batch.sections() for key in ((*key, name) for name in section)):
         if key[-1] not in known:
-            raise batch.error(key, f"experiments have no such option; {did_you_mean(key[-1], known)}")
+            raise batch.error(key, f"not an option of experiments; {did_you_mean(key[-1], known)}")
     build = _Builder(batch)
     for subject in batch.subjects:
         for key, point in batch.points():

@@ -2,7 +2,7 @@
 
 A process of its own can be interrupted and killed, and writes into a log of its own; on Linux it is a fork of a process
 that has imported everything (see `hwkit.engine.processes`). When a worker dies, its process notices, writes a
-checkpoint and ends; whoever gets the task then goes on from there.
+checkpoint and ends; the next worker resumes from there.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from hwkit.paths import CHECKPOINT, store_root
 
 GRACE_SECONDS = 30.0  # for a checkpoint, or for a kernel to end, after an interrupt
 MIRROR_SECONDS = 15.0  # between two uploads of log and checkpoint to an object store
-TELL_SECONDS = 2.0  # between two messages on how far a task is
+TELL_SECONDS = 2.0  # between two messages on a task's progress
 
 Tell = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a worker has to know beside the task.
+    """What a worker needs beside the task.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Ending:
     ----------
     state : "done"; "failed"; "died", if its process was killed; "stopped", if the batch was.
     seconds : how long it took here.
-    message : what came out, or what went wrong.
+    message : the result, or what went wrong.
     """
 
     state: Literal["done", "failed", "died", "stopped"]
@@ -165,11 +165,11 @@ class _Work:
         message = str(error) if known else f"{type(error).__name__}: {error}"
         return Ending("died" if isinstance(error, ProcessDied) else "failed", message=message)
 
-    def hear(self, number: int, share: float) -> None:
-        """Pass on which share of the work is done."""
+    def hear(self, number: int, fraction: float) -> None:
+        """Pass on the fraction of the work that is done."""
         if time.monotonic() - self.told > TELL_SECONDS:
             self.told = time.monotonic()
-            self.tell({"event": "progress", "share": round(float(share), 4)})
+            self.tell({"event": "progress", "fraction": round(float(fraction), 4)})
 
     def tick(self) -> None:
         """Stop the work if it has to be stopped, and keep the store up to date."""
@@ -278,7 +278,7 @@ class _Execution(_Work):
 def _train(
     tell: Callable[[float], None], experiment: Experiment, home: str, cores: int, log: str, packed: bytes
 ) -> str:
-    """Train, in a process of its own; returns what came out."""
+    """Train, in a process of its own; returns the result as text."""
     _settle(home, cores, log)
     from hwkit import parallel
 
@@ -308,7 +308,7 @@ def _execute(
 
 
 def _settle(home: str, cores: int, log: str) -> None:
-    """Let this process keep its runs in `home`, compute with so many threads, and write into the log."""
+    """Let this process keep its runs in `home`, compute with `cores` threads, and write into the log."""
     os.environ["HWKIT_HOME"] = home
     os.environ["OMP_NUM_THREADS"] = str(cores)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)

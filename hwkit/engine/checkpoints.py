@@ -1,4 +1,4 @@
-"""The checkpoint of a training under way: everything that it takes to go on exactly as if nothing had happened."""
+"""The checkpoint of a running training: everything that is needed to resume it exactly."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def load(folder: Path, fingerprint: str, fits: Callable[[Checkpoint], bool] = la
         if about["fingerprint"] == fingerprint and whole and "device" in found.environment and fits(found):
             return found
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise ValueError(f"it is no checkpoint: {error!r}") from None
+        raise ValueError(f"it is not a checkpoint: {error!r}") from None
     raise ValueError("it is the checkpoint of another experiment")
 
 

@@ -63,7 +63,7 @@ def remember(thing: Any, what: str) -> str:
     Raises
     ------
     ExperimentError
-        If it is a lambda, an object of a class, or has no source: what it computes could not be told apart.
+        If it is a lambda, an object of a class, or has no source: what it computes could not be fingerprinted.
     """
     code = _identify(thing, what)
     _known[code.identity] = code
@@ -131,12 +131,12 @@ def _name(thing: Any, what: str) -> str:
             f"options as functools.partial({kind}, ...)"
         )
     if target.__name__ == "<lambda>":
-        raise ExperimentError(f"{what} is a lambda, whose source cannot be told from its neighbours'; name it with def")
+        raise ExperimentError(f"{what} is a lambda, whose source cannot be found; define it with def")
     captured = {name for code in _code_objects(target) for name in code.co_freevars} - {"__class__"}
     if captured:
         raise ExperimentError(
             f"{what} {target.__name__} uses {', '.join(sorted(captured))} of the function around it, which its source "
-            f"does not tell; make that an argument and pass functools.partial({target.__name__}, ...)"
+            f"does not show; make that an argument and pass functools.partial({target.__name__}, ...)"
         )
     return target.__name__
 
@@ -206,7 +206,7 @@ def _source(target: Any, what: str) -> tuple[str, ast.AST]:
         return source, ast.parse(textwrap.dedent(source))
     except (OSError, TypeError, SyntaxError):
         raise ExperimentError(
-            f"{what} {target.__name__} has no source to tell it by; define it in a notebook's cell or in a file"
+            f"{what} {target.__name__} has no source to fingerprint; define it in a notebook's cell or in a file"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Files on disk: written whole or not at all, and read only where they are plain files.
+"""Files on disk: written whole or not at all, and read only where they are regular files.
 
 All that hwkit keeps goes through `replace`, and all that it reads back through `read_bytes` and `sha256`, so that what
 is promised of files (docs/promises.md) is promised here.
@@ -71,17 +71,17 @@ def open_plain(path: Path) -> BufferedReader:
     Raises
     ------
     OSError
-        If it is missing, no plain file, or cannot be read.
+        If it is missing, not a regular file, or cannot be read.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError("it is no plain file")
+        raise OSError("it is not a regular file")
     return os.fdopen(handle, "rb")
 
 
 def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
-    """The content of a plain file; OSError as `open_plain`, ValueError if it has more bytes than `largest`."""
+    """The content of a regular file; OSError as `open_plain`, ValueError if it has more bytes than `largest`."""
     with open_plain(path) as file:
         content = file.read(largest + 1)
     if len(content) > largest:
@@ -90,7 +90,7 @@ def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a plain file, as hex digits; OSError as `open_plain`."""
+    """The SHA-256 of a regular file, as hex digits; OSError as `open_plain`."""
     with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -107,7 +107,7 @@ def parse_object(content: bytes | str) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(found, dict):
-        raise ValueError("it holds no JSON object")
+        raise ValueError("it does not hold a JSON object")
     return found
 
 
@@ -162,7 +162,7 @@ def read_about(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def parse_tensors(content: bytes) -> dict[str, Tensor]:
-    """The tensors of a safetensors file's content, on the CPU; ValueError if it is none.
+    """The tensors of a safetensors file's content, on the CPU; ValueError if it is not.
 
     A header that claims more than the file holds is refused before anything is allocated.
     """
@@ -171,7 +171,7 @@ def parse_tensors(content: bytes) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(content)
     except Exception as error:  # its own, and whatever torch raises on types that it does not have
-        raise ValueError(f"it is no whole safetensors file ({error})") from None
+        raise ValueError(f"it is not a complete safetensors file ({error})") from None
 
 
 def require_tensors(

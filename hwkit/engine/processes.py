@@ -71,7 +71,7 @@ def run_jobs(
     on_tick: Callable[[], None] | None = None,
     grace: float | None = None,
 ) -> list[Outcome]:
-    """Run jobs in their order, so many at a time; the outcomes come in the order of the jobs.
+    """Run jobs in their order, `workers` at a time; the outcomes come in the order of the jobs.
 
     Parameters
     ----------
@@ -245,7 +245,7 @@ def _explained(outcome: Outcome, process: BaseProcess) -> Outcome:
         return outcome
     status = process.exitcode or 0
     how = f"signal {-status}" if status < 0 else f"exit status {status}"
-    return Outcome(error=ProcessDied(f"a process died with {how}, which may mean that memory ran out; run it again"))
+    return Outcome(error=ProcessDied(f"a process died with {how}, perhaps because memory ran out; run it again"))
 
 
 def _survives_pickling(outcome: Outcome) -> bool:

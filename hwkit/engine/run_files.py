@@ -31,7 +31,7 @@ from hwkit.paths import CHECKPOINT
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError)
 SNAPSHOT = re.compile(r"weights-(\d+)\.safetensors")
 PREDICTED = re.compile(r"predicted-(\d+)\.safetensors")
-FORMAT = 1  # of the run folder; a later version of hwkit must go on reading it
+FORMAT = 1  # of the run folder; a later version of hwkit must still read it
 
 
 def exists(path: Path) -> bool:
@@ -51,7 +51,7 @@ def lock_folder(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Ite
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not is_lock(folder / ".lock"):
-            raise RunError(f"{folder / '.lock'} is no plain file; delete it and run again")
+            raise RunError(f"{folder / '.lock'} is not a regular file; delete it and run again")
         guard = filelock.FileLock(folder / ".lock")
         try:
             guard.acquire(timeout=0)
