@@ -66,6 +66,7 @@ class LiveCurves(Callback):
             f"<b>{html.escape(self.experiment.name)}</b>, {now}"
             + drawing.chart(losses, "iteration", "loss", x_end=end, logarithmic=True)
             + drawing.chart(accuracies, "iteration", "accuracy", x_end=end)
+            + ("" if x[-1] >= end else "<p>Interrupt the kernel (■) to stop; the same call resumes the training.</p>")
             + "</div>"
         )
         self._update(self._bundle())

@@ -178,8 +178,8 @@ function termRow(app, network, node, { channel, value, weight, sum }, reach) {
   const stage = stages.findLastIndex(({ node: at }) => at <= origin.node);
   const name = origin.node === 0 ? `pixel ${channel}` : `${stages[stage]?.label ?? ""} ${origin.channel}${maps ? ` at ${origin.row}, ${origin.column}` : ""}`;
   const text = `${short(value)} × ${short(weight)} = ${short(sum)}`;
-  return h("button", { class: "term", title: text, "aria-label": `${name}: ${text}; look at where it comes from`, onclick: () => stage >= 0 && origin.node > 0 && app.look(stage, origin.channel) },
-    h("span", { class: "name" }, name), h("span", { class: "track" }, h("i", { style: `width:${(100 * Math.abs(sum)) / reach}%` })), h("span", { class: "value" }, short(sum)));
+  return h("button", { class: "term", title: text, "aria-label": `${name} ${short(sum)}: ${text}; look at where it comes from`, onclick: () => stage >= 0 && origin.node > 0 && app.look(stage, origin.channel) },
+    h("span", { class: "name" }, name), " ", h("span", { class: "track" }, h("i", { style: `width:${(100 * Math.abs(sum)) / reach}%` })), h("span", { class: "value" }, short(sum)));
 }
 
 /** The test images that a channel responds to most, and one made to excite it. */

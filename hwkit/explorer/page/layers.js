@@ -83,7 +83,7 @@ export function sheetOf(values, shape, place, app, stage) {
 function tile(app, sheet, c, stage) {
   const strength = sheet.strengths[c];
   const name = stage.weighted === app.shown.about.stages.at(-1).weighted ? app.names[c] : String(c);
-  const text = `${stage.label}, channel ${name}, ${sheet.maps ? "largest value " : ""}${short(strength)}`;
+  const text = `${stage.label}, channel ${name}${sheet.maps ? ", largest value" : ""} ${short(strength)}`;
   const properties = {
     "aria-pressed": String(c === app.state.channel),
     "aria-label": text,
@@ -93,7 +93,7 @@ function tile(app, sheet, c, stage) {
   };
   if (!sheet.maps) {
     const reach = Math.max(Math.abs(sheet.scale.low), sheet.scale.high) || 1;
-    return h("button", { class: "unit", ...properties }, h("span", { class: "name" }, name), h("span", { class: "track" }, h("i", { class: strength < 0 ? "minus" : "", style: `width:${(100 * Math.abs(strength)) / reach}%` })), h("span", { class: "value" }, short(strength)));
+    return h("button", { class: "unit", ...properties }, h("span", { class: "name" }, name), " ", h("span", { class: "track" }, h("i", { class: strength < 0 ? "minus" : "", style: `width:${(100 * Math.abs(strength)) / reach}%` })), h("span", { class: "value" }, short(strength)));
   }
   return h("button", { class: `tile${strength > 0 ? "" : " silent"}`, ...properties }, mapCanvas(sheet, c), h("small", {}, name));
 }

@@ -114,10 +114,11 @@ function barsOf(app, probabilities, other, label, best) {
       {
         class: `bar ${kind}`,
         "aria-pressed": String(c === target),
-        "aria-label": `${app.names[c]}, ${percent(probabilities[c])}${c === label ? ", the true class" : ""}: how its logit comes about`,
+        "aria-label": `${app.names[c]} ${percent(probabilities[c])}${c === label ? ", the true class" : ""}: how its logit comes about`,
         onclick: () => app.set({ target: c, ...(app.state.tab === "why" ? {} : logitOf(app, c)) }),
       },
       h("span", { class: "name" }, app.names[c]),
+      " ", // between words that are read as one otherwise
       h(
         "span",
         { class: "track" },
