@@ -359,8 +359,8 @@ def _batch_results(options: argparse.Namespace) -> int:
     compared = verdicts.against_baseline(found)
     if compared:
         print(f"\n{verdicts.markdown(compared)}")
-    for line in verdicts.remarks(found, compared):
-        print(line)
+    if remarks := verdicts.remarks(found, compared):
+        print("", *remarks, "", sep="\n")
     print(path)
     if compared:
         print(verdicts.write(compared, path))

@@ -179,6 +179,19 @@ def test_notebooks_run_on_workers_of_this_machine(tmp_path: Path, capsys: pytest
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 5
 
 
+def test_seeds_are_added_until_it_is_decided(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The difference grows with the seed: three of them leave it open, five do not, and seven are not needed."""
+    write_notebook(tmp_path)
+    until = "seeds: {until: decided, from: 3, step: 2, at_most: 7}\nbaseline: {scale: 1}\n"
+    path = write_batch(tmp_path, f"notebooks: quick.ipynb\n{until}grid: {{scale: [1, 2.5]}}\n")
+    assert len(planned(path).tasks) == 6
+    assert main(["batch", "run", str(path), "--workers", "2"]) == 0
+    assert "study: 10 of 10 done" in capsys.readouterr().out
+    assert planned(path).missing == []
+    assert main(["batch", "results", str(path), "--output", str(tmp_path / "r.csv")]) == 0
+    assert re.search(r"quick.scale=2.5. *\| quick.scale=1.0. *\| +5 \| +\+4.500 .*\| higher", capsys.readouterr().out)
+
+
 def test_a_network_of_ones_own_is_trained_by_workers_and_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -246,8 +246,10 @@ def remarks(found: BatchResults, compared: Sequence[Against]) -> list[str]:
     works = [task.variant.work for task in found.plan.tasks]
     trained = schedule_of(work for work in works if isinstance(work, Experiment))
     if any(one.p_holm is not None for one in compared):
+        # The numbers of notebooks have one value for each seed, whose interval knows nothing of images.
+        images = " and other test images" if any(one.estimate and one.estimate.image_se for one in compared) else ""
         lines.append(
-            f"Verdicts hold for other seeds and other test images{f', after {trained}' if trained else ''}; p is "
+            f"Verdicts hold for other seeds{images}{f', after {trained}' if trained else ''}; p is "
             f"adjusted for {sum(one.p_holm is not None for one in compared)} comparisons (Holm)."
         )
     if len(batch.looks) > 1:
@@ -255,8 +257,8 @@ def remarks(found: BatchResults, compared: Sequence[Against]) -> list[str]:
         lines.append(f"Intervals and p hold for all looks, at {looks} seeds (Pocock's bounds).")
     lines += [one.sentence for one in compared if one.verdict in ("open", "one pair", "none")]
     lines += [
-        f"{label} has the highest {found.metrics[0].replace('_', ' ')} of {count} variants. It is selected by these "
-        "seeds, and its mean is too high by that; for a number to report, run it with other seeds."
+        f"{label} has the highest {found.metrics[0].replace('_', ' ')} of {count} variants. Because these seeds "
+        "selected it, its mean is biased upwards; to report a number, run it with other seeds."
         for label, count in best(found).items()
     ]
     return lines
