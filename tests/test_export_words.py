@@ -191,7 +191,7 @@ class Words:
 def output(kind, words, template):
     text = words.fill(template)
     if kind == "stream":
-        return {"output_type": "stream", "name": "stdout", "text": text}
+        return {"output_type": "stream", "name": "stdout", "text": f"{text}\n"}  # or the next may overwrite it
     if kind == "error":
         return {"output_type": "error", "ename": "ValueError", "evalue": text, "traceback": [words.fill("¤")]}
     data = {kind: text}
@@ -242,6 +242,7 @@ def lost_words(folder, shape):
     path.write_text(json.dumps(nb))
     pdf, warnings = export_pdf(path)
     pages = [unicodedata.normalize("NFKC", page.extract_text()) for page in pypdf.PdfReader(pdf).pages]
+    pages = [re.sub(r"\d+\s*$", "", page) for page in pages]  # a line that goes on has no page number within
     text = re.sub(r"[\s\u200b↪]", "", "".join(pages))  # letters of formulas are letters, lines are broken anywhere
     named = {int(number) for number in re.findall(r"cell (\d+): ", "\n".join(warnings))}
     lost = {cell for word, cell in words.cells.items() if word not in text and cell not in named}
