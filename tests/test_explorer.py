@@ -21,11 +21,21 @@ from torch import Tensor, nn
 import hwkit
 from hwkit import analysis, cli, runs
 from hwkit.errors import RunError
-from hwkit.explorer import page, payload
+from hwkit.explorer import graph, page, payload
 from hwkit.explorer.page import Shown
 from hwkit.runs import Run
 
 DTYPES = {"float16": np.float16, "float32": np.float32, "uint8": np.uint8, "uint16": np.uint16, "int8": np.int8}
+
+
+def from_text(text: str) -> bytes:
+    """The bytes of a payload's text."""
+    values = np.zeros(128, np.uint64)
+    values[[ord(digit) for digit in payload.DIGITS]] = np.arange(85)
+    digits = values[np.frombuffer(text.encode(), np.uint8)]
+    words = (digits[1:].reshape(-1, 5) * 85 ** np.arange(5, dtype=np.uint64)).sum(axis=1)
+    content = words.astype("<u4").tobytes()
+    return content[: len(content) - int(digits[0])]
 
 
 class Opened:
@@ -34,7 +44,7 @@ class Opened:
     def __init__(self, content: str) -> None:
         found = re.search(r'id="payload">([^<]*)<', content)
         assert found
-        raw = zlib.decompress(base64.b64decode(found[1]))
+        raw = zlib.decompress(from_text(found[1]))
         (length,) = struct.unpack("<I", raw[:4])
         self.about: dict[str, Any] = json.loads(raw[4 : 4 + length])
         self._bytes = raw[4 + length :]
@@ -134,6 +144,20 @@ def test_the_page_says_how_many_predictions_its_own_weights_give(opened: Opened)
     assert run["agreement"] >= 0.99 * len(opened["numbers"])
 
 
+def test_eight_bits_predict_what_the_trained_weights_do(trained_run: Run) -> None:
+    images = analysis.test_images(trained_run).float() / 255
+    traced = graph.trace(trained_run.model(), tuple(images.shape[1:]))
+    moments = page._input_moments(traced, images[:250])
+    kept = {
+        name: payload.Payload().add_weights(name, w, 127, moments.get(name)) for name, w in traced.parameters.items()
+    }
+    assert moments  # some layers are large enough to be rounded
+    output = len(traced.nodes) - 1
+    found = traced.with_parameters(kept).values(images, [output])[output]
+    same = found.argmax(dim=1) == trained_run.logits.argmax(dim=1)
+    assert same.double().mean() >= 0.999
+
+
 # --- Its size ---------------------------------------------------------------------------------------------------
 
 
@@ -145,6 +169,29 @@ def test_weights_of_few_levels_are_as_near_as_their_steps_allow(levels: int) -> 
     assert np.abs(whole).max() == levels
     error = np.abs(whole * factors.reshape(-1, 1, 1, 1) - values.numpy())
     assert np.all(error <= 0.501 * factors.reshape(-1, 1, 1, 1))
+
+
+def test_rounding_errors_make_up_for_each_other() -> None:
+    generator = np.random.default_rng(0)
+    weights = generator.normal(size=(40, 60)).astype(np.float32)
+    # As maps are: alike, and never negative.
+    inputs = np.maximum(generator.normal(size=(500, 8)) @ generator.normal(size=(8, 60)), 0)
+
+    def error(moments: np.ndarray | None) -> float:
+        whole, factors = payload.quantised(weights, 15, moments)
+        assert np.abs(whole).max() <= 15
+        return float(np.square(inputs @ (whole * factors[:, None] - weights).T).mean())
+
+    assert error(inputs.T @ inputs / len(inputs)) < error(None) / 2
+
+
+@pytest.mark.parametrize("length", [0, 1, 3, 4, 10_001])
+def test_text_gives_every_byte_back_and_needs_no_escapes(length: int) -> None:
+    content = np.random.default_rng(length).bytes(length)
+    text = payload.as_text(content)
+    assert from_text(text) == content
+    assert html.escape(text) == text
+    assert json.dumps(text) == f'"{text}"'
 
 
 @pytest.mark.parametrize(("shape", "quality"), [((1, 20, 20), None), ((3, 9, 7), None), ((5, 6, 6), None)])
@@ -284,6 +331,13 @@ def test_what_is_shown_first_can_be_chosen(trained_run: Run) -> None:
     assert 17 in found["numbers"]
     with pytest.raises(RunError, match="no test image -1"):
         hwkit.explore(trained_run, image=-1)
+
+
+def test_a_page_is_written_for_a_report_to_link_to(trained_run: Run, trained_run_l2: Run, tmp_path: Path) -> None:
+    path = tmp_path / "build" / "explore-mnist.html"
+    assert hwkit.explorer.write_page([trained_run, trained_run_l2], path) == path
+    titles = [one["title"] for one in Opened(path.read_text(encoding="utf-8")).about["networks"]]
+    assert titles == [trained_run.name, trained_run_l2.name]
 
 
 def test_the_command_line_writes_the_page(trained_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

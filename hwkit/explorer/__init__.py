@@ -8,6 +8,6 @@ build step. `graph` translates any network for them.
 from __future__ import annotations
 
 from hwkit.explorer.overview import dashboard
-from hwkit.explorer.show import Page, explore
+from hwkit.explorer.show import Page, explore, write_page
 
-__all__ = ["Page", "dashboard", "explore"]
+__all__ = ["Page", "dashboard", "explore", "write_page"]

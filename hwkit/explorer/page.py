@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,12 +25,13 @@ FOLDER = Path(__file__).parent / "page"
 LIMITS = {1000: 3_000_000}  # bytes of a page with so many images; other numbers: 8 MB
 STRONGEST = 8  # images kept for each channel
 COMPONENTS = 16  # of the last hidden layer, for the map of the test set and for neighbours
+MOST_INPUTS = 4096  # of a layer whose rounding errors are made up for: the work grows with their third power
 FILM = 100_000  # weights, at most, of the first layers that are kept for each moment of a training
 BATCH = 250  # images at a time
 
 # Tried in this order until the page is small enough: quality of the images (None keeps every pixel), the step to whose
 # multiples pixels are rounded, and levels of the weights (None is half precision).
-PLANS = [(None, 1, levels) for levels in (None, 127, 90, 63, 45, 31)]
+PLANS = [(None, 1, levels) for levels in (None, 127, 110, 90, 75, 63, 45, 31)]
 PLANS += [(None, step, levels) for levels in (127, 63, 31) for step in (2, 3, 4, 6)]
 PLANS += [(None, 1, levels) for levels in (26, 22, 18, 15, 11, 7)]
 PLANS += [(quality, 1, levels) for quality in (95, 85, 60) for levels in (127, 63, 31, 15, 7)]
@@ -88,7 +90,7 @@ def build(
 
     traced, problems = zip(*(_trace(network, tuple(images.shape[1:])) for network in networks), strict=True)
     films = sum(FILM * len(network.moments) for network in networks if len(network.moments) > 2)
-    limit = LIMITS.get(most, 8_000_000) * len(networks) - len(document(title, "")) - 4 * films // 3
+    limit = LIMITS.get(most, 8_000_000) * len(networks) - len(document(title, "")) - 5 * films // 4
     (quality, step, levels), file, seen = _plan(images.numpy(), traced, limit)
 
     payload = Payload()
@@ -171,7 +173,7 @@ def _plan(
 ) -> tuple[tuple[int | None, int, int | None], bytes, np.ndarray]:
     """The best plan that fits into a number of bytes, the file of the images and how they look in it."""
     tensors = [tensor for graph in traced for tensor in graph.parameters.values()]
-    rest = 30_000 + 60 * len(images)  # what there is for each image
+    rest = 20_000 + 60 * len(images)  # what there is for each image
     for graph in traced:  # strongest images of each channel, and the axes of the map
         rest += sum((2 * STRONGEST + 4) * graph.nodes[stage.node]["shape"][0] for stage in graph.stages)
         rest += 0 if graph.features is None else (2 * COMPONENTS + 4) * graph.nodes[graph.features]["shape"][0]
@@ -179,7 +181,7 @@ def _plan(
     sprites: dict[tuple[int | None, int], tuple[bytes, np.ndarray]] = {}
     for plan in PLANS:
         quality, step, levels = plan
-        room = 3 / 4 * limit - rest - weights[levels]
+        room = 4 / 5 * limit - rest - weights[levels]
         if room < 0.05 * images.size / (1 if quality is None else 4) and plan != PLANS[-1]:
             continue  # not worth trying
         if (quality, step) not in sprites:
@@ -242,8 +244,10 @@ def _add_network(
     }
     if not graph.nodes:
         return about
+    moments = {} if graph.unknown or levels is None else _input_moments(graph, batches[0])
     kept = {
-        name: payload.add_weights(f"{prefix}weight/{name}", tensor, levels) for name, tensor in graph.parameters.items()
+        name: payload.add_weights(f"{prefix}weight/{name}", tensor, levels, moments.get(name))
+        for name, tensor in graph.parameters.items()
     }
     complete = not graph.unknown
     output = len(graph.nodes) - 1
@@ -268,8 +272,33 @@ def _add_network(
         payload.add(f"{prefix}centre", plane.centre.numpy(), "float32")
         about["explained"] = plane.explained.tolist()
         if len(network.moments) > 2:
-            about["film"] = _add_film(payload, f"{prefix}film/", network, graph, labels[chosen], batches, plane)
+            about["film"] = _add_film(
+                payload, f"{prefix}film/", network, graph, (labels[chosen], predicted[chosen]), batches, plane
+            )
     return about
+
+
+def _input_moments(graph: Graph, batch: Tensor) -> dict[str, np.ndarray]:
+    """The mean products of the inputs of large layers, float64 (k, k), by the names of their weights."""
+    layers = {}
+    for node in graph.nodes:
+        if node["op"] in ("convolution", "linear") and node.get("groups", 1) == 1:
+            inputs = graph.parameters[node["weight"]][0].numel()
+            if inputs <= MOST_INPUTS and graph.parameters[node["weight"]].numel() > FEW:
+                layers[node["weight"]] = node
+    moments = {}
+    for name, node in layers.items():
+        places = math.prod(node["shape"][1:])
+        inputs = graph.parameters[name][0].numel()
+        some = batch[: max(10, 20_000_000 // (places * inputs))]
+        values = graph.values(some, node["inputs"])[node["inputs"][0]]
+        if node["op"] == "convolution":
+            window = {option: node[option] for option in ("dilation", "padding", "stride")}
+            values = F.unfold(values.contiguous(), node["kernel"], **window).transpose(1, 2).flatten(0, 1)
+        products = (values.T @ values / len(values)).double()
+        if products.isfinite().all():
+            moments[name] = products.numpy()
+    return moments
 
 
 def _over(batches: Sequence[Tensor], graph: Graph, nodes: Sequence[int]) -> dict[int, Tensor]:
@@ -321,11 +350,14 @@ def _add_film(
     prefix: str,
     network: Shown,
     graph: Graph,
-    labels: Tensor,
+    ends: tuple[Tensor, Tensor],
     batches: Sequence[Tensor],
     plane: _Plane,
 ) -> dict[str, Any]:
-    """Put the moments of a training into a payload: predictions, places, and the weights of the first layers."""
+    """Put the moments of a training into a payload: predictions, places, and the weights of the first layers.
+
+    ends : labels, and what the finished run predicts, int64 (N,) each.
+    """
     output, features = len(graph.nodes) - 1, graph.features
     assert features is not None
     small, total = [], 0
@@ -344,6 +376,7 @@ def _add_film(
         places.append(plane.place(_by_channel(found[features], "mean"))[:, :2])
         for name in small:
             payload.add_weights(f"{prefix}{iteration}/{name}", known[name], 127)
+    labels, predicted[-1] = ends  # the last moment is the finished run: its own predictions, whatever rounding does
     payload.add(f"{prefix}predicted", torch.stack(predicted).numpy(), "uint16")
     payload.add(f"{prefix}places", torch.stack(places).numpy(), "float16")
     accuracies = (torch.stack(predicted) == labels).double().mean(dim=1)

@@ -1,8 +1,7 @@
-"""What a page carries: arrays and a JSON description, deflated and in base64, as page/tensors.js reads them."""
+"""What a page carries: arrays and a JSON description, deflated and as text, as page/tensors.js reads them."""
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import struct
@@ -14,7 +13,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+# Digits of text: what HTML, JSON and attributes hold as it is. Four bytes take five of them, where base64 takes 5.33.
+DIGITS = "".join(chr(code) for code in range(35, 127) if chr(code) not in "$&'<>\\`")
 LARGEST_HALF = 65504
+BLOCK = 64  # columns rounded before what follows is corrected
 FEW = 20_000  # numbers, at most, in a parameter that is kept as half-precision numbers whatever the others are
 
 
@@ -37,11 +39,11 @@ class Payload:
         self._chunks.append(content)
         self._length += len(content)
 
-    def add_weights(self, name: str, tensor: Tensor, levels: int | None) -> Tensor:
+    def add_weights(self, name: str, tensor: Tensor, levels: int | None, moments: np.ndarray | None = None) -> Tensor:
         """Add a parameter; returns what the page will compute with.
 
         With `levels`, 127 or fewer, its numbers are whole ones between plus and minus that, with a factor for each row,
-        the first axis; without, and if there are few of them, they have half precision.
+        the first axis; without, and if there are few of them, they have half precision. `moments` as in `quantised`.
         """
         values = tensor.detach().float().numpy()
         if np.abs(values).max(initial=0) > LARGEST_HALF:
@@ -50,7 +52,7 @@ class Payload:
         if levels is None or values.size <= FEW or values.ndim < 2:
             self.add(name, values, "float16")
             return torch.from_numpy(values.astype(np.float16).astype(np.float32))
-        whole, factors = quantised(values, levels)
+        whole, factors = quantised(values, levels, moments)
         self.add(f"{name}.rows", factors)
         self.add(name, whole, scale=f"{name}.rows")
         return torch.from_numpy(whole * factors.reshape(-1, *[1] * (values.ndim - 1)))
@@ -62,15 +64,39 @@ class Payload:
         content = b"".join((struct.pack("<I", len(header)), header, *self._chunks))
         # Most of it is weights, in which nothing repeats: a search for repetitions takes long and makes it larger.
         deflate = zlib.compressobj(9, strategy=zlib.Z_HUFFMAN_ONLY)
-        return base64.b64encode(deflate.compress(content) + deflate.flush()).decode()
+        return as_text(deflate.compress(content) + deflate.flush())
 
 
-def quantised(values: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers, float32 (rows, ...), as whole ones, int8, and a factor for each row, float32 (rows,)."""
+def as_text(content: bytes) -> str:
+    """Bytes as `DIGITS`, five for each four; the first digit is how many bytes were added at the end to make fours."""
+    added = -len(content) % 4
+    words = np.frombuffer(content + b"\0" * added, "<u4")
+    digits = np.stack([words // 85**place % 85 for place in range(5)], axis=1)
+    return DIGITS[added] + np.frombuffer(DIGITS.encode(), np.uint8)[digits].tobytes().decode()
+
+
+def quantised(values: np.ndarray, levels: int, moments: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers, float32 (rows, ...), as whole ones, int8, and a factor for each row, float32 (rows,).
+
+    `moments`, float64 (k, k), is the mean product of every two inputs that a row is multiplied with. With it, numbers
+    that are rounded later make up for the error of those before (GPTQ, Frantar et al. 2023, arXiv:2210.17323).
+    """
     rows = values.reshape(len(values), -1)
     factors = np.maximum(np.abs(rows).max(axis=1), 1e-30).astype(np.float32) / np.float32(levels)
-    whole = np.rint(rows / factors[:, None]).astype(np.int8)
-    return whole.reshape(values.shape), factors
+    scaled = rows / factors[:, None]
+    whole = np.rint(scaled)
+    if moments is not None:
+        damped = moments + 0.01 * max(np.trace(moments) / len(moments), 1e-12) * np.eye(len(moments))
+        shares = np.linalg.cholesky(np.linalg.inv(damped)).T.astype(np.float32)
+        for start in range(0, len(shares), BLOCK):
+            end = min(start + BLOCK, len(shares))
+            errors = np.empty((len(scaled), end - start), np.float32)
+            for k in range(start, end):
+                whole[:, k] = np.clip(np.rint(scaled[:, k]), -levels, levels)
+                errors[:, k - start] = (scaled[:, k] - whole[:, k]) / shares[k, k]
+                scaled[:, k + 1 : end] -= np.outer(errors[:, k - start], shares[k, k + 1 : end])
+            scaled[:, end:] -= errors @ shares[start:end, end:]  # all at once, which is faster
+    return whole.astype(np.int8).reshape(values.shape), factors
 
 
 def sprite(images: np.ndarray, quality: int | None, step: int = 1) -> tuple[bytes, np.ndarray]:

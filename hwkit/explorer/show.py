@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -67,6 +67,21 @@ def explore(
         state={name: value for name, value in given.items() if value is not None},
     )
     return Page(content, lambda: _figure(run, image), f"Explorer({run.name})", f"hwkit explorer: {run.name}")
+
+
+def write_page(runs: Sequence[Run], path: str | Path) -> Path:
+    """Write the page of a run, or of two beside each other, into a file that a report can link to; returns its path.
+
+    Raises
+    ------
+    RunError, DataError
+        As `explore`.
+
+    Examples
+    --------
+    >>> hwkit.explorer.write_page([run], "build/explore-mnist.html")
+    """
+    return explore(*runs).save(path)
 
 
 def _shown(run: Run) -> Shown:

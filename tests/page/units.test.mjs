@@ -15,6 +15,7 @@ const { boxAverage, inkOf, inkBox, towardsCentre, shifted, noisy } = await load(
 const { inside, placeOnAxes, featuresOf } = await load("embedding.js");
 const { nearestPlaces } = await load("why.js");
 const { Store } = await load("store.js");
+const { shortTitles } = await load("page.js");
 const { Engine } = await load("engine.js");
 const { ticksOf, powersOf, smooth, valueAt } = await load("charts.js");
 const { styleOf, linesOf } = await load("dashboard.js");
@@ -197,4 +198,11 @@ test("no two modules give one name twice, so that they can be one script", () =>
     return [...text.matchAll(/^(?:export )?(?:async )?(?:const|let|function|class) (\w+)/gm)].map((match) => match[1]);
   });
   assert.deepEqual(names.filter((name, i) => names.indexOf(name) !== i), []);
+});
+
+test("runs whose titles are long or alike go by letters", () => {
+  assert.deepEqual(shortTitles(["mnist", "mnist-l2"]), ["mnist", "mnist-l2"]);
+  assert.deepEqual(shortTitles(["mnist", "mnist"]), ["A", "B"]);
+  assert.deepEqual(shortTitles(["cifar10[holdout=5000, epochs=4]", "cifar10"]), ["A", "B"]);
+  assert.deepEqual(shortTitles(["cifar10[holdout=5000, epochs=4]"]), ["cifar10[holdout=5000, epochs=4]"]);
 });

@@ -1,11 +1,20 @@
 // Arrays out of a page's payload: one deflated block of bytes with a JSON description of what lies where.
 
-/** Bytes of base64 text. */
-export function decodeBase64(text) {
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
+// As in hwkit.explorer.payload: four bytes are five digits, the lowest first.
+const DIGITS = Array.from({ length: 92 }, (_, i) => i + 35).filter((code) => !"$&'<>\\`".includes(String.fromCharCode(code)));
+
+/** Bytes of text; its first digit is how many bytes were added to make fours. */
+export function decodeText(text) {
+  const values = new Uint8Array(128);
+  DIGITS.forEach((code, value) => (values[code] = value));
+  const words = new Uint32Array((text.length - 1) / 5);
+  for (let i = 0, at = 1; i < words.length; i++) {
+    let word = 0;
+    for (let digit = 4; digit >= 0; digit--) word = word * 85 + values[text.charCodeAt(at + digit)];
+    words[i] = word;
+    at += 5;
+  }
+  return new Uint8Array(words.buffer, 0, 4 * words.length - values[text.charCodeAt(0)]);
 }
 
 /** Float32Array of half-precision numbers, given as their bits in a Uint16Array. */
@@ -28,9 +37,9 @@ export class Payload {
     this.decoded = new Map();
   }
 
-  /** The payload in base64 text that hwkit.explorer.payload wrote. */
+  /** The payload in text that hwkit.explorer.payload wrote. */
   static async decode(text) {
-    const stream = new Blob([decodeBase64(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const stream = new Blob([decodeText(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
     const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
     const length = new DataView(bytes.buffer).getUint32(0, true);
     const about = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
