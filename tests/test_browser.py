@@ -492,6 +492,23 @@ def test_two_runs_side_by_side(open_page: Open, two_runs: Path) -> None:
     assert page.locator(".badge.wrong").is_visible()
 
 
+def test_runs_with_long_names_do_not_push_tables_over_each_other(open_page: Open, tmp_path: Path) -> None:
+    images, labels = noise(40, 1, 20, 20), torch.arange(40) % 10
+    shown = [Shown(f"a run[of many={k}, settings={k}, and a long name={k}]", None, torch.randn(40, 10)) for k in (1, 2)]
+    path = tmp_path / "page.html"
+    path.write_text(pages.build(shown, images, labels, list("0123456789"), title="two"), encoding="utf-8")
+    for width in (1280, 900, 400):
+        opened = open_page(path, width=width)
+        opened.tab("compare")
+        table = opened.page.locator("#panel-compare .fourfold").bounding_box()
+        matrix = opened.page.locator("#panel-compare .confusion").bounding_box()
+        assert table
+        assert matrix
+        assert table["x"] + table["width"] <= matrix["x"] or table["y"] + table["height"] <= matrix["y"]
+        assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")
+        assert "A correct" in opened.text("#panel-compare .fourfold")
+
+
 def test_a_view_is_shared_as_address_code_and_picture(open_page: Open, two_runs: Path) -> None:
     shown = open_page(two_runs)
     shown.computed()
