@@ -128,3 +128,13 @@ def test_every_run_is_in_the_appendix() -> None:
     assert list(frame.index) == list(dict.fromkeys(row["name"] for row in ROWS))
     table: Any = summary.reference_table(ROWS)
     assert {row["name"] for row in table.rows} == {row["name"] for row in ROWS if row["seed_accuracy"] is not None}
+
+
+def test_a_claim_that_is_supported_only_before_holms_correction_counts_as_open() -> None:
+    weak = verdict("cifar10", "cifar10-noaug", 0.01, 0.005, p_value=0.04)
+    strong = verdict(*MAIN, 0.02, 0.005, p_value=0.001)
+    open_one = verdict("mnist-l2", "mnist", 0.001, 0.005, p_value=0.6)
+    said = of(weak, strong, open_one).abstract
+    assert "two stay open" in said
+    assert "cifar10-l2 is better" in said
+    assert "cifar10 is better than cifar10-noaug" not in said

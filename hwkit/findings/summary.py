@@ -195,9 +195,10 @@ class Summary:
 
     def _tally(self) -> str:
         """How many primary claims have which verdict, those that are decided in words."""
-        held = [row for row in self.primary if row["verdict"] in ("supported", "the same")]
-        against = [row for row in self.primary if row["verdict"] == "opposite"]
-        left = [row for row in self.primary if row["verdict"] in ("open", "one pair")]
+        decided = [row for row in self.primary if row["p_holm"] is not None and row["p_holm"] <= ALPHA]
+        held = [row for row in decided if row["verdict"] in ("supported", "the same")]
+        against = [row for row in decided if row["verdict"] == "opposite"]
+        left = [row for row in self.primary if row not in [*held, *against]]
         parts = []
         if held:
             parts.append(f"{in_words(len(held))} {'is' if len(held) == 1 else 'are'} supported ({_claims(held)})")
