@@ -236,7 +236,6 @@ def test_no_raw_json_of_widgets_or_own_kinds_is_shown():
     "mime",
     [
         "application/papermill.record+json",
-        "application/papermill.record/json",
         "application/scrapbook.scrap.json+json",
         "application/scrapbook.scrap.text+json",
         "application/vnd.hwkit.run+json",

@@ -98,10 +98,10 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(store:
                 raise RuntimeError("the session ends")
 
     small = Experiment(dataset="mnist", data="stand-in", train_size=600, test_size=100, batch_size=100)
-    before = hwkit.runs.list_runs()
+    before = hwkit.runs()
     at_once = methods.weights_after(small, [])
     in_two = methods.weights_after(small, [SessionEnds()], [])
     assert "bit for bit" in (methods.difference_sentence(at_once, in_two).data or "")
     other = methods.weights_after(small.replace(seed=1), [])
     assert "not the same" in (methods.difference_sentence(at_once, other).data or "")
-    assert len(hwkit.runs.list_runs()) == len(before)
+    assert len(hwkit.runs()) == len(before)

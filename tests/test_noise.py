@@ -70,9 +70,9 @@ def test_the_page_is_written_from_the_files(
     page = (tmp_path / "noise.md").read_text()
     assert page in capsys.readouterr().out
     mean = pd.read_csv(tmp_path / "noise.csv")["mean"].iloc[0]
-    assert f"| mnist | 1 epoch of Adam | 3 | {100 * mean:.2f} |" in page
+    assert f"| mnist | 2 epochs of Adam | 3 | {100 * mean:.2f} |" in page
     assert "| mnist-l2 − mnist | quick | 3 |" in page
-    assert re.search(r"\| mnist\[width=0\.25\] \| 1 epoch of Adam \| 7 \| 70 \| \d+\.\d % ± ", page)
+    assert re.search(r"\| mnist\[width=0\.25\] \| 2 epochs of Adam \| 7 \| 70 \| \d+\.\d % ± ", page)
 
 
 @pytest.mark.parametrize(("main", "seeds"), [(noise.main, "2"), (calibration.main, "11")])

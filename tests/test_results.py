@@ -30,7 +30,7 @@ def test_of_several_seeds_the_mean_and_spread_are_shown_and_all_are_carried(
     assert list(table.frame.index) == ["mnist (stand-in data)", "mnist-l2 (stand-in data)"]
     assert list(table.frame["seeds"]) == ["2", "1"]
     mean, spread = (trained_run.test_accuracy + 1) / 2, (1 - trained_run.test_accuracy) / math.sqrt(2)
-    assert table.frame["test accuracy"].iloc[0] == f"{100 * mean:.2f} % ± {100 * spread:.2f}"
+    assert table.frame["test accuracy"].iloc[0] == f"{100 * mean:.1f} % ± {100 * spread:.2f}"
     carried = table._repr_mimebundle_()[RESULTS_MIME]
     assert sorted((row["name"], row["seed"]) for row in carried) == [("mnist", 0), ("mnist", 1), ("mnist-l2", 0)]
 

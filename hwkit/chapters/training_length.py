@@ -50,6 +50,7 @@ DIFFERENCES = (
 NAMES = tuple(dict.fromkeys(name for one in DIFFERENCES for name in (one.b, one.a)))
 OPTIMIZERS = ("muon", "adam")
 SHORTER = (0.5, 1.0)  # epochs, beside the profile's own length
+EVALUATIONS = 7  # on the way, where the profile has none
 
 Place = tuple[str, str, float]  # name of the experiment, optimiser, epochs
 
@@ -79,6 +80,8 @@ def experiments(profile: str, epochs: Sequence[float] | None = None, **options: 
     epochs = sorted(set(lengths(profile) if epochs is None else epochs))
     if not epochs:
         raise ExperimentError("epochs must list one length of training or more, such as [0.5, 1, 4]")
+    evaluations = named_experiment("cifar10", profile).evaluations or EVALUATIONS
+    options = {"evaluations": evaluations, **options}
     return {
         (name, optimizer, length): named_experiment(name, profile, optimizer=optimizer, epochs=length, **options)
         for length in epochs

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import ctypes
 import dataclasses
+import difflib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -117,7 +118,10 @@ def build_report(
     if not notebooks and not standard:
         raise ReportError(f"there are no notebooks in {folder}; run this in the project's folder")
     notebooks = list(notebooks or chosen_chapters(standard_notebooks(folder, of_profile), report_settings))
-    absent = {label: says for path in standard if path not in notebooks for label, says in labels_of(path).items()}
+    # Those beside the ones of this report: a reference to one says that it was left out.
+    folders = {path.parent for path in notebooks}
+    others = standard or [path for folder in folders for path in standard_notebooks(folder)]
+    absent = {label: says for path in others if path not in notebooks for label, says in labels_of(path).items()}
     require_distinct((notebook, _executed(notebook, output)) for notebook in notebooks)
     parameters = dict(parameters or {})
     parameters |= {"profile": profile} if profile else {}
@@ -126,7 +130,8 @@ def build_report(
     signatures = [signature_of(one, f"notebook {path.name}") for one, path in zip(contents, notebooks, strict=True)]
     for name in parameters.keys() - {"profile"}:
         if not any(name in signature.known for signature in signatures):
-            signatures[0].require(name)
+            likely = next((one for one in signatures if difflib.get_close_matches(name, one.known)), signatures[0])
+            likely.require(name)
     around = _around_notebooks(kernel)
     files = _Files(output)
 
