@@ -16,6 +16,11 @@ from hwkit.experiment import RATES, Experiment, named_experiment
 from hwkit.runs import Run
 
 
+@pytest.fixture(autouse=True)
+def three_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_length, "SHORTER", (0.5, 1.0))
+
+
 def test_every_network_is_trained_with_both_optimisers_for_each_length() -> None:
     planned = training_length.experiments("full", data="real", precision="auto", seed=3)
     assert set(planned) == {

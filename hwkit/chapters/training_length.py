@@ -49,7 +49,7 @@ DIFFERENCES = (
 )
 NAMES = tuple(dict.fromkeys(name for one in DIFFERENCES for name in (one.b, one.a)))
 OPTIMIZERS = ("muon", "adam")
-SHORTER = (0.5, 1.0)  # epochs, beside the profile's own length
+SHORTER = (1.0,)  # epochs, beside the profile's own length
 EVALUATIONS = 7  # on the way, where the profile has none
 
 Place = tuple[str, str, float]  # name of the experiment, optimiser, epochs
@@ -60,8 +60,7 @@ Place = tuple[str, str, float]  # name of the experiment, optimiser, epochs
 
 def lengths(profile: str) -> tuple[float, ...]:
     """The lengths of training, in epochs; the last is the profile's own."""
-    shorter = SHORTER if profile != "smoke" else SHORTER[-1:]  # it is to take seconds
-    return (*shorter, named_experiment("cifar10", profile).epochs)
+    return (*SHORTER, named_experiment("cifar10", profile).epochs)
 
 
 def experiments(profile: str, epochs: Sequence[float] | None = None, **options: Any) -> dict[Place, Experiment]:
