@@ -19,6 +19,8 @@ def main(build: Path) -> int:
     for notebook in sorted((build / "notebooks").glob("*.ipynb")):
         for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
             source = "".join(cell["source"])
+            if "no-pdf" in cell["metadata"].get("tags", []):
+                continue
             if cell["cell_type"] == "markdown":
                 headings += re.findall(r"^#+ (.+?)(?: \{.*\})?$", source, flags=re.MULTILINE)
             if "#| include: false" in source:

@@ -30,7 +30,7 @@ def test_a_number_that_was_edited_by_hand_is_found_and_put_right(
     assert docs.main([]) == 0
     assert page.read_text().startswith("Before.\n<!-- profiles -->\n| profile |")
     assert "| 8 min 01 s |" in page.read_text()
-    assert page.read_text().endswith("| hours |\n<!-- end -->\nAfter.\n")
+    assert page.read_text().endswith("| – |\n<!-- end -->\nAfter.\n")
     assert docs.main(["--check"]) == 0
 
 

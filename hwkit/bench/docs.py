@@ -24,8 +24,8 @@ from hwkit.paths import project_root
 PROFILES = {
     "smoke": "trains for seconds on part of the data, to test the machinery; its accuracies mean nothing",
     "quick": "one seed, no verdicts; the default without a CUDA GPU",
-    "full": "three seeds (five on a CUDA GPU), with verdicts",
-    "seed": "the reference report's own schedules",
+    "full": "three seeds (five on a CUDA GPU), with verdicts; more than an hour",
+    "seed": "the reference report's own schedules; hours",
 }
 PART = re.compile(r"(<!-- (?P<name>[a-z-]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 
@@ -70,7 +70,7 @@ def _profiles(docs: Path) -> str:
 def _time(docs: Path, profile: str) -> str:
     times = pd.read_csv(docs / "report-times.csv")
     seconds = times[(times.profile == profile) & (times.state == "from an empty store")].seconds
-    return duration(float(seconds.iloc[0])) if len(seconds) else "hours"
+    return duration(float(seconds.iloc[0])) if len(seconds) else "–"
 
 
 def _report_times(docs: Path) -> str:
