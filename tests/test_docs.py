@@ -16,14 +16,15 @@ def test_every_page_says_what_its_files_say() -> None:
         assert page.read_text() == text, f"{page.name} differs from its files; run python -m hwkit.bench.docs"
 
 
+@pytest.mark.parametrize("before", ["", "| quick | 2 s |\n"])
 def test_a_number_that_was_edited_by_hand_is_found_and_put_right(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "docs").mkdir()
     row = {"profile": "quick", "state": "from an empty store", "pages": 30, "seconds": 481.0}
     pd.DataFrame([row]).to_csv(tmp_path / "docs" / "report-times.csv")
     page = tmp_path / "README.md"
-    page.write_text("Before.\n<!-- profiles -->\n| quick | 2 s |\n<!-- end -->\nAfter.\n")
+    page.write_text(f"Before.\n<!-- profiles -->\n{before}<!-- end -->\nAfter.\n")
     monkeypatch.setattr(docs, "project_root", lambda: tmp_path)
     assert docs.main(["--check"]) == 1
     assert "README.md differs" in capsys.readouterr().err

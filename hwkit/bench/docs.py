@@ -27,7 +27,7 @@ PROFILES = {
     "full": "three seeds (five on a CUDA GPU), with verdicts; more than an hour",
     "seed": "the reference report's own schedules; hours",
 }
-PART = re.compile(r"(<!-- (?P<name>[a-z-]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+PART = re.compile(r"(<!-- (?P<name>[a-z-]+) -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +54,7 @@ def pages(root: Path) -> dict[Path, str]:
     for page in (root / "README.md", *sorted(docs.glob("*.md"))):
         text = page.read_text()
         if page not in found and PART.search(text):
-            found[page] = PART.sub(lambda part: part[1] + PARTS[part["name"]](docs) + part[3], text)
+            found[page] = PART.sub(lambda part: f"{part[1]}{PARTS[part['name']](docs)}\n{part[3]}", text)
     return found
 
 
