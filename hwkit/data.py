@@ -25,7 +25,7 @@ from hwkit.errors import DataError, ExperimentError
 from hwkit.experiment import Experiment, batches_per_epoch
 from hwkit.paths import store_root
 
-FLIP_PROBABILITY = 0.5  # the seed report's augmentation of CIFAR-10
+FLIP_PROBABILITY = 0.5  # the reference report's augmentation of CIFAR-10
 GRAYSCALE_PROBABILITY = 0.1
 
 

@@ -349,12 +349,12 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "mnist": {**_ONE_CYCLE, "learning_rate": 3e-3, "epochs": 2},
         "cifar10": {**_MUON, "epochs": 2},
     },
-    # An hour on two CPU cores, three seeds of everything: as accurate as the seed report, or more.
+    # An hour on two CPU cores, three seeds of everything: as accurate as the reference report, or more.
     "full": {
         "mnist": {**_ONE_CYCLE, "learning_rate": 3e-3, "epochs": 3},
         "cifar10": {**_MUON, "epochs": 4, "evaluations": 7},
     },
-    # The seed report's own schedules. It states none for CIFAR-10: Adam's default rate, a common batch size and
+    # The reference report's own schedules. It states none for CIFAR-10: Adam's default rate, a common batch size and
     # enough epochs to converge stand in.
     "seed": {
         "mnist": {
@@ -408,6 +408,6 @@ def named_experiment(name: str, profile: str = "quick", **overrides: Any) -> Exp
 def _unchanged(name: str, profile: str, dataset: str, regularised: bool) -> Experiment:
     """A named experiment, trained as a profile says the report's network for its images is, with or without L2."""
     schedules, network = PROFILES[profile], _network(datasets.facts(dataset))
-    # Only the seed report trained its regularised MNIST network otherwise than the plain one.
+    # Only the reference report trained its regularised MNIST network otherwise than the plain one.
     schedule = (regularised and schedules.get(f"{network} with l2")) or schedules.get(network, {})
     return Experiment.from_dict({**schedule, **EXPERIMENTS[name], "name": name, "profile": profile})
