@@ -21,17 +21,18 @@ def test_a_number_that_was_edited_by_hand_is_found_and_put_right(
     before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "docs").mkdir()
-    row = {"profile": "quick", "state": "from an empty store", "pages": 30, "seconds": 481.0}
+    row = {"profile": "quick", "state": "from an empty store", "pages": 30, "seconds": 481.0, "planning": 5.0}
+    row |= {"training": 400.0, "notebooks": 70.0, "document": 6.0}
     pd.DataFrame([row]).to_csv(tmp_path / "docs" / "report-times.csv")
     page = tmp_path / "README.md"
-    page.write_text(f"Before.\n<!-- profiles -->\n{before}<!-- end -->\nAfter.\n")
+    page.write_text(f"Before.\n<!-- report-times -->\n{before}<!-- end -->\nAfter.\n")
     monkeypatch.setattr(docs, "project_root", lambda: tmp_path)
     assert docs.main(["--check"]) == 1
     assert "README.md differs" in capsys.readouterr().err
     assert docs.main([]) == 0
-    assert page.read_text().startswith("Before.\n<!-- profiles -->\n| profile |")
-    assert "| 8 min 01 s |" in page.read_text()
-    assert page.read_text().endswith("| – |\n<!-- end -->\nAfter.\n")
+    assert page.read_text().startswith("Before.\n<!-- report-times -->\n| `make report` | in all |")
+    assert "| 8 min 01 s | 5.0 s |" in page.read_text()
+    assert page.read_text().endswith("| 30 |\n<!-- end -->\nAfter.\n")
     assert docs.main(["--check"]) == 0
 
 

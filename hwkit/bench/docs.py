@@ -21,12 +21,6 @@ from hwkit.findings import reference
 from hwkit.formats import duration
 from hwkit.paths import project_root
 
-PROFILES = {
-    "smoke": "trains for seconds on part of the data, to test the machinery; its accuracies mean nothing",
-    "quick": "one seed, no verdicts; the default without a CUDA GPU",
-    "full": "three seeds (five on a CUDA GPU), with verdicts; more than an hour",
-    "seed": "the reference report's own schedules; hours",
-}
 PART = re.compile(r"(<!-- (?P<name>[a-z-]+) -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
 
 
@@ -56,21 +50,6 @@ def pages(root: Path) -> dict[Path, str]:
         if page not in found and PART.search(text):
             found[page] = PART.sub(lambda part: f"{part[1]}{PARTS[part['name']](docs)}\n{part[3]}", text)
     return found
-
-
-def _profiles(docs: Path) -> str:
-    """The README's table of profiles."""
-    rows = [
-        {"profile": f"`make report PROFILE={name}`", "what it does": what, "two CPU cores": _time(docs, name)}
-        for name, what in PROFILES.items()
-    ]
-    return reference.markdown_table(pd.DataFrame(rows))
-
-
-def _time(docs: Path, profile: str) -> str:
-    times = pd.read_csv(docs / "report-times.csv")
-    seconds = times[(times.profile == profile) & (times.state == "from an empty store")].seconds
-    return duration(float(seconds.iloc[0])) if len(seconds) else "–"
 
 
 def _report_times(docs: Path) -> str:
@@ -104,7 +83,6 @@ def _results(docs: Path) -> str:
 
 
 PARTS: dict[str, Callable[[Path], str]] = {
-    "profiles": _profiles,
     "report-times": _report_times,
     "bench": _bench,
     "results": _results,
