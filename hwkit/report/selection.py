@@ -18,7 +18,7 @@ REFERENCE_TAG = "reference"  # of cells that compare with the reference report
 READING_TAG = "your-reading"  # of Markdown cells for the author's own words
 # The text that such a cell has at first: a prompt in italics from its first character to its last.
 _PROMPT = re.compile(r"\s*([*_])(?!\1)[^*]+\1\s*")
-_LABELS = re.compile(r"\{#(sec-[\w-]+)|^#\| label: ([\w-]+)", re.MULTILINE)
+_LABELS = re.compile(r"\{#((?:sec|eq)-[\w-]+)|^#\| label: ([\w-]+)", re.MULTILINE)
 
 
 def chosen_chapters(notebooks: Sequence[Path], settings: ReportSettings) -> list[Path]:
