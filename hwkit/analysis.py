@@ -269,7 +269,7 @@ def ensemble(runs: Sequence[Run], name: str = "ensemble") -> Ensemble:
     """
     for run in runs[1:]:
         require_same_test_images(runs[0], run)
-    mean = torch.stack([run.logits.double().softmax(dim=1) for run in runs]).mean(dim=0)
+    mean = torch.from_numpy(statistics.ensemble(torch.stack([run.logits for run in runs]).numpy()))
     return Ensemble(name, mean.clamp_min(1e-300).log().float(), runs[0].labels)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from statistics import fmean, stdev
 
 LONGEST_LABEL = 200  # characters of a name
 
@@ -43,6 +44,11 @@ def points(difference: float, *, sign: bool = False) -> str:
     return f"{100 * difference:{'+' if sign else ''}.2f} points".replace("-", "−")
 
 
+def mean_accuracy(values: Sequence[float]) -> str:
+    """The mean accuracy over seeds in percent and its standard deviation in points: 80.4 % ± 0.31. Of one, that one."""
+    return percent(fmean(values)) + (f" ± {100 * stdev(values):.2f}" if len(values) > 1 else "")
+
+
 def mean_and_all(counts: Sequence[float]) -> str:
     """The mean of counts, one for each seed, and all of them: 4.3 (3, 5, 5). Of one, that one."""
     mean = f"{sum(counts) / len(counts):.4g}"
@@ -63,6 +69,11 @@ def probability(value: float) -> str:
 
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+def capitalised(text: str) -> str:
+    """The text with its first letter as a sentence begins, and the others as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def in_words(count: int) -> str:

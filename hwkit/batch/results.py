@@ -27,7 +27,6 @@ from hwkit.report.values import show_value
 
 SCRAP_MIME = "application/scrapbook.scrap.json+json"  # what scrapbook's `glue` leaves in a notebook
 MEASURED = ("test_accuracy", "train_accuracy", "seconds")  # of a run, in the table
-IDENTITY = ("batch", "subject", "variant", "seed", "run", "key")  # the first columns of notebooks
 NO_NUMBER = "no result holds a number: end the notebooks with hwkit.compare_with_seed(run), or `glue` numbers"
 
 

@@ -15,7 +15,7 @@ from hwkit import analysis, plots, theme
 from hwkit.callbacks import TEST_SAMPLE
 from hwkit.datasets import known_facts
 from hwkit.errors import RunError
-from hwkit.formats import percent, points
+from hwkit.formats import enumerated, percent, points
 from hwkit.runs import Run, Runs, as_list
 from hwkit.statistics import wilson_interval
 
@@ -56,7 +56,7 @@ def reading(groups: Sequence[Runs]) -> Markdown:
     train, test = (np.array([measure(runs) for runs in ordered]) for measure in (_train_accuracy, _test_accuracy))
     gaps = train - test
     lambdas = [f"{runs[0].experiment.l2:g}" for runs in ordered]
-    listed = _listed([f"{points(gap)} at λ = {l2}" for gap, l2 in zip(gaps, lambdas, strict=True)])
+    listed = enumerated([f"{points(gap)} at λ = {l2}" for gap, l2 in zip(gaps, lambdas, strict=True)])
     wider = bool((np.diff(gaps) > 0).all())
     higher = bool((np.diff(train) > 0).all())
     if wider and higher:
@@ -204,8 +204,3 @@ def _evaluations(run: Run) -> tuple[list[float], list[float], list[tuple[float, 
 def _require_holdout(run: Run) -> None:
     if not run.experiment.holdout:
         raise RunError(f"{run.name} held no training images out; train one with holdout=5000")
-
-
-def _listed(texts: Sequence[str]) -> str:
-    *before, last = texts
-    return f"{', '.join(before)} and {last}" if before else last

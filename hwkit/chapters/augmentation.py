@@ -17,7 +17,7 @@ from hwkit.chapters import comparison
 from hwkit.engine.devices import resolve_device, resolve_precision
 from hwkit.findings import verdicts
 from hwkit.findings.verdicts import Claim, Finding
-from hwkit.formats import points
+from hwkit.formats import mean_accuracy, points
 from hwkit.runs import Run, Runs, as_list
 
 CHANGES = ("as they are", "mirrored", "gray")  # of test images
@@ -77,7 +77,7 @@ def changes_figure(table: pd.DataFrame) -> Figure:
         ax.set_title(f"test images {change}" if change == CHANGES[0] else f"all test images {change}")
     means = [
         f"{title}: "
-        + ", ".join(f"{change} {comparison.accuracies([_right(table, title, change).mean()])}" for change in CHANGES)
+        + ", ".join(f"{change} {mean_accuracy([_right(table, title, change).mean()])}" for change in CHANGES)
         for title in titles
     ]
     return comparison.described(figure, f"Mean test accuracies by training. {'; '.join(means)}.")
@@ -90,7 +90,7 @@ def loss_table(table: pd.DataFrame) -> pd.DataFrame:
         plain = _right(table, title, CHANGES[0]).mean(axis=1)
         losses = {change: plain - _right(table, title, change).mean(axis=1) for change in CHANGES[1:]}
         rows[title] = {
-            "as they are": comparison.accuracies(plain),
+            "as they are": mean_accuracy(plain),
             **{f"lost if {change} (points)": comparison.mean_and_spread(100 * lost) for change, lost in losses.items()},
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trained with")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
-from torch.nn.functional import cross_entropy
 
 from hwkit import analysis, plots, statistics, theme
 from hwkit.engine.devices import resolve_device
@@ -189,15 +186,6 @@ def question_after_the_result(frame: pd.DataFrame) -> Markdown:
 # --- Ensembles --------------------------------------------------------------------------------------------------
 
 
-def average(runs: Sequence[Run]) -> Run:
-    """The networks of several seeds as one, which gives the mean of their probabilities and has no weights."""
-    mean = torch.stack([analysis.probabilities(run).double() for run in runs]).mean(dim=0)
-    right = (mean.argmax(dim=1) == runs[0].labels).double().mean().item()
-    whole = dataclasses.replace(runs[0], metrics={**runs[0].metrics, "test_accuracy": right})
-    vars(whole)["_predictions"] = {"logits": mean.clamp_min(1e-300).log(), "labels": runs[0].labels}
-    return whole
-
-
 def ensembles(groups: Sequence[Sequence[Run]]) -> pd.DataFrame:
     """Accuracy, negative log-likelihood and calibration error of the average over seeds, beside the single networks.
 
@@ -209,10 +197,11 @@ def ensembles(groups: Sequence[Sequence[Run]]) -> pd.DataFrame:
     rows = []
     for runs in groups:
         row: dict[str, Any] = {"recipe": runs[0].name}
-        for suffix, members in (("one", runs), ("all", [average(runs)])):
-            row[f"accuracy {suffix}"] = np.mean([run.test_accuracy for run in members])
-            row[f"nll {suffix}"] = np.mean([cross_entropy(run.logits.double(), run.labels).item() for run in members])
-            row[f"ece {suffix}"] = np.mean([analysis.expected_calibration_error(run) for run in members])
+        members: Sequence[analysis.Predicted]
+        for suffix, members in (("one", runs), ("all", [analysis.ensemble(runs)])):
+            row[f"accuracy {suffix}"] = np.mean([analysis.correct(one).double().mean().item() for one in members])
+            row[f"nll {suffix}"] = np.mean([analysis.log_loss(one) for one in members])
+            row[f"ece {suffix}"] = np.mean([analysis.expected_calibration_error(one) for one in members])
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from hwkit import analysis, plots, theme
 from hwkit.errors import RunError
 from hwkit.findings import verdicts
-from hwkit.formats import percent
+from hwkit.formats import capitalised, percent
 from hwkit.runs import Run, Runs, as_list
 
 MARKERS = "osD^vP"  # of recipes, so that they are told apart without colours, too
@@ -102,7 +102,7 @@ def seed_dots(
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.margins(x=0.08)
     means = "; ".join(f"{title} {_shown(np.mean(dots), label)}" for title, dots in zip(titles, values, strict=True))
-    return described(plots.figure_of(ax), f"{label[0].upper()}{label[1:]}, means over seeds: {means}.")
+    return described(plots.figure_of(ax), f"{capitalised(label)}, means over seeds: {means}.")
 
 
 def accuracy_dots(runs: Sequence[Runs], titles: Sequence[str]) -> Figure:
@@ -123,8 +123,7 @@ def order_summary(runs: Sequence[Runs], titles: Sequence[str]) -> Markdown:
             else f"the seeds of {a} and {b} overlap"
             for a, b in itertools.pairwise(order)
         ]
-        sentence = "; ".join(clauses)
-        text += f" {sentence[0].upper()}{sentence[1:]}."
+        text += f" {capitalised('; '.join(clauses))}."
     return Markdown(text)
 
 
@@ -192,13 +191,6 @@ def mean_and_spread(values: Sequence[float] | np.ndarray | Tensor, decimals: int
     values = np.asarray(values, dtype=float)
     text = f"{values.mean():.{decimals}f}" + (f" ± {values.std(ddof=1):.{decimals}f}" if len(values) > 1 else "")
     return text.replace("-", "−")
-
-
-def accuracies(values: Sequence[float] | np.ndarray) -> str:
-    """The mean accuracy over seeds in percent and its standard deviation in points, such as "80.4 % ± 0.3"."""
-    values = np.asarray(values, dtype=float)
-    spread = f" ± {100 * values.std(ddof=1):.2f}" if len(values) > 1 else ""
-    return percent(float(values.mean())) + spread
 
 
 def _titles(groups: Sequence[Sequence[Run]], titles: Sequence[str] | None) -> list[str]:

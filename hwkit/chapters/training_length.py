@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from hwkit.errors import ExperimentError
 from hwkit.experiment import Experiment, named_experiment
 from hwkit.findings import verdicts
 from hwkit.findings.verdicts import Claim, Finding
-from hwkit.formats import percent, points
+from hwkit.formats import enumerated, percent, points
 from hwkit.parallel import train_all
 from hwkit.runs import Run
 from hwkit.statistics import MINIMUM_SEEDS, Interval, OnePair
@@ -207,7 +207,7 @@ def reading_of_lengths(frame: pd.DataFrame) -> Markdown:
         for one in DIFFERENCES:
             chosen = (ends["difference"] == one.name) & (ends["optimizer"] == optimizer)
             clauses.setdefault(_course(ends[chosen]), []).append(one.name)
-        parts = [text.format(_listed(names), s="s" if len(names) == 1 else "") for text, names in clauses.items()]
+        parts = [text.format(enumerated(names), s="s" if len(names) == 1 else "") for text, names in clauses.items()]
         sentences.append(f"Under {verdicts.OPTIMIZERS[optimizer]}, {'; '.join(parts)}.")
     return Markdown(" ".join(sentences))
 
@@ -232,8 +232,9 @@ def reading_of_courses(frame: pd.DataFrame) -> Markdown:
                 )
             elif _sign(first) and not _sign(last):
                 faded.append(f"{one.name} ({_signed(first)} after {first['epochs']:.2f} epochs)")
-        parts = [f"the sign changes for {_listed(turned)}"] if turned else []
-        parts += [f"an early difference fades until it cannot be told from zero for {_listed(faded)}"] if faded else []
+        parts = [f"the sign changes for {enumerated(turned)}"] if turned else []
+        if faded:
+            parts.append(f"an early difference fades until it cannot be told from zero for {enumerated(faded)}")
         parts = parts or ["no difference that is seen early changes its sign or fades"]
         sentences.append(f"In the longest training under {verdicts.OPTIMIZERS[optimizer]}, {'; '.join(parts)}.")
     return Markdown(" ".join(sentences))
@@ -262,8 +263,8 @@ def _course(ends: pd.DataFrame) -> str:
         return f"{{0}} {verbs[signs[first]]} {_after(rows[first])} and {verbs[signs[last]]} {_after(rows[turned])}"
     if len(signed) == len(signs):
         return f"{{0}} {verbs[signs[first]]} at every length"
-    where = _listed([_after(rows[number]) for number in signed])
-    open_ = _listed([_epochs(row["length"]) for row, sign in zip(rows, signs, strict=True) if not sign])
+    where = enumerated([_after(rows[number]) for number in signed])
+    open_ = enumerated([_epochs(row["length"]) for row, sign in zip(rows, signs, strict=True) if not sign])
     return f"{{0}} {verbs[signs[first]]} {where}, and make{{s}} no difference that can be told from zero after {open_}"
 
 
@@ -291,7 +292,7 @@ def reading_of_optimizers(runs: Mapping[Place, Sequence[Run]]) -> Markdown:
         ],
         "neither of them supports that {0}": [c for c, o in zip(claims, outcomes, strict=True) if o == (False, False)],
     }
-    parts = [text.format(_listed(texts)) for text, texts in groups.items() if texts]
+    parts = [text.format(enumerated(texts)) for text, texts in groups.items() if texts]
     schedule = found[OPTIMIZERS[0]][0]
     scope = "In these pairs of networks" if schedule.verdict == "one pair" else "At the longest training"
     apart = [
@@ -300,8 +301,8 @@ def reading_of_optimizers(runs: Mapping[Place, Sequence[Run]]) -> Markdown:
         if found.low > 0 or found.high < 0
     ]
     told = (
-        f"The effect itself differs between the optimisers, beyond what chance gives, for {_listed(apart)}; the number "
-        f"is the effect under {muon} less that under {adam}."
+        f"The effect itself differs between the optimisers, beyond what chance gives, for {enumerated(apart)}; the "
+        f"number is the effect under {muon} less that under {adam}."
         if apart
         else "For none of the four does the interval of the difference between the optimisers exclude zero: where a "
         "claim holds under one of them only, that alone does not show that they differ."
@@ -344,12 +345,6 @@ def reading_of_schedules(runs: Mapping[Place, Sequence[Run]]) -> Markdown:
 def _with_ends(found: Interval | OnePair) -> str:
     value, low, high = (points(x, sign=True).removesuffix(" points") for x in (found.value, found.low, found.high))
     return f"{value} ({low} to {high})"
-
-
-def _listed(texts: Iterable[str]) -> str:
-    """Texts as an enumeration: a, b and c."""
-    *before, last = texts
-    return f"{', '.join(before)} and {last}" if before else last
 
 
 # --- Figure -----------------------------------------------------------------------------------------------------

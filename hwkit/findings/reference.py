@@ -10,16 +10,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any, Protocol
 
 import pandas as pd
 
 from hwkit.datasets import known_facts
-from hwkit.engine import provenance as environments
 from hwkit.errors import ReportError
 from hwkit.experiment import Experiment
-from hwkit.formats import percent, points
+from hwkit.formats import mean_accuracy, percent, points
 from hwkit.statistics import published_difference, wilson_interval
 
 # Rides along in a notebook's outputs, so that the report finds the numbers of the runs a notebook shows.
@@ -155,20 +153,6 @@ def seed_difference(a: str, b: str) -> str:
     return points(REFERENCE_RESULTS[a].accuracy - REFERENCE_RESULTS[b].accuracy, sign=True)
 
 
-def seed_notes(rows: Sequence[dict[str, Any]]) -> str:
-    """What has to be known about the reference report's numbers for these rows, as a sentence; empty if nothing."""
-    notes = dict.fromkeys(f"{row['name']}: {row['seed_note']}" for row in rows if row["seed_note"])
-    return f"On the reference report's numbers: {'; '.join(notes)}." if notes else ""
-
-
-def environment_note(rows: Sequence[dict[str, Any]]) -> str:
-    """What the runs of these rows differ in beside their experiments, as a sentence; empty if that is nothing."""
-    prefix = "environment_"
-    found = [{key.removeprefix(prefix): value for key, value in row.items() if key.startswith(prefix)} for row in rows]
-    # Rows of different data sets lie side by side.
-    return environments.note([row["name"] for row in rows], [{**one, "data_checksum": None} for one in found])
-
-
 def pipe_table(rows: Sequence[dict[str, Any]]) -> str:
     """Result rows as a Markdown table."""
     return markdown_table(ResultTable(tuple(rows)).frame.reset_index())
@@ -229,7 +213,7 @@ def _readable(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
         "λ": f"{row['l2']:g}",
         "epochs": f"{row['epochs']:.3g}",
         "seeds": f"{len(rows)}",
-        "test accuracy": percent(fmean(accuracies)) + (f" ± {100 * stdev(accuracies):.2f}" if len(rows) > 1 else ""),
+        "test accuracy": mean_accuracy(accuracies),
         "reference report": "–",
         "difference (points)": "–",
         "95 % interval": "–",

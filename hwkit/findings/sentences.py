@@ -21,7 +21,7 @@ from hwkit.analysis import Example, Pair
 from hwkit.data import Dataset
 from hwkit.datasets import known_facts
 from hwkit.errors import RunError
-from hwkit.formats import enumerated, in_words, percent, probability
+from hwkit.formats import capitalised, enumerated, in_words, percent, probability
 from hwkit.runs import Run, Runs, as_list
 
 NAMED_CLASSES = 20  # in a sentence
@@ -459,7 +459,7 @@ def pair_caption(pair: Pair) -> str:
 def example_caption(*examples: Example) -> str:
     """The caption of a figure that shows test images."""
     text = " ".join(example_phrase(example) for example in examples)
-    return text[0].upper() + text[1:]
+    return capitalised(text)
 
 
 def example_phrase(example: Example) -> str:

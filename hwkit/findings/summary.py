@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
@@ -20,7 +20,7 @@ from IPython.display import Markdown
 from hwkit.datasets import known_facts
 from hwkit.findings.reference import REFERENCE_RESULTS, ResultTable, markdown_table, read_rows
 from hwkit.findings.verdicts import ALPHA, OPTIMIZERS, summary_table
-from hwkit.formats import duration, enumerated, in_words, percent, points
+from hwkit.formats import capitalised, duration, enumerated, in_words, mean_accuracy, percent, points
 
 Row = dict[str, Any]
 
@@ -343,7 +343,7 @@ class Summary:
             )
         done = [row for row in self.primary if row["verdict"] not in ("open", "one pair")]
         weak = [row for row in done if (row["p_holm"] or 0) > ALPHA]
-        listed = "\n".join(f"- {_sentence(row['claim'])}: {_result(row)}." for row in self.primary)
+        listed = "\n".join(f"- {capitalised(row['claim'])}: {_result(row)}." for row in self.primary)
         together = ""
         if weak:
             together = f"Tested together with the other claims, {_claims(weak)} would not stand (Holm)."
@@ -399,7 +399,7 @@ def run_table(rows: Sequence[Row]) -> pd.DataFrame | Markdown:
                 "schedule": _schedule(first),
                 "seeds": f"{len(of_name)}",
                 "training accuracy": percent(fmean(row["train_accuracy"] for row in of_name)),
-                "test accuracy": _mean([row["test_accuracy"] for row in of_name]),
+                "test accuracy": mean_accuracy([row["test_accuracy"] for row in of_name]),
                 "time": duration(fmean(row["seconds"] for row in of_name)),
             }
         )
@@ -490,14 +490,6 @@ def _listed(start: str, compared: Sequence[Compared]) -> str:
 def _ends(low: float, high: float) -> str:
     """An interval in points: 95 % interval −0.10 to +1.80."""
     return f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}".replace("-", "−")
-
-
-def _mean(accuracies: Sequence[float]) -> str:
-    return percent(fmean(accuracies)) + (f" ± {100 * stdev(accuracies):.2f}" if len(accuracies) > 1 else "")
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _joined(*sentences: str) -> str:

@@ -27,7 +27,7 @@ from torch import Tensor
 from hwkit import analysis, statistics
 from hwkit.errors import RunError, did_you_mean
 from hwkit.experiment import Experiment
-from hwkit.formats import mean_and_all, percent, points
+from hwkit.formats import capitalised, mean_and_all, percent, points
 from hwkit.runs import Run, Runs, as_list
 from hwkit.statistics import Interval, OnePair
 
@@ -287,7 +287,7 @@ class Conclusion:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         parts = "; ".join(f"{part.claim.text}: *{part.verdict}*" for part in self.parts)
-        return _mimebundle(self, f"The claim needs {len(self.parts)} things to hold. {parts[0].upper()}{parts[1:]}.")
+        return _mimebundle(self, f"The claim needs {len(self.parts)} things to hold. {capitalised(parts)}.")
 
 
 def conclude(claim: Claim, *parts: Finding) -> Conclusion:
