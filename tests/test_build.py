@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -322,6 +324,27 @@ def test_a_notebook_that_was_executed_is_not_called_up_to_date(tmp_path: Path, m
     report = build_report("smoke", notebooks=[Path("failing.ipynb")], output=Path("build"))
     assert [execution.notebook for execution in report.failures] == [Path("failing.ipynb")]
     assert report.reused == ()
+
+
+def test_a_report_with_nothing_to_do_imports_no_torch(tmp_path: Path) -> None:
+    """It takes tenths of a second then, and else seconds."""
+    notebook = new_notebook(cells=[new_markdown_cell("# One"), new_code_cell("1 + 1")])
+    nbformat.write(notebook, tmp_path / "one.ipynb")
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom hwkit.report.build import build_report\n"
+        f"build_report(notebooks=[Path({str(tmp_path / 'one.ipynb')!r})], output=Path({str(tmp_path / 'out')!r}))\n"
+        "print('torch' in sys.modules)"
+    )
+    run = [sys.executable, "-c", script]
+    subprocess.run(run, cwd=ROOT, check=True)
+    assert subprocess.run(run, cwd=ROOT, check=True, capture_output=True, text=True).stdout == "False\n"
+
+
+def test_a_chapter_of_other_profiles_may_be_left_out_in_any(tmp_path: Path) -> None:
+    (tmp_path / "report.toml").write_text('without = ["13_training_length"]\n')
+    for profile in ("quick", "full"):
+        with pytest.raises(ParameterError, match="seeds=2"):  # which is looked at after the chapters
+            build_report(profile, parameters={"seeds": 2}, settings=tmp_path / "report.toml", output=tmp_path / "out")
 
 
 def test_nothing_is_executed_for_bad_input(notebooks: list[Path], tmp_path: Path) -> None:

@@ -117,7 +117,8 @@ def build_report(
     standard = standard_notebooks(folder) if not notebooks else []
     if not notebooks and not standard:
         raise ReportError(f"there are no notebooks in {folder}; run this in the project's folder")
-    notebooks = list(notebooks or chosen_chapters(standard_notebooks(folder, of_profile), report_settings))
+    in_profile = standard_notebooks(folder, of_profile)
+    notebooks = list(notebooks or (one for one in chosen_chapters(standard, report_settings) if one in in_profile))
     # Those beside the ones of this report: a reference to one says that it was left out.
     folders = {path.parent for path in notebooks}
     others = standard or [path for folder in folders for path in standard_notebooks(folder)]
@@ -165,7 +166,8 @@ def build_report(
         _train(missing, device, say)
         clock.lap("training")
         executions = _execute([plan for plan in todo if not plan.closes], output, state, device, kernel, say)
-    files.gather([plan.output(output) for plan in plans if not plan.closes])
+    if executions or not files.are_as_written(state):
+        files.gather(plans)
     plans = planned()
     closing = [plan for plan in plans if plan.closes and (force or not state.is_current(plan, output))]
     if closing:
@@ -302,6 +304,7 @@ class _Files:
         self.results, self.verdicts = output / "results.csv", output / "verdicts.csv"
         self.rows: list[dict[str, Any]] = []
         self.found: list[dict[str, Any]] = []
+        self.gathered = False
 
     @property
     def paths(self) -> tuple[Path, Path, Path, Path]:
@@ -313,13 +316,20 @@ class _Files:
         paths = str(self.results.absolute()), str(self.verdicts.absolute())
         return dict(zip(GATHERED, (*paths, settings.reference), strict=True))
 
-    def gather(self, executed: Sequence[Path]) -> None:
-        """Collect and write the rows of executed notebooks; nothing is written where nothing has changed."""
+    def are_as_written(self, state: _State) -> bool:
+        """Whether all files of the report are those that the last build left."""
+        return state.content.get("written") == [_sha256(path) for path in self.paths]
+
+    def gather(self, plans: Sequence[_Plan]) -> None:
+        """Collect and write the rows of executed notebooks, once; nothing is written where nothing has changed."""
+        if self.gathered:
+            return
         import pandas as pd
 
         from hwkit.findings.reference import RESULTS_MIME, unique_rows
         from hwkit.findings.verdicts import COLUMNS, VERDICTS_MIME, adjusted
 
+        executed = (plan.output(self.pdf.parent) for plan in plans if not plan.closes)
         there = [path for path in executed if path.exists()]
         self.rows = unique_rows([table for path in there for table in outputs_of_kind(path, RESULTS_MIME)])
         self.found = adjusted(
@@ -337,6 +347,7 @@ class _Files:
             content = frame.to_csv(index=False).encode()
             if not path.is_file() or path.read_bytes() != content:
                 replace_file(path, content)
+        self.gathered = True
 
 
 def _around_notebooks(kernel: str | None) -> bytes:
@@ -509,13 +520,13 @@ def _export(
         *(path.read_bytes() for path in _library_files(exporting=True)),
     )
     reused = tuple(plan.notebook.name for plan in plans if plan.notebook not in [e.notebook for e in executions])
-    written = state.content.get("written")
-    if state.content.get("report") == key and written == [_sha256(path) for path in files.paths]:
+    if state.content.get("report") == key and files.are_as_written(state):
         return Report(*files.paths, tuple(executions), reused, int(state.content.get("pages", 0)), ())
 
     from hwkit.findings.summary import Summary
     from hwkit.report.bind import build_book
 
+    files.gather(plans)
     labels = frozenset(label for plan in plans for label in labels_of(plan.notebook))
     summary = Summary(files.rows, files.found, settings.reference, labels)
     if not settings.abstract:
