@@ -371,6 +371,7 @@ def make_optimizer(model: nn.Module, experiment: Experiment) -> optimizers.Optim
         rate=experiment.learning_rate,
         l2=experiment.l2,
         momentum=experiment.momentum,
+        precision=resolve_precision(experiment.precision, next(model.parameters()).device),
     )
 
 

@@ -36,6 +36,16 @@ def test_layers_of_one_shape_move_as_each_alone() -> None:
         torch.testing.assert_close(weight, same, rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_iterations_are_as_precise_as_the_training(precision: str, dtype: torch.dtype) -> None:
+    experiment = named_experiment("cifar10", optimizer="muon", precision=precision)
+    optimizer = training.make_optimizer(models.build(experiment), experiment)
+    assert isinstance(optimizer, MuonWithAdam)
+    (muon,) = (part for part in optimizer.parts if isinstance(part, Muon))
+    assert muon.dtype == dtype
+    assert orthogonal(torch.ones(1, 2, 3, dtype=dtype)).dtype == dtype
+
+
 def test_biases_and_the_last_layer_are_left_to_adam() -> None:
     experiment = named_experiment("cifar10", optimizer="muon")
     model = models.build(experiment)

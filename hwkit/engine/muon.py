@@ -25,9 +25,18 @@ class Muon(torch.optim.Optimizer):
     parameters : weights of two or more dimensions.
     lr : the learning rate: how far, in the spectral norm, a step moves a weight.
     weight_decay : lambda of an L2 penalty, whose gradient is added to the loss's before it is made orthogonal.
+    dtype : of the iterations. bfloat16 suffices, but a processor that has to emulate it is many times slower.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], lr: float | Tensor, momentum: float, weight_decay: float) -> None:
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        lr: float | Tensor,
+        momentum: float,
+        weight_decay: float,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.dtype = dtype
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -48,7 +57,7 @@ class Muon(torch.optim.Optimizer):
                 ahead = gradient.add(state["momentum"], alpha=group["momentum"]).flatten(1)
                 by_shape.setdefault((ahead.shape[0], ahead.shape[1]), []).append((weight, ahead))
             for (rows, columns), found in by_shape.items():
-                updates = orthogonal(torch.stack([ahead for _, ahead in found]))
+                updates = orthogonal(torch.stack([ahead.to(self.dtype) for _, ahead in found]))
                 updates = updates.to(found[0][0].dtype) * (-group["lr"] * max(1, rows / columns) ** 0.5)
                 for (weight, _), update in zip(found, updates, strict=True):
                     weight.add_(update.view(weight.shape))
@@ -63,12 +72,11 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
     Returns
     -------
-    bfloat16 (N, rows, columns), with singular values between about 0.7 and 1.2
+    The same shape and dtype, with singular values between about 0.7 and 1.2
     """
     a, b, c = COEFFICIENTS
-    x = matrices.bfloat16()
-    tall = x.shape[1] > x.shape[2]
-    x = x.mT if tall else x
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(ITERATIONS):
         square = x @ x.mT

@@ -14,7 +14,14 @@ Moments = dict[int, dict[str, Tensor]]  # of an optimiser: by the number of a pa
 
 
 def make(
-    name: str, model: nn.Module, is_weight: Callable[[Tensor], bool], *, rate: float, l2: float, momentum: float
+    name: str,
+    model: nn.Module,
+    is_weight: Callable[[Tensor], bool],
+    *,
+    rate: float,
+    l2: float,
+    momentum: float,
+    precision: str = "fp32",
 ) -> Optimizer:
     """An optimiser over the trainable parameters of a network.
 
@@ -29,6 +36,7 @@ def make(
     rate : the learning rate of the first step.
     l2 : lambda of the penalty.
     momentum : of SGD and Muon, in Nesterov's form.
+    precision : "fp32" or "bf16", of Muon's iterations.
     """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     weights = [parameter for parameter in trainable if is_weight(parameter)]
@@ -46,7 +54,8 @@ def make(
         *hidden, last = weights
         groups = [{"params": [last], "weight_decay": l2}, {"params": others, "weight_decay": 0.0}]
         adam = torch.optim.Adam([group for group in groups if group["params"]], **options, capturable=on_cuda)
-        return MuonWithAdam(Muon(hidden, options["lr"], momentum, l2), adam)
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        return MuonWithAdam(Muon(hidden, options["lr"], momentum, l2, dtype), adam)
     kind = {"muon": torch.optim.Adam, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
     return kind(groups, **options, capturable=on_cuda)
 

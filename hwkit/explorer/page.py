@@ -25,6 +25,7 @@ FOLDER = Path(__file__).parent / "page"
 LIMITS = {1000: 3_000_000}  # bytes of a page with so many images; other numbers: 8 MB
 STRONGEST = 8  # images kept for each channel
 COMPONENTS = 16  # of the last hidden layer, for the map of the test set and for neighbours
+ITERATIONS = 10  # towards them
 MOST_INPUTS = 4096  # of a layer whose rounding errors are made up for: the work grows with their third power
 FILM = 100_000  # weights, at most, of the first layers that are kept for each moment of a training
 BATCH = 250  # images at a time
@@ -333,12 +334,16 @@ class _Plane:
         # Directions alone: an image that excites everything strongly would push all others into a corner.
         directions = F.normalize(features, dim=1)
         centre = directions.mean(dim=0)
-        centred = (directions - centre).double()
-        variances, vectors = torch.linalg.eigh(centred.T @ centred)
-        axes = vectors[:, -COMPONENTS:].flip(1)
+        centred = directions - centre
+        # All components of thousands of features would take minutes. The random start is the same every time.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            _, spreads, axes = torch.pca_lowrank(
+                centred, min(2 * COMPONENTS, *centred.shape), center=False, niter=ITERATIONS
+            )
+        axes = axes[:, :COMPONENTS]
         axes = axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()
-        explained = variances[-COMPONENTS:].flip(0) / variances.sum().clamp_min(1e-12)
-        return cls(centre, axes.float(), explained[:2])
+        return cls(centre, axes, spreads[:2] ** 2 / centred.square().sum().clamp_min(1e-12))
 
     def place(self, features: Tensor) -> Tensor:
         """Where features lie, float32 (N, components)."""
