@@ -89,7 +89,7 @@ def learning_curve(runs: Recorded | Sequence[Recorded], *, ax: Axes | None = Non
     The L2 penalty that is added to it in training is dotted, and no part of it, so that runs with and without one can
     be compared.
     """
-    ax = ax or theme.new_axes(height=7)
+    ax = ax or theme.new_axes(height=6)
     runs = listed(runs)
     for run, name, colour in zip(runs, labels_of(runs, 36), colours(len(runs)), strict=True):
         record = run.record
@@ -118,7 +118,7 @@ def accuracy_curves(run: Recorded, *, ax: Axes | None = None) -> Figure:
     their moving averages. The horizontal line is the final accuracy over all test images, and diamonds are those on the
     way, of a run that was evaluated then. A record with validation accuracies has a third curve.
     """
-    ax = ax or theme.new_axes(height=7.5)
+    ax = ax or theme.new_axes(height=6.4)
     draw_accuracies(ax, run)
     ax.set_ylim(lowest_accuracy([run]), 1.005)
     ax.set_ylabel("accuracy")
@@ -134,12 +134,12 @@ def training_curves(runs: Recorded | Sequence[Recorded]) -> Figure:
     """
     runs = listed(runs)
     if len(runs) == 1:
-        figure = theme.new_figure(height=6.4)
+        figure = theme.new_figure(height=5.6)
         left, right = figure.subplots(1, 2)
         learning_curve(runs, ax=left)
         accuracy_curves(runs[0], ax=right)
         return figure
-    figure = theme.new_figure(height=6.4)
+    figure = theme.new_figure(height=5.6)
     left, *others = figure.subplots(1, 1 + len(runs))
     learning_curve(runs, ax=left)
     left.set_title("learning curves", loc="left", fontweight="bold")
@@ -245,7 +245,7 @@ def weight_distributions(
     fractions = {"near_zero": f"fraction of values within ±{near_zero:g}", "negative": "fraction of negative values"}
     if fraction not in fractions:
         raise RunError(f"unknown fraction {fraction!r}; {did_you_mean(fraction, fractions)}")
-    figure, axes = panels(len(names), 4 if len(names) > 6 else 3, height=3.3 if len(names) > 6 else 3.9)
+    figure, axes = panels(len(names), 4 if len(names) > 6 else 3, height=2.8 if len(names) > 6 else 3.3)
     for ax, name in zip(axes, names, strict=True):
         found = [tensors.get(name) for tensors in trained]
         _draw_distributions(ax, [initial.get(name), *found])
@@ -368,6 +368,9 @@ def activations_beside(a: Run, b: Run, index: int, *, channels: int = 16) -> Fig
     return _examples_figure([(run, [analysis.example(run, index)]) for run in (a, b)], channels, per_row=8)
 
 
+LABEL = 1.8  # cm, for the name of a layer beside its maps
+
+
 def _examples_figure(groups: Sequence[tuple[Run, list[Example]]], channels: int, per_row: int) -> Figure:
     """Examples of one run or several side by side, with `channels` channels of each layer with maps below them.
 
@@ -377,20 +380,20 @@ def _examples_figure(groups: Sequence[tuple[Run, list[Example]]], channels: int,
         raise RunError(f"channels must be 0 or more, not {channels}")
     layers = [_strongest_maps(run, shown, channels) for run, shown in groups]
     count = sum(len(shown) for _, shown in groups)
-    width = (theme.WIDTH - 1.4 * len(groups)) / count / per_row  # cm, of a channel; the rest is for colour scales
+    # cm, of a channel; the rest is for labels and colour scales
+    width = (theme.WIDTH - (LABEL + 1.4) * len(groups)) / count / per_row
     rows = [max(math.ceil(len(one[1]) / per_row) for one in beside if one) for beside in zip_longest(*layers)]
     # Low enough for two pairs, with their captions, on a page of A4.
-    heights = [4.0, *(0.45 + row * width * 1.22 for row in rows)]
+    heights = [3.6, *(max(1.2, 0.15 + row * width * _row_step(per_row)) for row in rows)]
     figure = theme.new_figure(height=sum(heights))
     sides = figure.subfigures(1, len(groups), squeeze=False)[0]
     for side, (run, shown), maps in zip(sides, groups, layers, strict=True):
         places = side.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).flatten()
         for place, one in zip(places[0].subfigures(1, len(shown), squeeze=False)[0], shown, strict=True):
-            state = "correct" if one.correct else "misclassified"
-            title = f"{state}, test image {one.index}" if len(groups) == 1 else shortened(run.name, 36)
+            title = f"test image {one.index}: " if len(groups) == 1 else f"{shortened(run.name, 36)}\n"
             _draw_example(place, run, one, beside=count > 1, title=title)
         for place, (name, numbers, values) in zip(places[1:], maps, strict=False):
-            _draw_channels(place, name, values, numbers, per_row)
+            _draw_channels(place, name, values, numbers, per_row, label=LABEL * len(groups) / theme.WIDTH)
     return figure
 
 
@@ -407,12 +410,11 @@ def _strongest_maps(run: Run, shown: list[Example], channels: int) -> list[tuple
 
 def _draw_example(place: SubFigure, run: Run, shown: Example, *, beside: bool, title: str) -> None:
     """An example's image and probabilities, with the whole width for them or `beside` another one's."""
-    place.suptitle(title, x=0.02, horizontalalignment="left", fontsize=8, fontweight="bold")
-    picture, bars = place.subplots(1, 2, width_ratios=(1, 1.15 if beside else 3))
+    own, taken = shortened(shown.label_name, 18), shortened(shown.predicted_name, 18)
+    outcome = f"{own}, classified correctly" if shown.correct else f"{own} → {taken}"
+    place.suptitle(title + outcome, x=0.02, horizontalalignment="left", fontsize=8, fontweight="bold")
+    picture, bars = place.subplots(1, 2, width_ratios=(1, 1.3 if beside else 3))
     draw_image(picture, shown.image)
-    # The bars' axis label keeps this place free; asking for more would make room for long names and shrink the image.
-    caption = f"true: {shown.label_name}\npredicted: {shown.predicted_name}"
-    picture.text(0, -0.07, caption, transform=picture.transAxes, verticalalignment="top", in_layout=False)
     values = shown.probabilities.numpy()
     most = np.argsort(-values, kind="stable")[:MOST_CLASSES]
     listed = sorted({*most[: -1 if shown.label not in most else None], shown.label})
@@ -424,25 +426,31 @@ def _draw_example(place: SubFigure, run: Run, shown: Example, *, beside: bool, t
     for position, value in enumerate(values[listed]):
         bars.text(value + 0.02, position, probability(float(value)), verticalalignment="center", fontsize=7)
     bars.invert_yaxis()
-    bars.set(xlim=(0, 1.32), xticks=(0, 0.5, 1), xlabel="probability")
+    bars.set(xlim=(0, 1.32), xticks=[])
+    bars.spines["bottom"].set_visible(False)
     bars.tick_params(axis="y", length=0, labelsize=7)
     bars.grid(visible=False)
 
 
-def _draw_channels(place: SubFigure, layer: str, maps: Tensor, numbers: Sequence[int], per_row: int) -> None:
-    """Chosen channels of one layer for each image of `maps`, float (N, channels, h, w), on one colour scale."""
+def _draw_channels(
+    place: SubFigure, layer: str, maps: Tensor, numbers: Sequence[int], per_row: int, label: float
+) -> None:
+    """Chosen channels of one layer for each image of `maps`, float (N, channels, h, w), on one colour scale.
+
+    `label` is the fraction of the width for the layer's name, the same for all layers, so that channels stay in line.
+    """
     shown = maps[:, list(numbers)]
     # A few very large activations would leave the rest of the layer in the dark.
     low, high = min(shown.min().item(), 0), np.quantile(shown.numpy(), 0.999)
     height, width = shown.shape[-2:]
-    axes = place.subplots(1, len(shown), squeeze=False).flatten()
+    _, beside = place.subfigures(1, 2, width_ratios=(label, 1 - label))
+    axes = beside.subplots(1, len(shown), squeeze=False).flatten()
     for ax, channels in zip(axes, shown, strict=True):
         picture = draw_tiles(ax, channels, numbers, per_row, cmap="viridis", vmin=low, vmax=high)
-    # Labels of one width keep the channels of all layers in line.
     style = {"ticks": MaxNLocator(2), "format": "%.1f", "extend": "max", "extendfrac": 0.08}
-    place.colorbar(picture, ax=list(axes), shrink=0.8, pad=0.01, aspect=12, **style).outline.set_visible(False)
-    count = f"{len(numbers)} of {maps.shape[1]} channels, {height}×{width}"
-    place.suptitle(f"{layer} ({count})", x=0.01, horizontalalignment="left", fontsize=8, fontweight="bold")
+    beside.colorbar(picture, ax=list(axes), shrink=0.8, pad=0.01, aspect=12, **style).outline.set_visible(False)
+    name = f"{shortened(layer, 14)}\n{len(numbers)} of {maps.shape[1]}\n{height}×{width}"
+    place.suptitle(name, x=0.01, y=0.45, ha="left", va="center", fontsize=7).set_in_layout(False)
 
 
 def draw_tiles(ax: Axes, tiles: Tensor, numbers: Iterable[int], per_row: int, **style: Any) -> Any:
@@ -451,7 +459,7 @@ def draw_tiles(ax: Axes, tiles: Tensor, numbers: Iterable[int], per_row: int, **
     All in common axes: axes of their own would take seconds to lay out.
     """
     height, width = tiles.shape[1:3]
-    step_x, step_y = width * 1.08, height * (1.3 if per_row > 8 else 1.22)  # room for a number above each
+    step_x, step_y = width * 1.08, height * _row_step(per_row)
     for position, (number, tile) in enumerate(zip(numbers, tiles, strict=True)):
         row, column = divmod(position, per_row)
         left, top = column * step_x, row * step_y
@@ -460,8 +468,14 @@ def draw_tiles(ax: Axes, tiles: Tensor, numbers: Iterable[int], per_row: int, **
     rows = math.ceil(len(tiles) / per_row)
     ax.axis("off")
     ax.set_anchor("W")
-    ax.set(xlim=(0, per_row * step_x), ylim=(rows * step_y - 0.25 * height, -0.25 * height), aspect="equal")
+    gap = step_y - height
+    ax.set(xlim=(0, per_row * step_x), ylim=(rows * step_y - gap, -gap), aspect="equal")
     return picture
+
+
+def _row_step(per_row: int) -> float:
+    """From one row of tiles to the next, in heights of a tile: with room for a number above each."""
+    return 1.22 if per_row <= 8 else 1.3 if per_row <= 16 else 1.65
 
 
 @themed
@@ -472,9 +486,11 @@ def first_layer_filters(run: Run, *, ax: Axes | None = None) -> Figure:
     fully connected first layer shows what each of its units looks for in the whole image.
     """
     pictures = filter_pictures(run)[:64]
-    columns = 16
+    columns = 16 if len(pictures) <= 16 else 32
     rows = math.ceil(len(pictures) / columns)
-    ax = ax or theme.new_axes(height=0.4 + rows * theme.WIDTH / columns * 1.3 * pictures.shape[1] / pictures.shape[2])
+    ax = ax or theme.new_axes(
+        height=0.4 + rows * theme.WIDTH / columns * _row_step(columns) * pictures.shape[1] / pictures.shape[2]
+    )
     draw_tiles(ax, pictures, range(len(pictures)), columns, cmap="gray", vmin=0, vmax=1)
     return figure_of(ax)
 
@@ -512,7 +528,7 @@ def embedding(run: Run, *, images: int = 40, ax: Axes | None = None) -> Figure:
     ----------
     images : how many images are drawn; as far from each other as that number allows.
     """
-    ax = ax or theme.new_axes(height=9)
+    ax = ax or theme.new_axes(height=7.2)
     found = analysis.embedding(run)
     positions, names = found.positions.numpy(), analysis.class_names(run)
     few = len(names) <= MOST_CLASSES
@@ -525,7 +541,7 @@ def embedding(run: Run, *, images: int = 40, ax: Axes | None = None) -> Figure:
     ax.plot(*positions[wrong].T, "o", label="misclassified", **ring)
     test_images = analysis.test_images(run)
     low, extent = positions.min(axis=0), np.maximum(np.ptp(positions, axis=0), 1e-9)
-    size = 0.05 * extent * (1, 1.55)  # about square: the axes are wider than high
+    size = 0.05 * extent * (1, 1.95)  # about square: the axes are wider than high
     for chosen in _spread_out((positions - low) / extent, images):
         (left, bottom), (right, top) = positions[chosen] - size / 2, positions[chosen] + size / 2
         style = {"aspect": "auto", "cmap": "gray_r", "zorder": 3, "interpolation": "antialiased"}
@@ -559,7 +575,7 @@ def saliency(run: Run, shown: Example) -> Figure:
 
     See `analysis.saliency`; each map has a colour scale of its own.
     """
-    figure = theme.new_figure(height=4.6)
+    figure = theme.new_figure(height=3.9)
     labels = list(dict.fromkeys([shown.predicted, shown.label]))
     picture, *maps = figure.subplots(1, 1 + len(labels))
     draw_image(picture, shown.image)
@@ -639,7 +655,7 @@ def class_accuracies(runs: Run | Sequence[Runs], *, ax: Axes | None = None) -> F
 @themed
 def classes(run: Run, others: Sequence[Runs]) -> Figure:
     """The confusion matrix of a run beside the class accuracies of recipes; for few classes with short names."""
-    figure = theme.new_figure(height=8.6)
+    figure = theme.new_figure(height=7.4)
     left, right = figure.subplots(1, 2, width_ratios=(2.4, 1))
     confusion_matrix(run, ax=left)
     class_accuracies(others, ax=right)
@@ -656,7 +672,7 @@ def reliability(runs: Predicted | Sequence[Predicted], *, ax: Axes | None = None
     fewer than ten are left out.
     """
     runs = listed(runs)
-    ax = ax or theme.new_axes(height=6.5)
+    ax = ax or theme.new_axes(height=4.4)
     ax.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=(0, (4, 2)), linewidth=0.9, label="perfectly calibrated")
     styles = zip(runs, _confidence_labels(runs), colours(len(runs)), _markers(len(runs)), strict=True)
     for run, name, colour, marker in styles:
@@ -727,8 +743,8 @@ def _gallery_layout(run: Run) -> tuple[int, float, str]:
     """
     longest = max(map(len, analysis.class_names(run)))
     if longest <= 3:
-        return 8, 2.4, " → "
-    return (8, 2.8, "\n→ ") if longest <= 10 else (6, 3.7, "\n→ ")
+        return 10, 2.0, " → "
+    return (10, 2.4, "\n→ ") if longest <= 10 else (6, 3.7, "\n→ ")
 
 
 # --- Data -------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from matplotlib.collections import Collection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-WIDTH = 15.8  # cm: the text width of an A4 page with the report's margins, so that figures print at their own size
+WIDTH = 16.2  # cm: the text width of an A4 page with the report's margins, so that figures print at their own size
 RESOLUTION = 200  # dots per inch: sharp in print, and half a page stays below 200 kB
 
 # The typeface of the report's text, for Latin, Greek and the signs of figures; page and typesetter have it, too.

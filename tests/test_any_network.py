@@ -119,7 +119,7 @@ def test_maps_of_every_network_can_be_drawn(network: str, kind: str, own_run: Ca
     shown = analysis.find_example(run, correct=False)
     maps = analysis.activations(run, shown.image[None])
     figure = plots.example(run, shown, channels=3)
-    titles = [part.get_suptitle().rpartition(" (")[0] for part in figure.subfigs[0].subfigs[1:]]
+    titles = [part.get_suptitle().partition("\n")[0] for part in figure.subfigs[0].subfigs[1:]]
     assert len(titles) == min(len(maps), plots.MOST_LAYERS)
     assert titles == [name for name in maps if name in titles]
 
@@ -147,7 +147,7 @@ def test_the_most_probable_of_many_classes_are_shown_and_the_true_one(own_run: C
 def test_a_deep_network_shows_its_first_and_last_maps(own_run: Callable[[str, str], Run]) -> None:
     run = own_run("residual", COLOUR)
     figure = plots.pair(run, analysis.pairs(run, 1)[0], channels=4)
-    titles = [part.get_suptitle().partition(" ")[0] for part in figure.subfigs[0].subfigs]
+    titles = [part.get_suptitle().partition("\n")[0] for part in figure.subfigs[0].subfigs]
     assert titles[1] == "stem"
     assert titles[-1] == "blocks.1.conv2"
     assert len(titles) == 1 + plots.MOST_LAYERS

@@ -76,11 +76,18 @@ def test_the_evidence_on_schedules_is_shown_where_its_file_is(tmp_path: Path, mo
     monkeypatch.setattr(methods.paths, "project_root", lambda: tmp_path)
     assert methods.schedule_evidence().data == ""
     row = {"part": "MNIST", "experiment": "mnist", "optimizer": "adam", "learning_rate": 0.003, "epochs": 2}
-    rows = [{**row, "accuracy": 0.9912}, {**row, "experiment": "mnist-l2", "accuracy": 0.5}]
+    rows = [
+        {**row, "accuracy": 0.9912},
+        {**row, "accuracy": 0.9871, "epochs": 1},
+        {**row, "accuracy": 0.9801, "learning_rate": 0.001},
+        {**row, "experiment": "mnist-l2", "accuracy": 0.5},
+    ]
     (tmp_path / "docs").mkdir()
     pd.DataFrame(rows).to_csv(tmp_path / methods.SCHEDULES, index=False)
     shown = methods.schedule_evidence().data or ""
-    assert "| MNIST | Adam | 0.003 | 2 | 99.1 % |" in shown
+    assert "| data set | optimiser | peak rate | 1 epoch | 2 epochs |" in shown
+    assert "| MNIST | Adam | 0.003 | 98.7 % | 99.1 % |" in shown
+    assert "| MNIST | Adam | 0.001 | – | 98.0 % |" in shown
     assert "50.0 %" not in shown
     assert "{#tbl-methods-schedules}" in shown
 

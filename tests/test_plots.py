@@ -354,7 +354,7 @@ def test_images_without_colour_have_none_to_lose(trained_run: Run) -> None:
 def test_activations_of_two_networks_stand_beside_each_other(trained_run: Run, trained_run_l2: Run) -> None:
     figure = plots.activations_beside(trained_run, trained_run_l2, 3, channels=4)
     names = [side.subfigs[0].subfigs[0].get_suptitle() for side in figure.subfigs]
-    assert names == [trained_run.name, trained_run_l2.name]
+    assert [name.partition("\n")[0] for name in names] == [trained_run.name, trained_run_l2.name]
     assert len(pictures(figure)) == 2 * (1 + 2 * 4)
     with pytest.raises(RunError, match="channels must be 1 or more"):
         plots.activations_beside(trained_run, trained_run_l2, 3, channels=0)

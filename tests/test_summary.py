@@ -84,7 +84,8 @@ def test_verdicts_are_counted_and_named() -> None:
     assert "the opposite holds of one (“mnist-l2 is better than mnist”) and one stays open." in found.abstract
     assert "differences of up to 0.60 points remain possible" in found.discussion
     listed = (found.conclusions().data or "").splitlines()[:3]
-    assert [line.partition(": ")[2].partition(",")[0] for line in listed] == ["supported", "the opposite holds", "open"]
+    assert [line.partition("**")[2].partition(":")[0] for line in listed] == ["Supported", "The opposite holds", "Open"]
+    assert [line.count("is better than") for line in listed] == [1, 1, 1]
 
 
 def test_claims_that_stand_only_alone_are_named_in_the_conclusions() -> None:

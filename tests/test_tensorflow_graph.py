@@ -67,7 +67,7 @@ def test_the_graph_computes_what_the_pytorch_network_computes(own_store: Path) -
     weights = {name: torch.from_numpy(network.session.run(weight)) for name, weight in network.weights.items()}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if not models.is_weight(name):
+            if not models.is_weight(parameter):
                 parameter.fill_(0.1)
             elif name.startswith("conv"):
                 parameter.copy_(weights[name].permute(3, 2, 0, 1))

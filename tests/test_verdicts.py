@@ -140,9 +140,20 @@ def test_the_difference_is_that_of_the_accuracies_seed_by_seed() -> None:
     assert finding.estimate.value == pytest.approx(np.mean(differences))
     mean = 100 * np.mean([run.test_accuracy for run in a])
     spread = 100 * np.std([run.test_accuracy for run in a], ddof=1)
-    assert f"Of the test images `mnist` classifies {mean:.2f} % (± {spread:.2f} points over seeds) correctly" in str(
-        finding
-    )
+    compared = f"Of the test images `mnist` classifies {mean:.2f} % (± {spread:.2f} points over seeds) correctly"
+    assert finding.evidence.startswith(compared)
+
+
+def test_only_a_primary_claim_tells_what_was_compared() -> None:
+    a, b = recipe(0.75), recipe(0.80)
+    primary = verdicts.accuracy(Claim("a is worse", "lower", primary=True), a, b)
+    other = verdicts.accuracy(LOWER, a, b)
+    assert primary.evidence in str(primary)
+    assert "run-to-run standard deviation" in str(primary)
+    assert other.evidence not in str(other)
+    for finding in (primary, other):  # the difference, its interval and the scope of the verdict, in any case
+        assert f"a difference of {finding.number(finding.estimate.value)} (95 % interval " in str(finding).lower()
+        assert finding.headline in str(finding)
 
 
 def test_runs_of_other_seeds_or_images_are_not_compared() -> None:
@@ -185,7 +196,7 @@ def test_confusions_of_two_classes_are_compared_on_their_images_only() -> None:
     found = verdicts.confusion(HIGHER, confused, clean, (3, 4))
     assert found.verdict == "supported"
     assert found.estimate.value == pytest.approx(500 / 2000)
-    assert "Of 2000 test images" in str(found)
+    assert found.evidence.startswith("Of 2000 test images")
     nothing = verdicts.confusion(HIGHER, confused, clean, (3, 7))
     assert (nothing.estimate.value, nothing.verdict) == (0, "open")
     assert "do not differ in anything" in str(nothing)

@@ -86,10 +86,10 @@ class Against:
         finding = self.finding
         if finding is None:
             return f"{self.variant}: no verdict, because {self.problem}."
-        reason = f" {finding.reason}" if self.verdict == "one pair" or finding.verdict == "open" else ""
+        remark = f" {finding.remark}".rstrip()
         if self.verdict == "open" and finding.verdict != "open":
-            reason = " By itself it would differ, but not after Holm's adjustment for the number of comparisons."
-        return f"{self.variant}: {finding.measured}.{reason}"
+            remark = " By itself it would differ, but not after Holm's adjustment for the number of comparisons."
+        return f"{self.variant}: {finding.measured()}.{remark}"
 
 
 # --- Comparing --------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def curves(runs: Sequence[Run]) -> Figure:
     """
     if not runs:
         raise RunError("there is no run to show; give at least one")
-    figure, axes = plots.panels(len(runs), 2, height=4.6)
+    figure, axes = plots.panels(len(runs), 2, height=3.9)
     shown: Any = list(runs)
     for ax, run in zip(axes, shown, strict=True):
         plots.draw_accuracies(ax, run)
@@ -133,7 +133,7 @@ def validation_curve(run: Run) -> Figure:
         If the run held no images out.
     """
     _require_holdout(run)
-    figure = theme.new_figure(height=5.6)
+    figure = theme.new_figure(height=4.8)
     ax = figure.add_subplot()
     recorded: Any = run
     record = recorded.record

@@ -69,7 +69,7 @@ def correct_table(runs: Sequence[Runs], titles: Sequence[str]) -> pd.DataFrame:
 def changes_figure(table: pd.DataFrame) -> Figure:
     """The accuracy on test images after each change, a panel per change and a row per recipe, all seeds as dots."""
     titles = list(dict.fromkeys(table["training"]))
-    figure = theme.new_figure(height=1.9 + 0.6 * len(titles))
+    figure = theme.new_figure(height=1.8 + 0.5 * len(titles))
     axes = figure.subplots(1, len(CHANGES), sharex=True, sharey=True)
     for ax, change in zip(axes, CHANGES, strict=True):
         accuracies = [_right(table, title, change).mean(axis=1) for title in titles]

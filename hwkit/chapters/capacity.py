@@ -258,7 +258,7 @@ def cost_figure(frame: pd.DataFrame) -> Figure:
     ----------
     frame : as `costs` returns it.
     """
-    figure = theme.new_figure(height=6.4)
+    figure = theme.new_figure(height=5.2)
     axes = figure.subplots(1, 2, sharey=True)
     widths = sorted(frame["width"].unique())
     lambdas = sorted(frame["lambda"].unique())

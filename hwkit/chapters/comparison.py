@@ -44,7 +44,7 @@ def accuracy_panels(runs: Sequence[Runs], titles: Sequence[str] | None = None) -
     """
     groups: list[list[Any]] = [as_list(one) for one in plots.listed(runs)]
     titles = _titles(groups, titles)
-    figure, axes = plots.panels(len(groups), 2, height=5.0, sharey=True)
+    figure, axes = plots.panels(len(groups), 2, height=4.3, sharey=True)
     for ax, group, title in zip(axes, groups, titles, strict=True):
         if len(group) == 1:
             plots.draw_accuracies(ax, group[0])
@@ -88,7 +88,7 @@ def seed_dots(
     values : of each recipe, one per seed.
     label : of the axis. Percentages are drawn as such if it ends in "accuracy".
     """
-    ax = ax or theme.new_axes(height=1.3 + 0.65 * len(values), width=12)
+    ax = ax or theme.new_axes(height=1.2 + 0.5 * len(values), width=12)
     for row, (dots, colour, marker) in enumerate(zip(values, plots.colours(len(values)), MARKERS, strict=False)):
         ax.plot([np.mean(dots)] * 2, [row - 0.3, row + 0.3], color=colour, linewidth=1.6)
         ax.plot(dots, np.full(len(dots), row), marker, color=colour, markersize=4.5, alpha=0.75)

@@ -136,17 +136,20 @@ def schedule_evidence() -> Markdown:
         return Markdown("")
     frame: Any = pd.read_csv(path)
     plain = frame[frame["experiment"].isin(["mnist", "cifar10"]) & frame["part"].isin(["CIFAR-10, epochs", "MNIST"])]
-    plain = plain.drop_duplicates(["experiment", "optimizer", "learning_rate", "epochs"])
-    shown = pd.DataFrame(
-        {
-            "data set": [known_facts(name).title for name in plain["experiment"]],
-            "optimiser": plain["optimizer"].map(OPTIMIZERS).tolist(),
-            "peak rate": [f"{rate:g}" for rate in plain["learning_rate"]],
-            "epochs": [f"{epochs:g}" for epochs in plain["epochs"]],
-            "accuracy": [percent(accuracy) for accuracy in plain["accuracy"]],
-        }
+    recipe = ["experiment", "optimizer", "learning_rate"]
+    table = plain.drop_duplicates([*recipe, "epochs"]).pivot(index=recipe, columns="epochs", values="accuracy")
+    table = table.sort_index(ascending=[True, False, False]).map(
+        lambda value: "–" if pd.isna(value) else percent(value)
     )
-    caption = "Accuracy of the plain networks on training images that were held out, by optimiser, rate and length."
+    table.columns = [f"{epochs:g} epoch{'s' * (epochs != 1)}" for epochs in table.columns]
+    shown = table.reset_index().astype(str)
+    shown["experiment"] = [known_facts(name).title for name in shown["experiment"]]
+    shown["optimizer"] = shown["optimizer"].map(OPTIMIZERS)
+    shown = shown.rename(columns=dict(zip(recipe, ("data set", "optimiser", "peak rate"), strict=True)))
+    caption = (
+        "Accuracy of the plain networks on training images that were held out, by optimiser, peak learning rate and "
+        "length of training."
+    )
     return Markdown(f"{markdown_table(shown)}\n\n: {caption} {{#tbl-methods-schedules}}")
 
 

@@ -461,7 +461,7 @@ def curves(ablations: Sequence[Ablation]) -> Figure:
         raise RunError("there is no ablation to show; give at least one")
     table = pd.concat([one.table for one in ablations], ignore_index=True)
     chance = 1 / (int(ablations[0].labels.max()) + 1)
-    figure = theme.new_figure(height=6.4)
+    figure = theme.new_figure(height=5.2)
     axes = figure.subplots(1, 2, sharey=True)
     for ax, compensated in zip(axes, (False, True), strict=True):
         style = {"hue": "choice", "style": "choice", "dashes": False, "errorbar": ("pi", 100), "ax": ax, **STYLES}
@@ -490,7 +490,7 @@ def margin_figure(frame: pd.DataFrame) -> Figure:
     ----------
     frame : as `margins` returns it.
     """
-    figure = theme.new_figure(height=4.6)
+    figure = theme.new_figure(height=4.0)
     ax = figure.add_subplot()
     names = list(dict.fromkeys(frame["class"]))
     parts = frame["negative"] / (frame["negative"] + frame["positive"])

@@ -761,7 +761,7 @@ def effects_figure(groups: Sequence[Sequence[PenaltyRun]]) -> Figure:
     }
     names = ["penalty", *WEIGHTS]
     with theme.applied():
-        figure = theme.new_figure(height=1 + 3.2 * len(groups))
+        figure = theme.new_figure(height=1 + 2.8 * len(groups))
         axes = figure.subplots(len(groups), len(names), squeeze=False)
         for row, runs in zip(axes, groups, strict=True):
             for ax, name in zip(row, names, strict=True):

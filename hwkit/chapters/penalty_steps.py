@@ -118,7 +118,7 @@ def pull_figure(frame: pd.DataFrame) -> Figure:
     ----------
     frame : as `pulls` returns it.
     """
-    drawn = theme.new_figure(height=6)
+    drawn = theme.new_figure(height=5)
     ax = drawn.add_subplot()
     for name, rows in frame.groupby("optimizer", sort=False):
         ax.plot(rows["gradient"], rows["pull"].clip(lower=SMALLEST), label=OPTIMIZERS[str(name)], **STYLES[str(name)])

@@ -61,7 +61,7 @@ def course(a: Runs, b: Runs, label: str) -> Figure:
     label : of the difference, such as "SELU − ReLU".
     """
     a, b = verdicts.replicates(a, b)
-    figure = theme.new_figure(height=5.8)
+    figure = theme.new_figure(height=4.9)
     left, right = figure.subplots(1, 2)
     for runs, colour, style in zip((b, a), theme.RUN_COLOURS, ("--", "-"), strict=False):
         smoothed = np.stack([plots.smooth(run.record["test_accuracy"]) for run in runs])
@@ -167,7 +167,7 @@ def layers_figure(runs: Sequence[Runs], titles: Sequence[str]) -> Figure:
     """
     groups = [[layer_numbers(run) for run in as_list(one)] for one in runs]
     names = list(groups[0][0].index)
-    figure = theme.new_figure(height=2.2 + 0.6 * len(names))
+    figure = theme.new_figure(height=2.0 + 0.5 * len(names))
     axes = figure.subplots(1, 2, sharey=True)
     labels = {"distance": "distance from the initial weights / their norm", "offset": "mean / standard deviation"}
     for ax, column in zip(axes, labels, strict=True):

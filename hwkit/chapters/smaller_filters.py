@@ -109,7 +109,7 @@ def receptive_field_figure(runs: Sequence[Run], titles: Sequence[str], image: Te
     ----------
     image : uint8 (C, H, W).
     """
-    figure = theme.new_figure(height=5.6, width=5.5 * len(runs))
+    figure = theme.new_figure(height=4.6, width=4.8 * len(runs))
     said = []
     for ax, run, title in zip(figure.subplots(1, len(runs)), runs, titles, strict=True):
         plots.draw_image(ax, image)

@@ -367,7 +367,7 @@ def figure(frame: pd.DataFrame) -> Figure:
     ----------
     frame : as `differences` returns it.
     """
-    drawn = theme.new_figure(height=3.1 * len(DIFFERENCES) + 1.8)
+    drawn = theme.new_figure(height=2.5 * len(DIFFERENCES) + 1.6)
     panels = drawn.subplots(len(DIFFERENCES), len(OPTIMIZERS), sharex=True, sharey="row", squeeze=False)
     found = sorted(frame["length"].unique())
     styles = dict(zip(found, [STYLES[number % len(STYLES)] for number in range(len(found))], strict=True))

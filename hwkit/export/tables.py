@@ -39,15 +39,16 @@ class Cell:
 class TableLayout:
     """A table ready to be set: `head` and `body` are rows of cells, `alignments` "left" or "right" by column.
 
-    `scale` is the type size as a share of the table's normal size. `wrapped` marks columns whose text takes
-    the width that is left; the others are as wide as their content. `lines` are about as many as it has on the page.
+    `scale` is the type size as a share of the table's normal size. `shares` are the parts of the width that is left
+    which columns of wrapped text take; the others, 0 there, are as wide as their content. `lines` are about as many as
+    it has on the page.
     """
 
     head: list[list[Cell]]
     body: list[list[Cell]]
     alignments: list[str]
     scale: float
-    wrapped: list[bool]
+    shares: list[float]
     lines: int
 
     @property
@@ -81,16 +82,25 @@ def layouts(table: Element, width: float) -> list[TableLayout]:
     scale = min(1.0, width / sum(needed))
     if scale < _SMALLEST_SCALE and not placed.has_spans and count > 2:
         return _cut(head, body, alignments, needed, wanted, width)
-    fits = sum(wanted) * scale <= width
-    wrapped = [not fits and wanted[column] > needed[column] + 4 for column in range(count)]
     scale = max(scale, 0.4)
-    kept = sum(width for width, breaks in zip(wanted, wrapped, strict=True) if not breaks)
-    room = (width / scale - kept) / max(1, sum(wrapped)) - _GAP
+    shares = _shares(needed, wanted, width / scale)
     lines = [
-        max((_lines(cell, room) for cell, breaks in zip(row, wrapped, strict=False) if breaks), default=1)
+        max((_lines(cell, room - _GAP) for cell, room in zip(row, shares, strict=False) if room), default=1)
         for row in body
     ]
-    return [TableLayout(head, body, alignments, scale, wrapped, sum(lines))]
+    return [TableLayout(head, body, alignments, scale, shares, sum(lines))]
+
+
+def _shares(needed: list[float], wanted: list[float], width: float) -> list[float]:
+    """How wide columns are whose text is wrapped, so that the table fits `width` ems; 0 of others.
+
+    Each has room for its longest word, and of the rest the more, the more text it has.
+    """
+    wrapped = [sum(wanted) > width and most > least + 4 for least, most in zip(needed, wanted, strict=True)]
+    columns = list(zip(needed, wanted, wrapped, strict=True))
+    rest = width - sum(least if breaks else most for least, most, breaks in columns)
+    asked = sum(most - least for least, most, breaks in columns if breaks)
+    return [least + max(0.0, rest) * (most - least) / asked if breaks else 0.0 for least, most, breaks in columns]
 
 
 def _lines(cell: Cell, room: float) -> int:
@@ -161,15 +171,15 @@ def _cut(
     for group in groups:
         columns = [0, *group]
         take = lambda row, columns=columns: [row[column] for column in columns]  # noqa: E731
-        total = sum(needed[column] for column in columns)
-        fits = sum(wanted[column] for column in columns) * 0.8 <= width
+        least, most = ([widths[column] for column in columns] for widths in (needed, wanted))
+        scale = max(0.4, min(0.8, width / sum(least)))
         parts.append(
             TableLayout(
                 [take(row) for row in head],
                 [take(row) for row in body],
                 [alignments[column] for column in columns],
-                max(0.4, min(0.8, width / total)),
-                [not fits and wanted[column] > needed[column] + 4 for column in columns],
+                scale,
+                _shares(least, most, width / scale),
                 len(body),
             )
         )

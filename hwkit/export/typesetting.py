@@ -24,7 +24,7 @@ from hwkit.export.settings import PAPERS, ReportSettings
 from hwkit.export.typst_writer import FORMULA, TypstWriter, typst_array, typst_string
 from hwkit.export.words import words_of
 
-SIDE_MARGIN_MM = 26.0
+SIDE_MARGIN_MM = 24.0
 VERTICAL_MARGINS_MM = 58.0
 _HANDOUT_MARGIN_MM, _HANDOUT_GUTTER_MM = 16.0, 8.0
 CODE_POINTS = 8.2

@@ -281,12 +281,13 @@ class TypstWriter:
         return "\n\n".join(parts)
 
     def _one_table(self, layout: tables.TableLayout, caption: list[Element]) -> str:
+        widths = (f"{share:.2f}fr" if share else "auto" for share in layout.shares)
         arguments = [
             f"scale: {layout.scale:.3f}",
             f"headed: {_bool(bool(layout.head))}",
             f"float: {_bool(layout.floating)}",
             f"breakable: {_bool(layout.breakable)}",
-            f"columns: {typst_array('1fr' if wrapped else 'auto' for wrapped in layout.wrapped)}",
+            f"columns: {typst_array(widths)}",
             f"align: {typst_array(layout.alignments)}",
             f"caption: {self._content(caption) if caption else 'none'}",
         ]

@@ -38,7 +38,7 @@ def forest(rows: Sequence[dict[str, Any]]) -> ReportFigure:
     if not rows:
         raise RunError("there is no claim to show; give the rows of findings")
     with theme.applied():
-        figure = theme.new_figure(height=1.8 + 0.75 * len(rows))
+        figure = theme.new_figure(height=1.6 + 0.6 * len(rows))
         ax = figure.add_subplot()
         ax.axvline(0, color="#444444", linewidth=0.8)
         for place, row in enumerate(rows):

@@ -508,11 +508,6 @@ def _layers_reading(places: pd.Series, own: str, taken: str) -> str:
     if places.empty:
         return ""
     names, values = [str(name) for name in places.index], places.tolist()
-    kept = [0, 1, len(names) // 2, len(names) - 1]  # of a deep network, so many that the sentence can be read
-    listed = [
-        f"{values[place]:.2f} in its pixels" if place == 0 else f"{values[place]:.2f} after `{names[place]}`"
-        for place in sorted(set(kept))
-    ]
     first = next((place for place, value in enumerate(values) if value >= 0.5), None)
     lowest = names[int(np.argmin(values))]
     if values[-1] < 0.5:
@@ -525,8 +520,10 @@ def _layers_reading(places: pd.Series, own: str, taken: str) -> str:
         )
     else:
         moral = f"`{names[first or 0]}` is the first layer that has it nearer to {taken}"
-    line = f"From the average {own} at 0 to the average {taken} at 1, the misclassified image lies at"
-    return f"{line} {enumerated(listed)}: {moral}."
+    return (
+        f"Between the average {own} (0) and the average {taken} (1), the misclassified image lies at {values[0]:.2f} "
+        f"in its pixels and at {values[-1]:.2f} after `{names[-1]}`: {moral}."
+    ).replace(" -", " −")
 
 
 def _other_reading(other: Run, shown: Example) -> str:

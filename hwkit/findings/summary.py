@@ -20,7 +20,7 @@ from IPython.display import Markdown
 from hwkit.datasets import known_facts
 from hwkit.findings.reference import REFERENCE_RESULTS, ResultTable, markdown_table, read_rows
 from hwkit.findings.verdicts import ALPHA, OPTIMIZERS, summary_table
-from hwkit.formats import capitalised, duration, enumerated, in_words, mean_accuracy, percent, points
+from hwkit.formats import duration, enumerated, in_words, mean_accuracy, percent, points
 
 Row = dict[str, Any]
 
@@ -37,6 +37,8 @@ COMPARED = {
 MAIN = COMPARED["cifar10-l2", "cifar10"]
 # What became of a difference of the reference report; the last two where a single pair of networks was trained.
 OUTCOMES = ("reproduced", "contradicted", "undecided", "same sign", "other sign")
+# Primary claims in the conclusions, by their verdicts.
+CONCLUDED = {"Supported": ("supported", "the same"), "The opposite holds": ("opposite",), "Open": ("open",)}
 REFERENCE = (
     "The *reference report* is an earlier report for the same course. It trained these networks on the same data, most "
     "of them once, and drew its conclusions from single differences in accuracy."
@@ -330,7 +332,7 @@ class Summary:
         )
 
     def conclusions(self) -> Markdown:
-        """The verdicts on the primary claims as a list, and whether they stand together."""
+        """The primary claims as a list by their verdicts, and whether these stand together."""
         if not self.primary:
             return Markdown("No chapter of this report has a primary claim, so there is no verdict to sum up.")
         if not self.decided:
@@ -343,7 +345,8 @@ class Summary:
             )
         done = [row for row in self.primary if row["verdict"] not in ("open", "one pair")]
         weak = [row for row in done if (row["p_holm"] or 0) > ALPHA]
-        listed = "\n".join(f"- {capitalised(row['claim'])}: {_result(row)}." for row in self.primary)
+        of_verdict = {says: [row for row in self.primary if row["verdict"] in of] for says, of in CONCLUDED.items()}
+        listed = "\n".join(f"- **{says}:** {_claims(rows)}." for says, rows in of_verdict.items() if rows)
         together = ""
         if weak:
             together = f"Tested together with the other claims, {_claims(weak)} would not stand (Holm)."
@@ -472,15 +475,6 @@ def _claims(rows: Sequence[Row]) -> str:
 
 def _count(things: Sized, noun: str) -> str:
     return f"{in_words(len(things))} {noun}{'' if len(things) == 1 else 's'}"
-
-
-def _result(row: Row) -> str:
-    """The verdict on a claim with its number."""
-    said = {"the same": "the same within the margin", "opposite": "the opposite holds"}
-    verdict = said.get(row["verdict"], str(row["verdict"]))
-    if row["unit"] != "points":
-        return verdict
-    return f"{verdict}, {points(row['value'], sign=True)} ({_ends(row['low'], row['high'])})"
 
 
 def _listed(start: str, compared: Sequence[Compared]) -> str:

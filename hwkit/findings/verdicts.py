@@ -27,7 +27,7 @@ from torch import Tensor
 from hwkit import analysis, statistics
 from hwkit.errors import RunError, did_you_mean
 from hwkit.experiment import Experiment
-from hwkit.formats import capitalised, mean_and_all, percent, points
+from hwkit.formats import capitalised, mean_accuracy, mean_and_all, percent, points
 from hwkit.runs import Run, Runs, as_list
 from hwkit.statistics import Interval, OnePair
 
@@ -167,21 +167,21 @@ class Finding:
         within = "" if self.verdict != "the same" else f" within {self.number(self.claim.margin, sign=False)}"
         return _headline(self.verdict + within, self)
 
-    @property
-    def measured(self) -> str:
-        """The estimate with its interval, as a phrase."""
+    def measured(self, *, with_spread: bool = True) -> str:
+        """The estimate with its interval, as a phrase, and how much the difference varies from run to run."""
         difference, low, high = (self.number(x) for x in (self.estimate.value, self.estimate.low, self.estimate.high))
         ends = f"{low.removesuffix(' points')} to {high}"
         if isinstance(self.estimate, Interval):
-            spread = f"run-to-run standard deviation {self.number(self.estimate.run_spread, sign=False)}"
-            return f"a difference of {difference} ({100 * self.estimate.level:g} % interval {ends}; {spread})"
+            spread = f"; run-to-run standard deviation {self.number(self.estimate.run_spread, sign=False)}"
+            level = f"{100 * self.estimate.level:g} % interval"
+            return f"a difference of {difference} ({level} {ends}{spread if with_spread else ''})"
         if self.estimate.image_se == 0:
             return f"a difference of {difference}"
         return f"a difference of {difference} (sampling of the images alone gives {ends})"
 
     @property
-    def reason(self) -> str:
-        """Why the verdict is what it is and what it leaves open, in a sentence."""
+    def remark(self) -> str:
+        """What the numbers leave open, in a sentence; empty of a verdict that says it all."""
         estimate, verdict = self.estimate, self.verdict
         if isinstance(estimate, OnePair):
             if self.claim.expected == "same":
@@ -192,11 +192,10 @@ class Finding:
             return f"It would hold for seeds if the standard deviation of a recipe over them is below {bearable}."
         if self.claim.expected == "same":
             margin = self.number(self.claim.margin, sign=False)
-            where = {"the same": "lies within", "opposite": "lies beyond", "open": "reaches across"}[verdict]
-            return f"The interval {where} the margin of {margin}."
+            where = {"the same": "", "opposite": "lies beyond", "open": "reaches across"}[verdict]
+            return where and f"The interval {where} the margin of {margin}."
         if verdict != "open":
-            where = "where the claim has it" if verdict == "supported" else "the opposite of the claim"
-            return f"The whole interval lies {'above' if estimate.low > 0 else 'below'} zero, {where}."
+            return ""
         farther = max(abs(estimate.low), abs(estimate.high))
         if farther == 0:
             return "The two do not differ in anything that was measured."
@@ -234,11 +233,18 @@ class Finding:
             "reference": self.claim.reference,
         }
 
+    @property
+    def account(self) -> str:
+        """The numbers behind the verdict: of a primary claim with what was compared, of another the difference."""
+        if self.claim.primary:
+            return f"{self.evidence}: {self.measured()}. {self.remark}".strip()
+        return f"{capitalised(self.measured(with_spread=False))}. {self.remark}".strip()
+
     def __str__(self) -> str:
-        return f"Claim: {self.claim.text}. {self.headline}. {self.evidence}: {self.measured}. {self.reason}"
+        return f"Claim: {self.claim.text}. {self.headline}. {self.account}"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        return _mimebundle(self, f"{self.evidence}: {self.measured}. {self.reason}")
+        return _mimebundle(self, self.account)
 
 
 @dataclass(frozen=True)
@@ -557,8 +563,8 @@ def gap_table(runs: Sequence[Runs]) -> pd.DataFrame:
         rows[replicates[0].name] = {
             "λ": f"{replicates[0].experiment.l2:g}",
             "seeds": f"{len(replicates)}",
-            "training accuracy": _mean(train.mean(axis=1), _percent),
-            "test accuracy": _mean(test.mean(axis=1), _percent),
+            "training accuracy": mean_accuracy(train.mean(axis=1).tolist()),
+            "test accuracy": mean_accuracy(test.mean(axis=1).tolist()),
             "gap (points)": f"{100 * estimate.value:.2f}".replace("-", "−"),
             column: f"{100 * estimate.low:.2f} to {100 * estimate.high:.2f}".replace("-", "−"),
         }
