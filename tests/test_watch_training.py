@@ -159,6 +159,37 @@ def test_the_axis_is_as_long_as_the_training(tmp_path: Path, shown: Shown) -> No
     assert all(end < 0.35 * 860 for end in ends)  # 10 of 40 iterations
 
 
+def test_examples_are_shown_with_what_the_network_predicts_of_them_now(tmp_path: Path, shown: Shown) -> None:
+    curves = begun(tmp_path)
+    classes = curves.training.dataset.classes
+    curves.rows = [(1, 0.1, 2.0, 0.0, 0.1, 0.2, 1e-3, 0.5)]
+    for label in (3, 7):
+        head = list(curves.training.model.parameters())[-1]
+        with torch.no_grad():
+            head.fill_(0.0)
+            head[label] = 100.0
+        curves.draw()
+        captions = re.findall(r"<figcaption>[✓✗] (.*?)<br>", curves.html)
+        assert captions == [classes[label]] * watch_training.EXAMPLES
+    assert curves.training.model.training
+
+
+def test_there_is_a_button_to_stop_while_there_is_something_to_stop(own_store: Path, shown: Shown) -> None:
+    def stop(row: dict[str, float]) -> None:
+        if row["iteration"] == 20:
+            pages.append(str(shown.final["text/html"]))
+            raise KeyboardInterrupt
+
+    pages: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        training.train(tiny(), device="cpu", progress=False, live=True, callbacks=[OnRecord(stop)])
+    assert "notebook:interrupt-kernel" in pages[0]
+    for says in ("Stopped. The same call resumes", "iteration 40 of 40"):
+        assert says in str(shown.final["text/html"])
+        assert "notebook:interrupt-kernel" not in str(shown.final["text/html"])
+        training.train(tiny(), device="cpu", progress=False, live=True)
+
+
 @pytest.mark.parametrize("snapshots", [-1, 1.5, True, "3"])
 def test_a_number_of_snapshots_that_is_none_is_an_error(snapshots: object) -> None:
     with pytest.raises(ExperimentError, match="snapshots must be a whole number"):
