@@ -87,7 +87,7 @@ def test_every_section_of_the_notebooks_is_in_the_pdf_and_the_html(report: Repor
     for name in ("01_mnist", "02_cifar10"):
         cells = read_notebook(ROOT / "notebooks" / f"{name}.ipynb")["cells"]
         prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-        headings = re.findall(r"^#+ (.+?)(?: \{#.*\})?$", prose, re.MULTILINE)
+        headings = re.findall(r"^#+ (.+?)(?: \{#.*\}| <a .*)?$", prose, re.MULTILINE)
         assert len(headings) > 5
         for heading in headings:
             assert heading in text
@@ -236,7 +236,8 @@ print(len(found), found[0]["value"], reference)
 def test_chapters_are_chosen_by_name_and_what_is_not_there_is_an_error(tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.ipynb" for name in ("01_a", "02_b", "03_c")]
     for path in paths:
-        cells = [new_markdown_cell(f"# The {path.stem}"), new_markdown_cell("## Part {#sec-part}")]
+        title = f'# The {path.stem} <a id="sec-{path.stem}"></a>'
+        cells = [new_markdown_cell(title), new_markdown_cell("## Part {#sec-part}")]
         nbformat.write(new_notebook(cells=[*cells, new_code_cell("#| label: fig-x\n1")]), path)
 
     def chosen(**options: Any) -> list[str]:
@@ -245,7 +246,7 @@ def test_chapters_are_chosen_by_name_and_what_is_not_there_is_an_error(tmp_path:
     assert chosen() == ["01_a", "02_b", "03_c"]
     assert chosen(without="02_b") == ["01_a", "03_c"]
     assert chosen(chapters=["03_c", "01_a"], without=["01_a"]) == ["03_c"]
-    assert labels_of(paths[1]) == dict.fromkeys(("sec-part", "fig-x"), "“The 02_b” (left out)")
+    assert labels_of(paths[1]) == dict.fromkeys(("sec-02_b", "sec-part", "fig-x"), "“The 02_b” (left out)")
     with pytest.raises(ReportError, match=r"without names '02_a'.*02_b"):
         chosen(without=["02_a"])
     with pytest.raises(ReportError, match="leaves no chapter"):

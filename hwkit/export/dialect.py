@@ -50,6 +50,7 @@ _SCRIPTS = {
     "^": (re.compile(r"\^([^\s^~\[\]]{1,40})\^(?!\w)"), "Superscript"),
 }
 _HEADING_ATTRIBUTES = re.compile(r"[ \t]*(\{[^{}]*\})[ \t]*#*[ \t]*$")
+_HEADING_ANCHOR = re.compile(r"""[ \t]*<a (?:id|name)=["']([^"'<>\s]+)["']></a>[ \t]*$""")
 _CAPTION = re.compile(r"(?:Table)?:[ \t]+(?=\S)")
 _CAPTION_ATTRIBUTES = re.compile(r"\s*(\{[^{}]*\})\s*$")
 
@@ -175,7 +176,9 @@ def _attributes_of_blocks(state: StateCore) -> None:
     tokens = state.tokens
     for index, token in enumerate(tokens):
         if token.type == "heading_open":
-            _take_attributes(token, tokens[index + 1], _HEADING_ATTRIBUTES)
+            title = tokens[index + 1]
+            title.content = _HEADING_ANCHOR.sub(r" {#\1}", title.content)
+            _take_attributes(token, title, _HEADING_ATTRIBUTES)
     places = [index for index, token in enumerate(tokens) if token.type in ("table_open", "table_close")]
     for place in reversed(places):
         if tokens[place].type == "table_close":

@@ -18,6 +18,7 @@ from hwkit.export.markdown import PAGE_BREAK
 from hwkit.export.words import Words, letter_of
 
 CROSS_REFERENCE = re.compile(r"^(fig|tbl|sec|eq|lst)-")
+_LINK_TO_LABEL = re.compile(r"(?:[^#?:]+\.ipynb)?#(?P<label>(?P<kind>fig|tbl|sec|eq|lst)-.+)")
 _FLOAT = re.compile(r"^(fig|tbl|lst)-")
 _CALLOUTS = ("note", "tip", "warning", "important", "caution")
 _MOST_COLUMNS = 8
@@ -308,7 +309,7 @@ class DocumentBuilder:
         return cleaned
 
     def _line(self, kind: str, content: list[Element]) -> list[Element] | None:
-        r"""A displayed equation with a label (`$$ ... $$ {#eq-x}` or `\label`) or a `\tag` stands by itself."""
+        r"""A displayed equation with a label (`$$ ... $$ {#eq-x}`, an anchor, `\label`) or a `\tag` stands alone."""
         if PAGE_BREAK.fullmatch(ast.text_of(content).strip()):
             return [_page_break()]
         blocks: list[Element] = []
@@ -496,6 +497,10 @@ class DocumentBuilder:
         if "hwkit-reference" in attributes[1]:
             command = attributes[1][-1]
             return self._reference(target[1:], number_only=command if command in ("ref", "eqref") else "")
+        if (to_label := _LINK_TO_LABEL.fullmatch(target)) and self._names_kind(to_label["kind"], inlines):
+            label = to_label["label"]
+            if target.startswith("#") or label in self.targets or label in self.absent:
+                return self._reference(label)
         if target.startswith("#"):
             known = self.targets.get(target[1:]) or self.targets.get(_slug(target[1:].replace("-", " ")))
             if not known:
@@ -505,6 +510,13 @@ class DocumentBuilder:
             return None
         # Relative links lead nowhere once the report has left its folder, and others may run something.
         return self._resolved(inlines)
+
+    def _names_kind(self, kind: str, inlines: list[Element]) -> bool:
+        """Whether the words of a link call a figure a figure, as in "the figure below": a number can stand for them."""
+        field = {"fig": "figure", "tbl": "table", "sec": "section", "eq": "equation", "lst": "listing"}[kind]
+        names = {field, getattr(self.words, field)}
+        article = r"(?:[^\W\d_]{1,5}[ '’])?"
+        return bool(re.match(rf"{article}(?:{'|'.join(names)})\b", ast.text_of(inlines).strip(), re.IGNORECASE))
 
     def _warn(self, message: str) -> None:
         self.warnings.append(self._where() + message)
@@ -569,13 +581,21 @@ def _labelled_equation(inlines: list[Element]) -> tuple[int, int, str, str] | No
         after = index + 1
         while after < len(inlines) and inlines[after]["t"] in ("Space", "SoftBreak"):
             after += 1
-        match = after < len(inlines) and re.fullmatch(r"\{#(eq-[\w:.-]+)\}", ast.text_of(inlines[after]))
+        label_after = _equation_label(inlines[after]) if after < len(inlines) else ""
         tag, label = number_of(inline["c"][1])
-        if match:
-            return index, after + 1, match.group(1), tag
+        if label_after:
+            return index, after + 1, label_after, tag
         if tag or label:
             return index, index + 1, label, tag
     return None
+
+
+def _equation_label(inline: Element) -> str:
+    """The label that stands behind an equation: `{#eq-x}`, or an anchor `<a id="eq-x"></a>`."""
+    kind, content = ast.parts(inline)
+    written = f"{{#{content[0][0]}}}" if kind == "Span" and not content[1] else ast.text_of(inline)
+    found = re.fullmatch(r"\{#(eq-[\w:.-]+)\}", written)
+    return found[1] if found else ""
 
 
 def _trimmed(inlines: list[Element]) -> list[Element]:

@@ -18,7 +18,7 @@ REFERENCE_TAG = "reference"  # of cells that compare with the reference report
 READING_TAG = "your-reading"  # of Markdown cells for the author's own words
 # The text that such a cell has at first: a prompt in italics from its first character to its last.
 _PROMPT = re.compile(r"\s*([*_])(?!\1)[^*]+\1\s*")
-_LABELS = re.compile(r"\{#((?:sec|eq)-[\w-]+)|^#\| label: ([\w-]+)", re.MULTILINE)
+_LABELS = re.compile(r"""(?:\{#|<a id=["'])((?:sec|eq)-[\w-]+)|^#\| label: ([\w-]+)""", re.MULTILINE)
 
 
 def chosen_chapters(notebooks: Sequence[Path], settings: ReportSettings) -> list[Path]:
@@ -44,7 +44,7 @@ def labels_of(notebook: Path) -> dict[str, str]:
     """What references can lead to in a notebook: its labels, and what each says where the chapter is left out."""
     cells = read_notebook(notebook)["cells"]
     text = "\n".join("".join(cell["source"]) for cell in cells)
-    title = re.search(r"^# (.+?)(?: \{.*\})?$", text, re.MULTILINE)
+    title = re.search(r"^# (.+?)(?: \{.*\}| <a .*)?$", text, re.MULTILINE)
     name = f"“{title[1] if title else notebook.stem}” (left out)"
     return {section or label: name for section, label in _LABELS.findall(text)}
 
