@@ -23,7 +23,7 @@ from hwkit.export.settings import ReportSettings
 from hwkit.report.build import Report, build_report, standard_notebooks
 from hwkit.report.execute import read_notebook
 from hwkit.report.planning import planned_trainings
-from hwkit.report.selection import chosen_chapters, labels_of
+from hwkit.report.selection import chosen_chapters, keep_selected, labels_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -231,6 +231,17 @@ print(len(found), found[0]["value"], reference)
     assert built("0.5") == ["1_start", "0_end"]
     again = build_report("smoke", notebooks=paths, settings=tmp_path / "report.toml", output=tmp_path / "build")
     assert not again.executions
+
+
+@pytest.mark.parametrize("words", ["the figure below", "The figure of the loss", "Figure", "the section on data"])
+@pytest.mark.parametrize("file", ["", "01_mnist.ipynb"])
+def test_a_link_that_names_what_its_label_labels_is_a_reference_in_the_report(words: str, file: str) -> None:
+    label = "sec-data" if "section" in words else "fig-loss"
+    links = f"[{words}]({file}#{label}), [other words]({file}#{label}), [{words}](#elsewhere)"
+    notebook = new_notebook(cells=[new_markdown_cell(links), new_code_cell(links)])
+    keep_selected(notebook, reference=True)
+    assert notebook.cells[0].source == f"@{label}, [other words]({file}#{label}), [{words}](#elsewhere)"
+    assert notebook.cells[1].source == links
 
 
 def test_chapters_are_chosen_by_name_and_what_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from hwkit.export.markdown import PAGE_BREAK
 from hwkit.export.words import Words, letter_of
 
 CROSS_REFERENCE = re.compile(r"^(fig|tbl|sec|eq|lst)-")
-_LINK_TO_LABEL = re.compile(r"(?:[^#?:]+\.ipynb)?#(?P<label>(?P<kind>fig|tbl|sec|eq|lst)-.+)")
 _FLOAT = re.compile(r"^(fig|tbl|lst)-")
 _CALLOUTS = ("note", "tip", "warning", "important", "caution")
 _MOST_COLUMNS = 8
@@ -497,10 +496,6 @@ class DocumentBuilder:
         if "hwkit-reference" in attributes[1]:
             command = attributes[1][-1]
             return self._reference(target[1:], number_only=command if command in ("ref", "eqref") else "")
-        if (to_label := _LINK_TO_LABEL.fullmatch(target)) and self._names_kind(to_label["kind"], inlines):
-            label = to_label["label"]
-            if target.startswith("#") or label in self.targets or label in self.absent:
-                return self._reference(label)
         if target.startswith("#"):
             known = self.targets.get(target[1:]) or self.targets.get(_slug(target[1:].replace("-", " ")))
             if not known:
@@ -510,13 +505,6 @@ class DocumentBuilder:
             return None
         # Relative links lead nowhere once the report has left its folder, and others may run something.
         return self._resolved(inlines)
-
-    def _names_kind(self, kind: str, inlines: list[Element]) -> bool:
-        """Whether the words of a link call a figure a figure, as in "the figure below": a number can stand for them."""
-        field = {"fig": "figure", "tbl": "table", "sec": "section", "eq": "equation", "lst": "listing"}[kind]
-        names = {field, getattr(self.words, field)}
-        article = r"(?:[^\W\d_]{1,5}[ '’])?"
-        return bool(re.match(rf"{article}(?:{'|'.join(names)})\b", ast.text_of(inlines).strip(), re.IGNORECASE))
 
     def _warn(self, message: str) -> None:
         self.warnings.append(self._where() + message)

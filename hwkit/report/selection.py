@@ -20,6 +20,13 @@ READING_TAG = "your-reading"  # of Markdown cells for the author's own words
 _PROMPT = re.compile(r"\s*([*_])(?!\1)[^*]+\1\s*")
 _LABELS = re.compile(r"""(?:\{#|<a id=["'])((?:sec|eq)-[\w-]+)|^#\| label: ([\w-]+)""", re.MULTILINE)
 
+# A link to a label, in words that name what it labels: "the figure below", "the section on MNIST".
+_LINK = re.compile(
+    r"\[(?:the )?(?:figure|table|section|equation|listing)\b[^\]]*\]"
+    r"\((?:[\w.-]+\.ipynb)?#((?:fig|tbl|sec|eq|lst)-[\w-]+)\)",
+    re.IGNORECASE,
+)
+
 
 def chosen_chapters(notebooks: Sequence[Path], settings: ReportSettings) -> list[Path]:
     """The notebooks that report.toml asks for: those of `chapters` in its order, or all, but for those `without`.
@@ -50,12 +57,16 @@ def labels_of(notebook: Path) -> dict[str, str]:
 
 
 def keep_selected(notebook: NotebookNode, *, reference: bool) -> None:
-    """Take out of an executed notebook what its report does not show.
+    """Take out of an executed notebook what its report does not show, and make references of links to its labels.
 
-    Cells for the author's reading are there once their prompt is no more; with `reference` off, cells tagged for the
-    reference report are gone, and tables of results have no columns on it.
+    Such a link reads well in Jupyter, and a number in the report. Cells for the author's reading are there once their
+    prompt is no more; with `reference` off, cells tagged for the reference report are gone, and tables of results
+    have no columns on it.
     """
     notebook.cells = [cell for cell in notebook.cells if _is_selected(cell, reference)]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _LINK.sub(r"@\1", cell.source)
     if not reference:
         for cell in notebook.cells:
             for output in cell.get("outputs") or []:
