@@ -720,20 +720,6 @@ def weight_statistics(weights: Run | nn.Module | Mapping[str, Tensor], near_zero
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("parameter")
 
 
-def compare_weights(a: Run, b: Run, near_zero: float = NEAR_ZERO) -> pd.DataFrame:
-    """The statistics of every weight and bias tensor of two runs, side by side.
-
-    Returns
-    -------
-    A row per tensor that either run has; columns `(statistic, "a" or "b")`, of the statistics of `weight_statistics`
-    from `std` on. NaN where a run lacks the tensor or its tensor has no such statistic.
-    """
-    tables = {side: weight_statistics(run, near_zero).loc[:, "std":] for side, run in (("a", a), ("b", b))}
-    order = list(dict.fromkeys([*tables["a"].index, *tables["b"].index]))
-    joined = pd.concat(tables, axis="columns").swaplevel(axis="columns").reindex(order)
-    return joined.loc[:, [(column, side) for column in tables["a"] for side in tables]]
-
-
 def dead_units(run: Run, images: Tensor) -> pd.DataFrame:
     """How many units of each hidden layer never respond: those whose activation is the same whatever they are shown.
 
@@ -761,14 +747,6 @@ def dead_units(run: Run, images: Tensor) -> pd.DataFrame:
 
 
 # --- Accuracies and their uncertainty ---------------------------------------------------------------------------
-
-
-def accuracy_interval(run: Run, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval for the run's test accuracy: how far chance in the choice of test images may have moved it.
-
-    It says nothing of how the accuracy would move with another seed.
-    """
-    return statistics.wilson_interval(int(correct(run).sum()), len(run.labels), level)
 
 
 @dataclass(frozen=True)

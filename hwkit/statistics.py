@@ -477,52 +477,6 @@ def published_difference(
 # --- Probabilities and ensembles --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Scores:
-    """How good predicted probabilities are.
-
-    Attributes
-    ----------
-    log_loss : negative log-likelihood of the true classes, in nats for each image.
-    calibration_error : see `calibration_error`.
-    """
-
-    accuracy: float
-    log_loss: float
-    calibration_error: float
-
-
-def score(probabilities: ArrayLike, labels: ArrayLike) -> Scores:
-    """Accuracy, log loss and calibration error of probabilities (images, classes) for labels (images,).
-
-    >>> score([[0.9, 0.1], [0.4, 0.6]], [0, 1]).accuracy
-    1.0
-    """
-    probabilities, labels = np.asarray(probabilities, dtype=float), np.asarray(labels)
-    of_truth = probabilities[np.arange(len(labels)), labels]
-    return Scores(
-        float((probabilities.argmax(axis=1) == labels).mean()),
-        float(-np.log(np.maximum(of_truth, np.finfo(float).tiny)).mean()),
-        calibration_error(probabilities, labels),
-    )
-
-
-def calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
-    """Expected calibration error: how far confidence lies from accuracy, averaged over images in bins of confidence.
-
-    Guo et al. (2017, "On calibration of modern neural networks"), with equal bins between 0 and 1.
-
-    Parameters
-    ----------
-    probabilities : (images, classes). labels : (images,).
-    """
-    probabilities, labels = np.asarray(probabilities, dtype=float), np.asarray(labels)
-    confidence = probabilities.max(axis=1)
-    surplus = confidence - (probabilities.argmax(axis=1) == labels)
-    places = np.minimum((confidence * bins).astype(int), bins - 1)
-    return float(np.abs(np.bincount(places, weights=surplus)).sum() / len(labels))
-
-
 def ensemble(logits: ArrayLike) -> NDArray:
     """The mean probabilities, float64 (images, classes), of networks with logits (seeds, images, classes)."""
     return special.softmax(np.asarray(logits, dtype=float), axis=2).mean(axis=0)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import doctest
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hwkit import statistics
+from hwkit import analysis, statistics
 from hwkit.errors import StatisticsError
 from hwkit.statistics import OnePair, crossed_interval, gap_interval, one_pair, student_interval
 
@@ -339,22 +342,30 @@ def test_t_quantiles_are_those_of_the_tables(df: float, expected: float) -> None
 # --- Probabilities and ensembles --------------------------------------------------------------------------------
 
 
+def predicted(probabilities: Any, labels: Any) -> Any:
+    """Test images with these probabilities, (images, classes), and labels, as analysis takes them."""
+    return SimpleNamespace(logits=torch.as_tensor(probabilities).double().log(), labels=torch.as_tensor(labels))
+
+
+def calibration_error(probabilities: Any, labels: Any) -> float:
+    return analysis.expected_calibration_error(predicted(probabilities, labels))
+
+
 def test_confidence_that_is_right_as_often_as_it_says_is_calibrated() -> None:
     random = np.random.default_rng(0)
     confidence = random.uniform(0.5, 1, 50000)
     labels = (random.random(50000) > confidence).astype(int)
     probabilities = np.stack([confidence, 1 - confidence], axis=1)
-    assert statistics.calibration_error(probabilities, labels) < 0.01
+    assert calibration_error(probabilities, labels) < 0.01
     overconfident = np.stack([np.full(50000, 0.999), np.full(50000, 0.001)], axis=1)
-    assert statistics.calibration_error(overconfident, labels) == pytest.approx(0.999 - 0.75, abs=0.01)
+    assert calibration_error(overconfident, labels) == pytest.approx(0.999 - 0.75, abs=0.01)
 
 
 def test_scores_by_hand() -> None:
-    found = statistics.score([[0.8, 0.2], [0.4, 0.6], [0.5, 0.5]], [0, 0, 1])
-    assert found.accuracy == pytest.approx(1 / 3)
-    assert found.log_loss == pytest.approx(-(math.log(0.8) + math.log(0.4) + math.log(0.5)) / 3)
-    assert found.calibration_error == pytest.approx((0.2 + 0.6 + 0.5) / 3)
-    assert statistics.score([[1.0, 0.0]], [1]).log_loss < math.inf
+    found = predicted([[0.8, 0.2], [0.4, 0.6], [0.5, 0.5]], [0, 0, 1])
+    expected = -(math.log(0.8) + math.log(0.4) + math.log(0.5)) / 3
+    assert analysis.log_loss(found) == pytest.approx(expected)
+    assert analysis.expected_calibration_error(found) == pytest.approx((0.2 + 0.6 + 0.5) / 3)
 
 
 def test_an_ensemble_is_the_mean_of_probabilities_and_better_than_networks_that_err_apart() -> None:
@@ -363,7 +374,6 @@ def test_an_ensemble_is_the_mean_of_probabilities_and_better_than_networks_that_
     random = np.random.default_rng(0)
     labels = random.integers(0, 10, 1000)
     networks = 2 * np.eye(10)[labels] + random.normal(0, 1.5, (5, 1000, 10))
-    together = statistics.score(statistics.ensemble(networks), labels)
-    alone = statistics.score(statistics.ensemble(networks[:1]), labels)
-    assert together.accuracy > alone.accuracy
-    assert together.log_loss < alone.log_loss
+    together, alone = (statistics.ensemble(part) for part in (networks, networks[:1]))
+    assert (together.argmax(axis=1) == labels).mean() > (alone.argmax(axis=1) == labels).mean()
+    assert analysis.log_loss(predicted(together, labels)) < analysis.log_loss(predicted(alone, labels))

@@ -395,14 +395,6 @@ def test_the_summary_lists_and_draws_the_claims() -> None:
         figures.forest([])
 
 
-def test_the_seeds_and_the_schedule_are_named() -> None:
-    one = verdicts.seeds_summary(recipe(0.8, 1)[0]).data
-    assert "trained once, with seed 0, for 3 epochs of Adam" in one
-    assert "A verdict takes three seeds" in one
-    several = verdicts.seeds_summary(recipe(0.8, 3), recipe(0.7, 3, name="cifar10")).data
-    assert "trained 3 times, with the seeds 0, 1, 2, for 3 epochs of Adam and 4 epochs of Muon" in several
-
-
 def test_a_schedule_on_a_part_of_the_images_says_so() -> None:
     assert verdicts.schedule_of([named_experiment("mnist", "smoke")]) == "2 epochs of Adam on 2000 images"
     assert verdicts.schedule_of([named_experiment("mnist", "quick")]) == "2 epochs of Adam"

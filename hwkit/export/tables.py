@@ -21,6 +21,7 @@ _WIDE, _CAPITAL, _DIGIT, _LETTER, _NARROW = 1.0, 0.72, 0.52, 0.5, 0.3
 _SMALLEST_SCALE = 0.66
 # What two cells keep between them, in ems of the table's own type.
 _GAP = 1.1
+_LINES_OF_A_CELL = 4
 # Tables up to this many lines are kept on one page; the larger of these may move to where there is room.
 LINES_KEPT_TOGETHER = 40
 LINES_KEPT_IN_PLACE = 6
@@ -94,13 +95,21 @@ def layouts(table: Element, width: float) -> list[TableLayout]:
 def _shares(needed: list[float], wanted: list[float], width: float) -> list[float]:
     """How wide columns are whose text is wrapped, so that the table fits `width` ems; 0 of others.
 
-    Each has room for its longest word, and of the rest the more, the more text it has.
+    Only as many are wrapped, the widest first, as it takes for none to need more than `_LINES_OF_A_CELL`. Each has room
+    for its longest word; beyond that, their longest cells take about the same number of lines.
     """
-    wrapped = [sum(wanted) > width and most > least + 4 for least, most in zip(needed, wanted, strict=True)]
-    columns = list(zip(needed, wanted, wrapped, strict=True))
-    rest = width - sum(least if breaks else most for least, most, breaks in columns)
-    asked = sum(most - least for least, most, breaks in columns if breaks)
-    return [least + max(0.0, rest) * (most - least) / asked if breaks else 0.0 for least, most, breaks in columns]
+    wrapped: set[int] = set()
+    room = width - sum(wanted)
+    for column in sorted(range(len(wanted)), key=lambda column: -wanted[column]):
+        if room >= sum(max(needed[one], wanted[one] / _LINES_OF_A_CELL) for one in wrapped):
+            break
+        if wanted[column] > needed[column] + 2:
+            wrapped.add(column)
+            room += wanted[column]
+    lines = 1.0
+    while sum(max(needed[column], wanted[column] / lines) for column in wrapped) > room and lines < 50:
+        lines *= 1.05
+    return [max(needed[c], wanted[c] / lines) if c in wrapped else 0.0 for c in range(len(wanted))]
 
 
 def _lines(cell: Cell, room: float) -> int:

@@ -623,17 +623,6 @@ def colour_name(colour: Sequence[float]) -> str:
     return f"{'pale ' if saturation < 0.3 and value > 0.6 else 'dark ' if value < 0.4 else ''}{name}"
 
 
-def pair_table(run: Run, pairs: Sequence[Pair]) -> pd.DataFrame:
-    """The full probability vectors of the images of pairs of a run; a row per class, a column per image."""
-    columns = {}
-    for example in (example for pair in pairs for example in (pair.misclassified, pair.counterpart)):
-        true = "" if example.correct else f" → {example.predicted_name}"
-        columns[f"{example.index}: {example.label_name}{true}"] = [
-            probability(p) for p in example.probabilities.tolist()
-        ]
-    return pd.DataFrame(columns, index=pd.Index(analysis.class_names(run), name="class"))
-
-
 # --- Numbers ----------------------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown
 from torch import Tensor
 
 from hwkit import analysis, statistics
@@ -569,23 +568,6 @@ def gap_table(runs: Sequence[Runs]) -> pd.DataFrame:
             column: f"{100 * estimate.low:.2f} to {100 * estimate.high:.2f}".replace("-", "−"),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
-
-
-def seeds_summary(*runs: Runs) -> Markdown:
-    """Which seeds and which schedule the verdicts rest on."""
-    replicates = [as_list(one) for one in runs]
-    seeds = [run.experiment.seed for run in replicates[0]]
-    schedule = schedule_of(run.experiment for of_seeds in replicates for run in of_seeds)
-    if len(seeds) == 1:
-        return Markdown(
-            f"Every network was trained once, with seed {seeds[0]}, for {schedule}. What follows is about these "
-            "networks: other seeds, or another schedule, may give another sign. A verdict takes three seeds."
-        )
-    return Markdown(
-        f"Every network was trained {len(seeds)} times, with the seeds {', '.join(map(str, seeds))}, for {schedule}. "
-        "Intervals are for other seeds and other test images under this schedule. Pictures show the networks of seed "
-        f"{seeds[0]}; numbers are means over all seeds."
-    )
 
 
 # --- Shared -----------------------------------------------------------------------------------------------------
