@@ -301,6 +301,20 @@ def test_snapshots_become_a_film() -> None:
     np.testing.assert_allclose(found["0/film/places"][-1].T, found["0/places"][:2], atol=2e-3)
 
 
+@pytest.mark.parametrize(("moments", "width"), [(30, 4), (40, 8), (50, 2)])
+def test_a_film_takes_the_room_of_its_own_weights_alone(moments: int, width: int) -> None:
+    torch.manual_seed(0)
+    layers = nn.Conv2d(1, width, 3), nn.ReLU(), nn.Flatten(), nn.Linear(36 * width, 3)
+    model, images = nn.Sequential(*layers).eval(), noise(30, 1, 8, 8)
+    with torch.no_grad():
+        logits = model(images.float() / 255)
+    kept = {k: model.state_dict() for k in range(moments)}
+    built = page.build([Shown("net", model, logits, kept)], images, torch.arange(30) % 3, list("abc"), title="net")
+    about = Opened(built).about
+    assert about["quality"] is None  # a page of 3 MB holds all of this as it is
+    assert about["networks"][0]["levels"] is None
+
+
 # --- How it shows itself ----------------------------------------------------------------------------------------
 
 

@@ -28,6 +28,7 @@ COMPONENTS = 16  # of the last hidden layer, for the map of the test set and for
 ITERATIONS = 10  # towards them
 MOST_INPUTS = 4096  # of a layer whose rounding errors are made up for: the work grows with their third power
 FILM = 100_000  # weights, at most, of the first layers that are kept for each moment of a training
+FILM_LEVELS = 31  # of these weights, which are looked at and do not decide a prediction
 BATCH = 250  # images at a time
 
 # Tried in this order until the page is small enough: quality of the images (None keeps every pixel), the step to whose
@@ -90,7 +91,7 @@ def build(
         return (pixels.float() / 255 - scale[0]) / scale[1]
 
     traced, problems = zip(*(_trace(network, tuple(images.shape[1:])) for network in networks), strict=True)
-    films = sum(FILM * len(network.moments) for network in networks if len(network.moments) > 2)
+    films = sum(_bytes_of_film(one, graph, len(images)) for one, graph in zip(networks, traced, strict=True))
     limit = LIMITS.get(most, 8_000_000) * len(networks) - len(document(title, "")) - 5 * films // 4
     (quality, step, levels), file, seen = _plan(images.numpy(), traced, limit)
 
@@ -199,6 +200,14 @@ def _bytes_of(tensor: Tensor, levels: int | None) -> float:
     counts = np.bincount(quantised(tensor.float().numpy(), levels)[0].astype(np.int64).ravel() + levels)
     shares = counts[counts > 0] / tensor.numel()
     return tensor.numel() * float(-(shares * np.log2(shares)).sum()) / 8 + 4 * len(tensor)
+
+
+def _bytes_of_film(network: Shown, graph: Graph, images: int) -> int:
+    """About how many bytes the moments of a training take."""
+    if len(network.moments) <= 2:
+        return 0
+    weights = sum(_bytes_of(graph.parameters[name], FILM_LEVELS) for name in _film_weights(graph))
+    return len(network.moments) * (math.ceil(weights) + 6 * images)
 
 
 def _ink(images: Tensor) -> float:
@@ -365,14 +374,7 @@ def _add_film(
     """
     output, features = len(graph.nodes) - 1, graph.features
     assert features is not None
-    small, total = [], 0
-    for node in graph.nodes:
-        name = node.get("weight", "")
-        if node["op"] == "convolution" and total + graph.parameters[name].numel() <= FILM:
-            small += [name, *([node["bias"]] if "bias" in node else [])]
-            total += graph.parameters[name].numel()
-        elif node["op"] in ("convolution", "linear"):
-            break
+    small = _film_weights(graph)
     predicted, places = [], []
     for iteration, weights in network.moments.items():
         known = {name: weights[name] for name in graph.parameters if name in weights}
@@ -380,12 +382,25 @@ def _add_film(
         predicted.append(found[output].argmax(dim=1))
         places.append(plane.place(_by_channel(found[features], "mean"))[:, :2])
         for name in small:
-            payload.add_weights(f"{prefix}{iteration}/{name}", known[name], 127)
+            payload.add_weights(f"{prefix}{iteration}/{name}", known[name], FILM_LEVELS)
     labels, predicted[-1] = ends  # the last moment is the finished run: its own predictions, whatever rounding does
     payload.add(f"{prefix}predicted", torch.stack(predicted).numpy(), "uint16")
     payload.add(f"{prefix}places", torch.stack(places).numpy(), "float16")
     accuracies = (torch.stack(predicted) == labels).double().mean(dim=1)
     return {"iterations": list(network.moments), "accuracies": accuracies.tolist(), "weights": small}
+
+
+def _film_weights(graph: Graph) -> list[str]:
+    """The parameters of the first convolutions, `FILM` weights at most, which a film has at every moment."""
+    names, total = [], 0
+    for node in graph.nodes:
+        name = node.get("weight", "")
+        if node["op"] == "convolution" and total + graph.parameters[name].numel() <= FILM:
+            names += [name, *([node["bias"]] if "bias" in node else [])]
+            total += graph.parameters[name].numel()
+        elif node["op"] in ("convolution", "linear"):
+            break
+    return names
 
 
 def document(title: str, payload: str, entry: str = "main.js") -> str:
