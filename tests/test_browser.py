@@ -560,6 +560,41 @@ def test_the_keyboard_reaches_everything(open_page: Open, two_runs: Path) -> Non
     assert tiles.evaluate_all("all => all.filter(tile => tile.tabIndex === 0).length") == 1
 
 
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run with snapshots."""
+    torch.manual_seed(0)
+    model, images = Residual(3, 12).eval(), noise(60, 3, 64, 64)
+    with torch.no_grad():
+        logits = model(images.float() / 255)
+    moments = {k: {name: tensor * k / 3 for name, tensor in model.state_dict().items()} for k in range(4)}
+    shown = [Shown("film", model, logits, moments)]
+    path = tmp_path_factory.mktemp("film") / "page.html"
+    names = [f"class {number}" for number in range(12)]
+    path.write_text(pages.build(shown, images, torch.arange(60) % 12, names, title="film"), encoding="utf-8")
+    return path
+
+
+def test_a_film_plays_in_sight_and_its_parts_are_whole_at_every_width(open_page: Open, film: Path) -> None:
+    for width in (1280, 900, 400):
+        shown = open_page(film, width=width)
+        shown.computed()
+        shown.tab("training")
+        whole = (
+            "place => place.scrollHeight <= place.clientHeight + 1 || getComputedStyle(place).overflowY === 'visible'"
+        )
+        assert shown.page.locator("#panel-training .scroll").evaluate(whole)
+        slider = shown.page.get_by_label("moment of the training")
+        slider.fill("0")
+        before = shown.text("#panel-training output")
+        shown.page.click('#panel-training button:has-text("play")')
+        shown.wait("() => hwkit.state.moment === 3")
+        assert shown.text("#panel-training output") != before
+        if width == 1280:
+            for part in ("output", ".tiles >> nth=0", ".tiles >> nth=1", "canvas.plane", ".confusion .matrix"):
+                assert in_sight(shown.page.locator(f"#panel-training {part}").first), part
+
+
 # --- The dashboard ----------------------------------------------------------------------------------------------
 
 
@@ -578,6 +613,8 @@ def test_the_dashboard(open_page: Open, trained_run: Run, trained_run_l2: Run, c
     page.mouse.up()
     page.wait_for_selector('button:has-text("whole axis")')
     page.click('button:has-text("whole axis")')
+    letters = page.locator("svg.chart text").evaluate_all("all => all.map(text => text.getBoundingClientRect().height)")
+    assert max(letters) < 2 * min(letters)
     page.click('th button:has-text("run")')
     assert "▲" in shown.text("th[aria-sort]")
     page.locator(".swatch").first.click()

@@ -71,6 +71,9 @@ export function linesOf(app, data) {
   });
 }
 
+/** The width of each of several charts, for letters of one size: one alone takes the whole page. */
+const widthOf = (charts) => (charts.length > 1 ? 560 : 1120);
+
 function recordsCard(app) {
   const { store, runs } = app;
   const charts = h("div", { class: "charts" });
@@ -89,7 +92,7 @@ function recordsCard(app) {
     const logarithmic = quantity === "loss" || quantity === "penalty";
     const drawn = datasets.map((data) => [data, linesOf(app, data)]).filter(([, lines]) => lines.length);
     charts.replaceChildren(
-      ...drawn.map(([data, lines]) => chart(lines, { title: `${data}: ${QUANTITIES[quantity]}`, xLabel: AXES[axis], yLabel: QUANTITIES[quantity], logarithmic, range, onZoom: (found) => store.set({ range: found }), width: drawn.length > 1 ? 560 : 1120 })),
+      ...drawn.map(([data, lines]) => chart(lines, { title: `${data}: ${QUANTITIES[quantity]}`, xLabel: AXES[axis], yLabel: QUANTITIES[quantity], logarithmic, range, onZoom: (found) => store.set({ range: found }), width: widthOf(drawn) })),
     );
     if (!drawn.length) charts.append(h("p", { class: "quiet" }, "All runs are hidden. Show one in the table."));
   });
@@ -142,7 +145,8 @@ function againstCard(app) {
   const select = h("select", { "aria-label": "setting", onchange: (event) => store.set({ against: event.target.value }) }, ...numbers.map((key) => h("option", { value: key }, key.replaceAll("_", " "))));
   store.view(["against", "hidden", "band", "theme"], ({ against, hidden }) => {
     const key = numbers.includes(against) ? against : numbers[0];
-    charts.replaceChildren(...datasets.filter((data) => valuesOf(key, data).size > 1).map((data) => {
+    const differing = datasets.filter((data) => valuesOf(key, data).size > 1);
+    charts.replaceChildren(...differing.map((data) => {
       const shown = [...runs.keys()].filter((place) => runs[place].data === data && !hidden.has(place));
       const values = [...new Set(shown.map((place) => runs[place].settings[key]))].sort((a, b) => a - b);
       if (!shown.length) return "";
@@ -151,7 +155,7 @@ function againstCard(app) {
       const spaced = !logarithmicX && values.length < 9;
       const x = (place) => (spaced ? values.indexOf(runs[place].settings[key]) : runs[place].settings[key]);
       const lines = shown.map((place) => ({ name: `${runs[place].name}, seed ${runs[place].seed}`, ...styleOfRun(app, runs[place], place), x: [x(place)], y: [runs[place].test_accuracy] }));
-      return chart(lines, { title: `${data}: test accuracy against ${key.replaceAll("_", " ")}`, xLabel: key.replaceAll("_", " "), yLabel: "test accuracy", logarithmicX, dots: true, xTicks: spaced ? values.map((value, at) => [at, String(value)]) : undefined });
+      return chart(lines, { title: `${data}: test accuracy against ${key.replaceAll("_", " ")}`, xLabel: key.replaceAll("_", " "), yLabel: "test accuracy", logarithmicX, dots: true, width: widthOf(differing), xTicks: spaced ? values.map((value, at) => [at, String(value)]) : undefined });
     }));
   });
   return h("section", { class: "card" }, h("label", { class: "row" }, "test accuracy against ", select), charts);
