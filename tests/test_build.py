@@ -244,6 +244,18 @@ def test_a_link_that_names_what_its_label_labels_is_a_reference_in_the_report(wo
     assert notebook.cells[1].source == links
 
 
+def test_every_link_of_the_notebooks_leads_to_a_label_of_the_notebook_it_names() -> None:
+    paths = {path.name: path for path in Path(__file__).parents[1].joinpath("notebooks").glob("*.ipynb")}
+    links = 0
+    for name, path in paths.items():
+        text = "\n".join("".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"])
+        assert not re.search(r"^#.*\{#", text, re.MULTILINE), name  # JupyterLab would show it
+        for target, label in re.findall(r"\]\(([\w.]*)#([\w-]+)\)", text):
+            assert label in labels_of(paths[target or name]), (name, label)
+            links += 1
+    assert links > 50
+
+
 def test_chapters_are_chosen_by_name_and_what_is_not_there_is_an_error(tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.ipynb" for name in ("01_a", "02_b", "03_c")]
     for path in paths:
