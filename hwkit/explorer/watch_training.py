@@ -23,7 +23,7 @@ from hwkit.models import predict
 from hwkit.runs import RECORD_COLUMNS, Run
 
 EXAMPLES = 8  # test images whose predictions are shown
-# JupyterLab and Notebook 7 run the command that an element names; elsewhere there is the kernel's menu.
+# JupyterLab runs the command that an element names; elsewhere there is the kernel's menu.
 STOP = (
     '<p><button data-commandlinker-command="notebook:interrupt-kernel" data-commandlinker-args="{}">stop</button> or '
     "interrupt the kernel (■); the same call resumes the training.</p>"
