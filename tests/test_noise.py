@@ -73,6 +73,14 @@ def test_the_page_is_written_from_the_files(
     assert f"| mnist | 2 epochs of Adam | 3 | {100 * mean:.2f} |" in page
     assert "| mnist-l2 − mnist | quick | 3 |" in page
     assert re.search(r"\| mnist\[width=0\.25\] \| 2 epochs of Adam \| 7 \| 70 \| \d+\.\d % ± ", page)
+    assert noise.main(["mnist", "--profile", "full", "--output", str(tmp_path), "--seeds", "3"]) == 0
+    assert noise.main(["mnist", "--output", str(tmp_path), "--seeds", "4"]) == 0
+    table = pd.read_csv(tmp_path / "noise.csv")  # rows of the same are replaced, and others stay
+    assert sorted(zip(table["experiment"], table["profile"], table["seeds"], strict=True)) == [
+        ("mnist", "full", 3),
+        ("mnist", "quick", 4),
+        ("mnist-l2", "quick", 3),
+    ]
 
 
 @pytest.mark.parametrize(("main", "seeds"), [(noise.main, "2"), (calibration.main, "11")])

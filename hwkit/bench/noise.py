@@ -67,7 +67,10 @@ def run(
     measured: Callable[[argparse.Namespace], dict[str, pd.DataFrame]],
     arguments: Sequence[str] | None,
 ) -> int:
-    """Write the tables that a measurement returns by file name, and print the page with them; an error is one line."""
+    """Write the tables that a measurement returns by file name, and print the page with them; an error is one line.
+
+    Rows of other experiments and schedules that a file has already stay in it.
+    """
     options = parser.parse_args(arguments)
     try:
         if options.seeds < MINIMUM_SEEDS:
@@ -78,7 +81,14 @@ def run(
         return 2
     options.output.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
-        replace_file(options.output / name, table.to_csv(index=False).encode())
+        if table.empty:  # no pair among the experiments
+            continue
+        path = options.output / name
+        known = [pd.read_csv(path)] if path.exists() else []
+        when = "profile" if "profile" in table else "schedule"
+        key = [column for column in (when, "experiment", "a", "b") if column in table]
+        table = pd.concat([*known, table]).drop_duplicates(key, keep="last")
+        replace_file(path, table.to_csv(index=False).encode())
     replace_file(options.output / "noise.md", page(options.output).encode())
     print(page(options.output))
     return 0
