@@ -111,6 +111,9 @@ class Experiment:
         "adam", choice("adam", "adamw", "sgd", "muon"), "adam, adamw (l2 is decoupled), sgd or muon"
     )
     momentum: float = option(0.9, number(0, 1), "of sgd and muon, in Nesterov's form")
+    label_smoothing: float = option(
+        0.0, number(0, 0.9), "part of each training label's weight that is spread over all classes"
+    )
     learning_rate: float = option(1e-3, number(0, open=True), "the peak where the schedule is one-cycle")
     schedule: str = option("constant", choice("constant", "one-cycle"), "constant or one-cycle")
     batch_size: int = option(128, number(1, 50000, kind=int), "images per step")

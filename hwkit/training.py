@@ -135,7 +135,7 @@ def fit(training: Training) -> None:
         images = images.contiguous(memory_format=torch.channels_last)
         with autocast(training.device, training.precision):
             logits = model(images)
-        loss = F.cross_entropy(logits.float(), labels)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=experiment.label_smoothing)
         loss.backward()
         training.tell("on_gradients")
         optimizer.step()

@@ -38,6 +38,7 @@ OTHER_VALUES = {
     "model": "Net@0123456789ab",
     "optimizer": "sgd",
     "momentum": 0.5,
+    "label_smoothing": 0.1,
 }
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -76,6 +77,19 @@ def test_an_optimiser_step_is_one_on_the_loss_with_the_penalty_in_it() -> None:
         stepped.append(model.state_dict())
     for name in stepped[0]:
         torch.testing.assert_close(stepped[0][name], stepped[1][name], rtol=1e-4, atol=1e-6)
+
+
+def test_smoothed_labels_give_every_class_its_part(own_store: Path) -> None:
+    class Losses(callbacks.Callback):
+        def on_step(self, training: Any) -> None:
+            log_p = training.logits.float().log_softmax(dim=1)
+            of_truth = log_p.gather(1, training.labels[:, None]).squeeze(1)
+            expected.append(-(0.8 * of_truth + 0.2 * log_p.mean(dim=1)).mean().item())
+            found.append(training.loss.item())
+
+    expected, found = [], []
+    training.train(tiny(label_smoothing=0.2), device="cpu", progress=False, callbacks=[Losses()])
+    assert found == pytest.approx(expected, rel=1e-3)
 
 
 def test_one_cycle_rises_to_its_peak_and_falls_to_zero() -> None:
