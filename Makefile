@@ -34,7 +34,7 @@ report: $(STAMP)  ## train, run the notebooks, write build/report.pdf
 gpu-report: $(STAMP)  ## on a machine with a GPU: its checks, benchmark and whole report, all in build/gpu
 	$(PY) -c 'import torch, sys; sys.exit(0 if torch.cuda.is_available() else "there is no CUDA GPU here")'
 	mkdir -p build/gpu
-	$(PY) -m pytest tests/test_graphs.py tests/test_devices.py tests/test_training.py --junitxml build/gpu/tests.xml
+	$(PY) -m pytest tests/engine/test_graphs.py tests/engine/test_devices.py tests/test_training.py --junitxml build/gpu/tests.xml
 	$(PY) -m hwkit.cli bench --device cuda --runs 8 --to-accuracy --seeds 5 --check-accuracy full --output build/gpu/bench.json
 	$(PY) -m hwkit.bench.reports full --output build/gpu
 	$(PY) -m hwkit.cli report --profile full -p seeds=5 --output build/gpu

@@ -29,8 +29,8 @@ from hwkit.options import (
 )
 
 # Part of every fingerprint: raise it when the same experiment would train to another result than before, so that
-# runs of older code are never taken for runs of this code. Which those are, a test decides (tests/test_long_life.py);
-# a checksum of the code would train everything again after every change of a comment.
+# runs of older code are never taken for runs of this code. Which those are, tests/engine/test_long_life.py decides; a
+# checksum of the code would train everything again after every change of a comment.
 TRAINING_VERSION = 1
 
 # A fingerprint is over these fields, which the first runs had, and over those of the others that differ from their

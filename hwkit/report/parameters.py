@@ -3,7 +3,7 @@
 papermill puts the values that are given into a cell of its own after the first cell tagged "parameters". What a
 notebook takes is read from the syntax tree of that cell. Importing papermill, whose `inspect_notebook` would do, takes
 ten times as long as a report in which nothing has changed; it also skips lines with two equals signs, and knows only
-types that are written down. `tests/test_parameters.py` compares the two.
+types that are written down. `tests/report/test_parameters.py` compares the two.
 """
 
 from __future__ import annotations

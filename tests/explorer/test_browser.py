@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 pytestmark = pytest.mark.browser
-AXE = Path(__file__).parent / "page" / "node_modules" / "axe-core" / "axe.min.js"
+AXE = Path(__file__).parents[1] / "page" / "node_modules" / "axe-core" / "axe.min.js"
 TABS = ("images", "map", "layers", "why", "whatif", "compare")
 
 

@@ -20,7 +20,7 @@ from pypdf import PdfReader
 
 from hwkit.export.exporters import TypstExporter, TypstPDFExporter
 
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 NEWLINE = r" \\ "
 
 CONSTRUCTS = [

@@ -1,7 +1,7 @@
 """Run folders of earlier versions stay readable, and a change of what training computes does not go unnoticed.
 
 `tests/fixtures/format-N.tar.xz` is a run folder as hwkit wrote it when format N was new. It is never written again: a
-later format gets one of its own, by `python tests/test_long_life.py`.
+later format gets one of its own, by `python tests/engine/test_long_life.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hwkit import analysis, doctor, models, runs, training
 from hwkit.engine import files, run_files
 from hwkit.experiment import TRAINING_VERSION, Experiment, named_experiment
 
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 FORMATS = range(1, run_files.FORMAT + 1)
 
 

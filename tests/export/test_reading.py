@@ -20,7 +20,7 @@ from hwkit.export.dialect import attributes_in
 from hwkit.export.reading import read
 
 # Markdown and the HTML that markdown-it 15 makes of it, with the options of REFERENCE.
-EXAMPLES = json.loads((Path(__file__).parent / "fixtures" / "markdown-it.json").read_text(encoding="utf-8"))
+EXAMPLES = json.loads((Path(__file__).parents[1] / "fixtures" / "markdown-it.json").read_text(encoding="utf-8"))
 REFERENCE = """
 const md = require('markdown-it')({html: true, linkify: true});
 md.linkify.set({fuzzyLink: false, fuzzyEmail: false});
@@ -101,7 +101,7 @@ def test_the_examples_of_commonmark_have_the_structure_that_markdown_it_finds():
     if not shutil.which("node"):
         pytest.skip("node is not installed")
     command = ["node", "-e", REFERENCE]
-    result = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
     if result.returncode:
         pytest.skip("npm's markdown-it and commonmark-spec are not installed")
     examples = json.loads(result.stdout)

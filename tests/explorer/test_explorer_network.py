@@ -19,7 +19,7 @@ from hwkit.experiment import named_experiment
 from hwkit.explorer import graph
 from hwkit.explorer.payload import Payload
 
-COMPUTE = Path(__file__).parent / "page" / "compute.mjs"
+COMPUTE = Path(__file__).parents[1] / "page" / "compute.mjs"
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 

@@ -23,7 +23,7 @@ from hwkit.report.execute import read_notebook
 from hwkit.runs import Run
 from hwkit.statistics import Interval, OnePair
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # All but the chapter on training length, which describes how far the claims of the others reach.
 DISCUSSION = [path for path in standard_notebooks(ROOT / "notebooks") if "03" < path.name < "13"]
 HIGHER, LOWER = Claim("a is better", "higher"), Claim("a is worse", "lower")

@@ -25,7 +25,7 @@ from hwkit.report.execute import read_notebook
 from hwkit.report.planning import planned_trainings
 from hwkit.report.selection import chosen_chapters, keep_selected, labels_of
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def text_of(pdf: Path) -> str:
@@ -245,7 +245,7 @@ def test_a_link_that_names_what_its_label_labels_is_a_reference_in_the_report(wo
 
 
 def test_every_link_of_the_notebooks_leads_to_a_label_of_the_notebook_it_names() -> None:
-    paths = {path.name: path for path in Path(__file__).parents[1].joinpath("notebooks").glob("*.ipynb")}
+    paths = {path.name: path for path in Path(__file__).parents[2].joinpath("notebooks").glob("*.ipynb")}
     links = 0
     for name, path in paths.items():
         text = "\n".join("".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"])

@@ -12,7 +12,7 @@ from hwkit.findings.reference import REFERENCE_RESULTS, read_rows
 from hwkit.findings.summary import Summary
 from hwkit.findings.verdicts import adjusted
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ROWS = read_rows(ROOT / "docs" / "results.csv")
 MAIN = "cifar10-l2", "cifar10"
 

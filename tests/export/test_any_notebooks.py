@@ -1,4 +1,4 @@
-"""A folder of notebooks that nobody here wrote: HWKIT_NOTEBOOKS=folder pytest tests/test_any_notebooks.py -s"""
+"""A folder of notebooks that nobody here wrote: HWKIT_NOTEBOOKS=folder pytest tests/export/test_any_notebooks.py -s"""
 
 from __future__ import annotations
 

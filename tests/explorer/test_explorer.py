@@ -396,6 +396,6 @@ def test_seeds_of_one_experiment_are_one_group(trained_run: Run, tmp_path: Path)
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_the_pages_modules() -> None:
-    tests = Path(__file__).parent / "page"
+    tests = Path(__file__).parents[1] / "page"
     found = subprocess.run(["node", "--test", tests], capture_output=True, text=True)
     assert found.returncode == 0, found.stdout[-5000:]

@@ -61,7 +61,7 @@ def elsewhere(script: str, **environment: str) -> str:
         [sys.executable, "-c", textwrap.dedent(script)],
         capture_output=True,
         text=True,
-        env={**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parents[1])},
         check=False,
     )
     assert told.returncode == 0, told.stderr

@@ -26,7 +26,7 @@ from hwkit.report.parameters import Parameter, declared_by, signature_of
 from hwkit.report.planning import planned_trainings
 from hwkit.report.values import Text, python_code, read_value, show_value
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 REFUSED = object()
 
 # What a type makes of a text; what is not here, it refuses.

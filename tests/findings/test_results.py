@@ -15,7 +15,7 @@ from hwkit.findings import reference as results
 from hwkit.findings.reference import RESULTS_MIME
 from hwkit.runs import Run
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def with_seed(run: Run, seed: int) -> Run:

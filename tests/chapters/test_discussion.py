@@ -25,7 +25,7 @@ from hwkit.report.execute import read_notebook
 from hwkit.report.planning import planned_trainings
 from hwkit.runs import Run
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 HIGHER, LOWER = Claim("a is more", "higher"), Claim("a is less", "lower")
 
 
