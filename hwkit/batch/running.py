@@ -163,6 +163,7 @@ class _Driver:
                 self.listen()
         except KeyboardInterrupt:
             self.stop()
+            self.progress.running.clear()  # also of what a worker could not say to have ended within the grace period
             raise KeyboardInterrupt(
                 f"stopped: {self.progress.summary()}; `hwkit batch run {self.batch.path}` continues"
             ) from None
