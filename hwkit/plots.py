@@ -443,7 +443,7 @@ def _draw_channels(
     # A few very large activations would leave the rest of the layer in the dark.
     low, high = min(shown.min().item(), 0), np.quantile(shown.numpy(), 0.999)
     height, width = shown.shape[-2:]
-    _, beside = place.subfigures(1, 2, width_ratios=(label, 1 - label))
+    beside = place.subfigures(1, 2, width_ratios=(label, 1 - label), squeeze=False)[0, 1]
     axes = beside.subplots(1, len(shown), squeeze=False).flatten()
     for ax, channels in zip(axes, shown, strict=True):
         picture = draw_tiles(ax, channels, numbers, per_row, cmap="viridis", vmin=low, vmax=high)
