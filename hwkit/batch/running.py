@@ -151,6 +151,7 @@ class _Driver:
         self.heard: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.attempts: Counter[str] = Counter()
         self.handed_out = 0
+        self.stopping = False
         self.client: Any = None  # a distributed.Client, once connected
         self.counted_at = 0.0
         self.file: StateFile
@@ -247,14 +248,14 @@ class _Driver:
             return
         ending = _ending_of(future)
         self.attempts[key] += 1
+        if ending.state == "stopped" or (self.stopping and ending.state != "done"):  # a kill is no failure then
+            self.progress.running.pop(key, None)
+            self.shown.event(f"stopped {task.name}")
+            return
         if ending.state == "died" and self.attempts[key] < ATTEMPTS:
             self.progress.running.pop(key, None)
             self.waiting.append(task)
             self.shown.event(f"died {task.name}: {ending.message}; it will be run again")
-            return
-        if ending.state == "stopped":
-            self.progress.running.pop(key, None)
-            self.shown.event(f"stopped {task.name}")
             return
         self.progress.state.failed.pop(key, None)
         if ending.state == "done":
@@ -274,6 +275,7 @@ class _Driver:
 
     def stop(self) -> None:
         """Let running tasks end: trainings write a checkpoint. Another Ctrl-C does not wait for them."""
+        self.stopping = True
         training = self.batch.kind == "experiments"
         left = "trainings write a checkpoint" if training else "notebooks under way will be executed again"
         self.progress.note = f"stopping: {left}; Ctrl-C again stops at once"

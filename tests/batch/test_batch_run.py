@@ -16,14 +16,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import own_networks
 import pytest
+from distributed import KilledWorker
 
 from hwkit import callbacks, runs, training
+from hwkit.batch import running as running_batch
 from hwkit.batch.file import read_batch
 from hwkit.batch.planning import Plan, plan
+from hwkit.batch.progress import Progress
+from hwkit.batch.state import State
 from hwkit.cli import main
 from hwkit.engine import run_files
 
@@ -335,6 +340,38 @@ def test_a_polite_kill_of_driver_and_workers_at_once_stops_them(tmp_path: Path) 
         assert driver.wait(60) == 130
     assert "stopped: 0 of 2 done, 2 waiting" in said(driver_folder)
     assert run_files.read_checkpoint(folder)[1]["iteration"] > reached
+
+
+@pytest.mark.parametrize("ended", ["killed", "not heard of"])
+def test_a_stopped_batch_counts_what_its_workers_could_not_end_as_waiting(
+    ended: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_batch, "GRACE_SECONDS", 0.0 if ended == "not heard of" else 60.0)
+    path = write_batch(tmp_path, "experiments: mnist\nprofile: smoke\nseeds: 2\n")
+    tasks, state = planned(path).tasks, State()
+    said: list[str] = []
+    shown: Any = SimpleNamespace(say=said.append, event=said.append, refresh=lambda: None)
+    order: Any = SimpleNamespace(session="one")
+    progress = Progress("study", 2, state)
+    driver: Any = running_batch._Driver(tasks, read_batch(path), order, "tcp://127.0.0.1:1", progress, shown, str)
+    driver.client = SimpleNamespace(status="running", run=lambda *_, **__: None, close=lambda timeout: None)
+    driver.file, driver.counted_at = SimpleNamespace(save=lambda: None), time.monotonic()
+
+    def killed() -> Any:
+        raise KilledWorker("mnist", None, 3)
+
+    def interrupted(seconds: float) -> None:
+        future = SimpleNamespace(status="error", result=killed)
+        driver.flying[tasks[0].key] = driver.waiting.popleft(), future
+        progress.started(tasks[0], "1")
+        if ended == "killed":
+            driver.heard.put(("ended", (tasks[0].key, future)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driver, "connect", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="stopped: 0 of 2 done, 2 waiting;"):
+        driver.run()
+    assert not state.failed
 
 
 def test_results_and_report_compare_the_variants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
