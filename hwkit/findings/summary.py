@@ -38,7 +38,8 @@ MAIN = COMPARED["cifar10-l2", "cifar10"]
 # What became of a difference of the reference report; the last two where a single pair of networks was trained.
 OUTCOMES = ("reproduced", "contradicted", "undecided", "same sign", "other sign")
 # Primary claims in the conclusions, by their verdicts.
-CONCLUDED = {"Supported": ("supported", "the same"), "The opposite holds": ("opposite",), "Open": ("open",)}
+CONCLUDED = {"Supported": ("supported", "the same"), "The opposite holds": ("opposite",)}
+CONCLUDED |= {"Open": ("open",), "Not decided, for want of seeds": ("one pair",)}
 REFERENCE = (
     "The *reference report* is an earlier report for the same course. It trained these networks on the same data, most "
     "of them once, and drew its conclusions from single differences in accuracy."
