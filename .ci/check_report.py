@@ -22,7 +22,7 @@ def main(build: Path) -> int:
             if "no-pdf" in cell["metadata"].get("tags", []):
                 continue
             if cell["cell_type"] == "markdown":
-                headings += re.findall(r"^#+ (.+?)(?: \{.*\})?$", source, flags=re.MULTILINE)
+                headings += re.findall(r"^#+ (.+?)(?: \{.*\}| <a .*)?$", source, flags=re.MULTILINE)
             if "#| include: false" in source:
                 continue
             pictures = [o for o in cell.get("outputs", []) if any(k.startswith("image/") for k in o.get("data", {}))]
