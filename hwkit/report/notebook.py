@@ -14,6 +14,7 @@ from hwkit.report.cellcode import assignments_of, statements_of
 from hwkit.report.parameters import Signature, declared_by
 
 if TYPE_CHECKING:
+    import pandas as pd
     from IPython.display import Markdown
     from matplotlib.figure import Figure
 
@@ -125,8 +126,8 @@ def markdown(text: str) -> Markdown:
     return Markdown(inspect.cleandoc(text))
 
 
-def show_figure(figure: Figure, caption: str) -> None:
-    """Display a figure with a caption that is computed, as one of several of a cell; the report numbers it.
+def show_figure(figure: Figure | pd.DataFrame, caption: str) -> None:
+    """Display a figure or table that only some runs have, or one of several of a cell; the report numbers it.
 
     Examples
     --------

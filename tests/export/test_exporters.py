@@ -204,6 +204,18 @@ def test_a_reference_at_the_beginning_of_a_line_stays_in_its_paragraph(reference
     assert not re.search(r"Before,\s*\n\s*\n", source)
 
 
+def test_a_table_that_only_some_runs_have_brings_its_caption(caplog):
+    shown = display(metadata={"hwkit": {"caption": "A frame."}}, text_html=FRAME)
+    text = pdf_text(code("#| label: tbl-frame", shown), new_markdown_cell("See @tbl-frame."))
+    assert "Table 1: A frame." in text
+    assert "See Table 1." in text
+    with caplog.at_level("WARNING"):
+        exporter = TypstPDFExporter()
+        exporter.log.propagate = True
+        exporter.from_notebook_node(notebook(code("#| label: tbl-frame")))
+    assert not caplog.text
+
+
 def test_a_caption_computed_at_run_time_wins():
     metadata = {"hwkit": {"caption": "Accuracy 0.99.", "label": "fig-run", "alt": "Curve"}}
     text = pdf_text(
